@@ -1,0 +1,2 @@
+//! The gennaker command.
+fn main() {}
