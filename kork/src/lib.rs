@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The shared library of the suite: everything that touches the outside of a process.
+//!
+//! - [`ports`]: the traits. Each has one embedded adapter ([`embedded`]) and, in a cluster, one more.
+//! - [`contract`]: one suite per port that every adapter must pass.
+//! - [`service`]: the chassis: configuration, telemetry, metrics, health, shutdown.
+//! - [`problem`]: the catalogue of error codes and their pages.
+//! - [`rpc`]: typed calls over the [`ports::Rpc`] port.
+//!
+//! kork has no business rules. The pure words live in [`model`].
+
+pub use kork_model as model;
+
+pub mod ports;
+pub mod problem;
+pub mod rpc;
+pub mod service;

@@ -1,0 +1,37 @@
+//! The cache: values with a time to live, and sorted indexes. May be empty at any moment.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// Why a cache refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    #[error("the cache is not available: {reason}")]
+    Unavailable { reason: String },
+}
+
+/// Only ever a cache: `flush` at any moment changes nothing but speed.
+#[async_trait]
+pub trait Cache: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError>;
+    /// Stores a value, for `ttl` or until it is evicted.
+    async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError>;
+    async fn delete(&self, key: &str) -> Result<(), CacheError>;
+
+    /// Puts a member with a score into a sorted index; replaces its score.
+    async fn index_put(&self, index: &str, member: &str, score: u64) -> Result<(), CacheError>;
+    async fn index_remove(&self, index: &str, member: &str) -> Result<(), CacheError>;
+    /// Members by falling score, ties by falling name.
+    async fn index_newest(
+        &self,
+        index: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, CacheError>;
+    async fn index_len(&self, index: &str) -> Result<usize, CacheError>;
+
+    /// Forgets everything.
+    async fn flush(&self) -> Result<(), CacheError>;
+}

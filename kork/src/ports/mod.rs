@@ -1,0 +1,50 @@
+//! Everything outside the process, as small traits.
+//!
+//! Exactly two adapters each (embedded and cluster) and one contract suite that both pass. Nobody
+//! asks which one is in use.
+
+mod cache;
+mod clock;
+mod journal;
+mod object_store;
+mod queue;
+mod rpc;
+mod topic;
+
+use std::sync::Arc;
+
+pub use cache::{Cache, CacheError};
+pub use clock::{Clock, Ids};
+pub use journal::{Journal, JournalError, Record, Revision, Subscription};
+pub use object_store::{Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored};
+pub use queue::{Delivery, Enqueued, Lease, Queue, QueueError};
+pub use rpc::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo};
+pub use topic::{Cursor, Message, Start, Topic, TopicError, TopicStream};
+
+/// All ports that a service is started with.
+#[derive(Clone)]
+pub struct Ports {
+    pub journal: Arc<dyn Journal>,
+    pub queue: Arc<dyn Queue>,
+    pub rpc: Arc<dyn Rpc>,
+    pub topic: Arc<dyn Topic>,
+    pub cache: Arc<dyn Cache>,
+    pub objects: Arc<dyn ObjectStore>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+}
+
+/// Limits that every adapter keeps, so that a service behaves the same on each.
+pub mod limit {
+    /// Largest record of a journal, message of a queue or topic, request or answer of an RPC: 1 MiB,
+    /// the default of NATS. Larger values go to the object store and travel as references.
+    pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+    /// Largest object: 64 MiB.
+    pub const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
+    /// Longest subject, queue name, endpoint or object key, in bytes.
+    pub const NAME_BYTES_MAX: usize = 512;
+    /// Most messages that wait in one queue.
+    pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
+    /// Messages that a topic keeps for replay; older ones are dropped.
+    pub const TOPIC_MESSAGES_MAX: usize = 100_000;
+}

@@ -1,0 +1,88 @@
+//! Typed calls: a request type names its endpoint, so that caller and server cannot disagree.
+
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use kork_model::{Kind, Problem, api::Call};
+
+use crate::ports::{Registration, Rpc, RpcError, RpcHandler};
+
+/// How long a call between services may take unless the caller says otherwise.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls an endpoint and waits for its answer, at most [`CALL_TIMEOUT`].
+pub async fn call<C: Call>(rpc: &dyn Rpc, request: &C) -> Result<C::Answer, Problem> {
+    call_within(rpc, request, CALL_TIMEOUT).await
+}
+
+/// Calls an endpoint with a time-out of the caller's choice.
+pub async fn call_within<C: Call>(
+    rpc: &dyn Rpc,
+    request: &C,
+    timeout: Duration,
+) -> Result<C::Answer, Problem> {
+    let body = serde_json::to_vec(request)
+        .map_err(|e| Problem::new("KORK-0003", Kind::Bug, "a request cannot be written").because(&e))?;
+    let answer = rpc
+        .call(C::SERVICE, C::ENDPOINT, Bytes::from(body), timeout)
+        .await
+        .map_err(|e| problem_of(C::SERVICE, e))?;
+    serde_json::from_slice(&answer).map_err(|e| {
+        let text = format!("the answer of {}.{} cannot be read", C::SERVICE, C::ENDPOINT);
+        Problem::new("KORK-0003", Kind::Bug, text).because(&e)
+    })
+}
+
+fn problem_of(service: &str, error: RpcError) -> Problem {
+    match error {
+        RpcError::Problem(problem) => *problem,
+        RpcError::NoResponder { .. } | RpcError::Unavailable { .. } => {
+            let text = format!("the service {service} is not there");
+            Problem::new("KORK-0001", Kind::Unavailable, text).because(&error).retry_after(1)
+        }
+        RpcError::Timeout { .. } => {
+            let text = format!("the service {service} took too long");
+            Problem::new("KORK-0002", Kind::Timeout, text).because(&error).retry_after(1)
+        }
+        RpcError::TooLarge { .. } => {
+            let text = format!("a message to or from {service} is too large");
+            Problem::new("KORK-0004", Kind::TooLarge, text).because(&error)
+        }
+    }
+}
+
+struct Typed<C, F> {
+    answer: F,
+    request: PhantomData<fn() -> C>,
+}
+
+#[async_trait]
+impl<C, F, Fut> RpcHandler for Typed<C, F>
+where
+    C: Call,
+    F: Fn(C) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<C::Answer, Problem>> + Send,
+{
+    async fn handle(&self, request: Bytes) -> Result<Bytes, Problem> {
+        let request: C = serde_json::from_slice(&request).map_err(|e| {
+            let text = format!("the request to {}.{} cannot be read", C::SERVICE, C::ENDPOINT);
+            Problem::new("KORK-0003", Kind::Invalid, text).because(&e)
+        })?;
+        let answer = (self.answer)(request).await?;
+        serde_json::to_vec(&answer).map(Bytes::from).map_err(|e| {
+            Problem::new("KORK-0003", Kind::Bug, "an answer cannot be written").because(&e)
+        })
+    }
+}
+
+/// Serves one endpoint with a function of its request type, until the registration is dropped.
+pub async fn serve<C, F, Fut>(rpc: &dyn Rpc, answer: F) -> Result<Box<dyn Registration>, RpcError>
+where
+    C: Call,
+    F: Fn(C) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<C::Answer, Problem>> + Send + 'static,
+{
+    let handler = Typed::<C, F> { answer, request: PhantomData };
+    rpc.serve(C::SERVICE, C::ENDPOINT, Arc::new(handler)).await
+}

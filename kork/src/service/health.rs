@@ -1,0 +1,89 @@
+//! Live and ready, and what is missing when it is not.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+/// The state of all parts of a process. Clones share it.
+#[derive(Clone, Default)]
+pub struct Health {
+    parts: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+}
+
+/// One part that must be ready: `orca.recovery`, `front50.store`. Not ready until it says so.
+#[derive(Clone)]
+pub struct Part {
+    name: String,
+    health: Health,
+}
+
+/// What `/health/ready` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthReport {
+    /// `UP` or `DOWN`.
+    pub status: &'static str,
+    /// Part -> `UP`, or what it is waiting for.
+    pub parts: BTreeMap<String, String>,
+}
+
+impl Health {
+    /// Adds a part that is not ready yet.
+    pub fn part(&self, name: &str) -> Part {
+        self.set(name, Some("starting".to_owned()));
+        Part { name: name.to_owned(), health: self.clone() }
+    }
+
+    /// The state of everything.
+    pub fn report(&self) -> HealthReport {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = if parts.values().all(Option::is_none) { "UP" } else { "DOWN" };
+        let parts = parts
+            .iter()
+            .map(|(name, missing)| {
+                (name.clone(), missing.clone().unwrap_or_else(|| "UP".to_owned()))
+            })
+            .collect();
+        HealthReport { status, parts }
+    }
+
+    /// True when every part is ready.
+    pub fn is_ready(&self) -> bool {
+        self.report().status == "UP"
+    }
+
+    fn set(&self, name: &str, missing: Option<String>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(name.to_owned(), missing);
+    }
+}
+
+impl Part {
+    /// It works.
+    pub fn ready(&self) {
+        self.health.set(&self.name, None);
+    }
+
+    /// It does not work, because.
+    pub fn missing(&self, reason: impl Into<String>) {
+        self.health.set(&self.name, Some(reason.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_missing_until_it_is_ready() {
+        let health = Health::default();
+        let store = health.part("front50.store");
+        assert_eq!(health.report().parts["front50.store"], "starting");
+        store.missing("the bucket does not answer");
+        assert!(!health.is_ready());
+        store.ready();
+        assert!(health.is_ready());
+    }
+}
