@@ -10,6 +10,8 @@
 
 pub use kork_model as model;
 
+pub mod contract;
+pub mod embedded;
 pub mod ports;
 pub mod problem;
 pub mod rpc;

@@ -1,1 +1,48 @@
-//! Placeholder.
+//! orca: the only writer of executions.
+//!
+//! - [`app`]: the shell around the pure engine: load, decide, append, carry out.
+//! - [`bus`]: what other services ask of orca, what workers report, and orca's own worker.
+//! - [`webhook`]: outbound calls of webhook stages.
+//! - [`Config`], [`run`]: configuration and life of the service.
+
+pub mod app;
+mod bus;
+mod config;
+pub mod webhook;
+
+use std::sync::Arc;
+
+use kork::{ports::Ports, service::Chassis};
+
+pub use config::Config;
+
+/// Why the service could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("orca cannot read its executions")]
+    Recovery(#[source] app::Error),
+    #[error("orca cannot be reached by other services")]
+    Serve(#[from] kork::ports::RpcError),
+    #[error("orca's HTTP client cannot be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Runs orca until a stop is requested. Ready once every open execution was read again and its open
+/// work was issued again.
+pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
+    let ready = chassis.health.part("orca.recovery");
+    let caller = webhook::Caller::new(&config.webhook).map_err(Error::Client)?;
+    let shell = Arc::new(app::Shell::new(config, ports, chassis.shutdown.clone()));
+    app::timers::spawn(Arc::clone(&shell));
+    let registrations = bus::endpoints::serve_all(&shell).await?;
+    bus::reports::spawn(&shell);
+    bus::commands::spawn(&shell);
+    bus::worker::spawn(&shell, caller);
+    app::triggers::spawn(&shell);
+    app::recovery::run(&shell).await.map_err(Error::Recovery)?;
+    ready.ready();
+    chassis.shutdown.requested().await;
+    drop(registrations);
+    shell.settle().await;
+    Ok(())
+}

@@ -44,7 +44,8 @@ call!("orca", "executions.start",
 /// Starts a pipeline as submitted (`POST /pipelines/start`): a pipeline definition that may carry `trigger`.
 /// It is validated, stored, and only then answered. `id` starts under a chosen execution id, once.
 /// A definition that cannot start (disabled, unmatched artifact) is stored as a failed execution *and* refused.
-StartPipeline { pipeline: Context, trigger: Option<Context>, user: String, id: Option<String>, origin: Option<String> } -> Ref);
+/// Answers `{ref}`; with `plan: true` in the definition nothing is started and the resolved definition is the answer.
+StartPipeline { pipeline: Context, trigger: Option<Context>, user: String, id: Option<String>, origin: Option<String> } -> Context);
 call!("orca", "executions.startStored",
 /// Starts a stored pipeline by application and name-or-id (`POST /pipelines/{application}/{nameOrId}`).
 StartStored { application: String, name_or_id: String, trigger: Context, user: String, id: Option<String> } -> Ref);

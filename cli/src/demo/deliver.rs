@@ -1,0 +1,113 @@
+//! One delivery: start the pipeline, show it, answer its judgment.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use kork_model::{Execution, Stage as PipelineStage, StageId, Status};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{APPLICATION, PIPELINE, Release, Stage, summary::Delivery};
+use crate::{
+    args::Judgment,
+    client::{Client, Failure, follow},
+    command::judge_stage,
+    output::now,
+};
+
+/// How often a live drawing is brought up to date when nothing happens.
+const REDRAW_MS: u64 = 150;
+/// Longest time that one delivery may take, apart from waiting for the person.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Delivers a release and waits for the end.
+pub(super) async fn deliver(
+    client: &Client,
+    stage: &Stage<'_>,
+    release: &Release,
+) -> Result<Delivery, Failure> {
+    let parameters = json!({"version": release.version, "broken": release.broken.to_string()});
+    let id = client.execute(APPLICATION, PIPELINE, &parameters).await?;
+    let mut changes = follow(client, &id);
+    let mut progress = stage.progress();
+    let mut redraw = tokio::time::interval(Duration::from_millis(REDRAW_MS));
+    let mut answered: BTreeSet<StageId> = BTreeSet::new();
+    let mut last: Option<Execution> = None;
+    let mut deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
+    loop {
+        tokio::select! {
+            change = changes.recv() => match change {
+                Some(Ok(execution)) => {
+                    progress.update(&execution, now());
+                    let waiting = waiting(&execution, &answered).cloned();
+                    last = Some(execution);
+                    if let Some(judgment) = waiting {
+                        progress.keep();
+                        let answer = ask(stage, &judgment, release).await?;
+                        judge_stage(client, &id, &judgment, answer, None).await?;
+                        answered.insert(judgment.id);
+                        deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
+                    }
+                }
+                Some(Err(failure)) => return Err(failure),
+                None => break,
+            },
+            _ = redraw.tick(), if progress.is_live() => {
+                if let Some(execution) = &last {
+                    progress.update(execution, now());
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                return Err(Failure::TimedOut {
+                    detail: format!("the delivery of version {} ({id}) does not end", release.version),
+                    next: format!("look at it: GET {}/pipelines/{id}", client.base()),
+                });
+            }
+        }
+    }
+    last.map(|execution| Delivery::new(release, &execution)).ok_or_else(|| Failure::Ended {
+        detail: format!("execution {id} could not be followed"),
+    })
+}
+
+fn waiting<'a>(
+    execution: &'a Execution,
+    answered: &BTreeSet<StageId>,
+) -> Option<&'a PipelineStage> {
+    execution.stages.iter().find(|s| {
+        s.kind == "manualJudgment" && s.status == Status::Running && !answered.contains(&s.id)
+    })
+}
+
+async fn ask(
+    stage: &Stage<'_>,
+    judgment: &PipelineStage,
+    release: &Release,
+) -> Result<Judgment, Failure> {
+    if stage.yes {
+        stage.say(&format!("{} yes (--yes)", judgment.name));
+        return Ok(Judgment::Continue);
+    }
+    let question = format!("Shall version {} go to production? [Y/n] ", release.version);
+    stage.out.ask(&question);
+    match line().await {
+        Some(text) if ["", "y", "yes"].contains(&text.trim().to_ascii_lowercase().as_str()) => {
+            Ok(Judgment::Continue)
+        }
+        Some(_) => Ok(Judgment::Stop),
+        None => Err(Failure::Interrupted),
+    }
+}
+
+/// A line from the terminal; none at its end. A thread of its own reads it, so that nobody waits for
+/// the terminal when the demo is interrupted.
+async fn line() -> Option<String> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = std::io::stdin().read_line(&mut text);
+        let line = read.ok().filter(|bytes| *bytes > 0).map(|_| text);
+        // The receiver is gone when the demo was interrupted.
+        sender.send(line).ok();
+    });
+    receiver.await.ok().flatten()
+}

@@ -1,0 +1,213 @@
+//! `gennaker demo`: three deliveries of a small web service before the user's eyes, the last one of
+//! a broken release, while a load loop calls production all the time.
+//!
+//! Everything goes through gate's HTTP API, as any other client would do it.
+
+mod cleanup;
+mod deliver;
+mod load;
+mod pipeline;
+mod summary;
+
+use std::io::IsTerminal;
+
+use kork_model::Status;
+use serde_json::{Value, json};
+
+use self::{
+    deliver::deliver,
+    load::Load,
+    summary::{Delivery, Summary},
+};
+use crate::{
+    args::{DemoArgs, Format},
+    client::{Client, Failure, run_task},
+    command,
+    exit::Exit,
+    output::{Out, Progress, Tone, member},
+    suite::{Options, Suite},
+};
+
+/// The application that the demo registers.
+const APPLICATION: &str = "demo";
+/// Its pipeline.
+const PIPELINE: &str = "Deliver";
+
+/// One release of the sample service and how its delivery has to end.
+struct Release {
+    version: &'static str,
+    broken: bool,
+    expected: Status,
+    story: &'static str,
+}
+
+const RELEASES: [Release; 3] = [
+    Release {
+        version: "1",
+        broken: false,
+        expected: Status::Succeeded,
+        story: "the first release: test, check, a person's yes, production",
+    },
+    Release {
+        version: "2",
+        broken: false,
+        expected: Status::Succeeded,
+        story: "the next one, red/black: production switches while it is being called",
+    },
+    Release {
+        version: "3",
+        broken: true,
+        expected: Status::Terminal,
+        story: "needs a setting that production lacks: test is fine, production has to refuse it",
+    },
+];
+
+/// Where the demo tells its story: stdout, or stderr when stdout carries the summary as data.
+struct Stage<'a> {
+    out: &'a Out,
+    on_stderr: bool,
+    yes: bool,
+}
+
+impl Stage<'_> {
+    fn say(&self, text: &str) {
+        if self.on_stderr { self.out.note(text) } else { self.out.line(text) }
+    }
+
+    fn headline(&self, text: &str) {
+        let paint = if self.on_stderr { self.out.note_paint() } else { self.out.paint };
+        self.say(&format!("\n{}", paint.tone(Tone::Strong, text)));
+    }
+
+    fn progress(&self) -> Progress<'_> {
+        if self.on_stderr { self.out.progress_on_stderr() } else { self.out.progress() }
+    }
+}
+
+/// Runs the demo on a suite of its own, or behind `gate`.
+pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Result<Exit, Failure> {
+    if !args.yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::input(
+            "the demo asks for judgments, and stdin is not a terminal",
+            "let it answer itself: gennaker demo --yes",
+        ));
+    }
+    let stage = Stage { out, on_stderr: out.format != Format::Table, yes: args.yes };
+    let Some(gate) = gate else { return on_own_suite(args, &stage).await };
+    let client = Client::new(gate)?;
+    let summary = interruptible(tell(&client, &stage, None)).await?;
+    Ok(close(&summary, &stage))
+}
+
+async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failure> {
+    let suite = Suite::start(Options::for_demo(&args.suite)).await?;
+    let gate = format!("http://{}", suite.gate());
+    stage.say(&format!("gate listens on {gate}, the data are in {}", suite.data_dir()));
+    let told = match Client::new(&gate) {
+        Ok(client) => {
+            let dir = (!args.suite.ephemeral).then(|| suite.data_dir().to_string());
+            let told = interruptible(tell(&client, stage, dir)).await;
+            if told.is_err() {
+                // The first failure is the one to tell; what could not be removed is said here.
+                if let Err(failure) = cleanup::destroy_all(&client).await {
+                    stage.say(&format!("not everything was removed: {failure}"));
+                }
+            }
+            told
+        }
+        Err(failure) => Err(failure),
+    };
+    suite.stop_all().await;
+    Ok(close(&told?, stage))
+}
+
+/// Gives up at Ctrl-C and SIGTERM.
+async fn interruptible(
+    story: impl Future<Output = Result<Summary, Failure>>,
+) -> Result<Summary, Failure> {
+    tokio::select! {
+        told = story => told,
+        () = crate::suite::stop_signal() => Err(Failure::Interrupted),
+    }
+}
+
+fn close(summary: &Summary, stage: &Stage<'_>) -> Exit {
+    stage.out.data(summary, |paint| summary.text(paint));
+    if summary.ok { Exit::Success } else { Exit::ExecutionFailed }
+}
+
+async fn tell(
+    client: &Client,
+    stage: &Stage<'_>,
+    data_dir: Option<String>,
+) -> Result<Summary, Failure> {
+    let start = tokio::time::Instant::now();
+    stage.headline("An application and its pipeline");
+    let account = register(client, stage).await?;
+    // What an interrupted demo left in the same data directory would take part in this one.
+    cleanup::destroy_all(client).await?;
+    let mut load: Option<Load> = None;
+    let mut deliveries: Vec<Delivery> = Vec::new();
+    for release in &RELEASES {
+        stage.headline(&format!("Version {}: {}", release.version, release.story));
+        let delivery = deliver(client, stage, release).await?;
+        let went_on = delivery.status == Status::Succeeded;
+        deliveries.push(delivery);
+        if load.is_none() && went_on {
+            let address = pipeline::prod_address(client).await?;
+            stage.say(&format!("production answers at {address}; from now on it is called all the time"));
+            load = Some(Load::start(&address)?);
+        }
+        if let Some(load) = &load {
+            stage.say(&load.line());
+        }
+    }
+    let serves = match &load {
+        Some(load) => load.ask().await,
+        None => "nothing".to_owned(),
+    };
+    let counted = match load {
+        Some(load) => load.stop().await,
+        None => load::Counted::default(),
+    };
+    stage.headline("Cleaning up");
+    let removed = cleanup::destroy_all(client).await?;
+    stage.say(&format!("{removed} server groups of account {account} are removed"));
+    let took_ms = start.elapsed().as_millis() as u64;
+    Ok(Summary::new(client.base(), data_dir, deliveries, (counted, serves), took_ms))
+}
+
+/// Saves the application and its pipeline; the name of the account that is deployed to.
+async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure> {
+    let accounts = client.get(&["credentials"], &[("expand", "true")]).await?;
+    let local = accounts
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|a| ["type", "cloudProvider"].iter().any(|key| member(a, key) == "local"));
+    let Some(account) = local.map(|a| member(a, "name")) else {
+        return Err(Failure::input(
+            "the suite has no account of the provider local",
+            "configure one, or let the demo start its own suite: leave out --gate",
+        ));
+    };
+    let known = client.find(&["applications", APPLICATION]).await?.is_some();
+    let kind = if known { "updateApplication" } else { "createApplication" };
+    let job = json!({"type": kind, "application": {
+        "name": APPLICATION, "email": "demo@example.com", "cloudProviders": "local",
+        "description": "a small web service, delivered three times"}});
+    run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
+    let exe = std::env::current_exe().map_err(|e| Failure::Internal {
+        detail: "this program does not know where it is".to_owned(),
+        cause: e.to_string(),
+    })?;
+    command::save_pipeline(client, pipeline::definition(&account, &exe.to_string_lossy())).await?;
+    stage.say(&format!("application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
+        over HTTP, ask a person, deploy to prod as red/black"));
+    Ok(account)
+}
+
+/// The elements of a list answer; anything else is an empty list.
+fn items(answer: &Value) -> &[Value] {
+    answer.as_array().map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,291 @@
+//! An execution as a tree of its stages: drawn anew in place on a terminal, one line for each
+//! change elsewhere.
+
+use std::{collections::BTreeMap, io::Write};
+
+use kork_model::{Execution, Stage, StageId, StageOwner, Status, Timestamp};
+use serde_json::Value;
+
+use super::{Out, Paint, Tone, colour, height, width};
+
+/// Lines of an instance's log that are shown under a failed stage.
+const LOG_LINES_MAX: usize = 8;
+
+/// Shows one execution as it goes on.
+pub(crate) struct Progress<'a> {
+    out: &'a Out,
+    on_stderr: bool,
+    /// Lines of the last drawing that the next one replaces.
+    drawn: usize,
+    /// Last shown status of each stage, by stage id.
+    shown: BTreeMap<StageId, Status>,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) const fn new(out: &'a Out, on_stderr: bool) -> Self {
+        Self { out, on_stderr, drawn: 0, shown: BTreeMap::new() }
+    }
+
+    /// True when the drawing moves, so that it should be drawn from time to time.
+    pub(crate) const fn is_live(&self) -> bool {
+        if self.on_stderr { self.out.notes_terminal } else { self.out.is_terminal }
+    }
+
+    /// Shows what is new.
+    pub(crate) fn update(&mut self, execution: &Execution, now: Timestamp) {
+        if self.is_live() {
+            self.draw(execution, now);
+        } else {
+            self.changes(execution);
+        }
+    }
+
+    /// Leaves the last drawing where it stands.
+    pub(crate) fn keep(&mut self) {
+        self.drawn = 0;
+    }
+
+    fn draw(&mut self, execution: &Execution, now: Timestamp) {
+        let columns = width();
+        let text = render(execution, now, self.paint());
+        let lines: Vec<String> =
+            text.lines().map(|line| colour::cut(line, columns.saturating_sub(1))).collect();
+        // What scrolled out of the window cannot be drawn anew: show the end only.
+        let rows = height().saturating_sub(2).max(4);
+        let from = if execution.status.is_complete() { 0 } else { lines.len().saturating_sub(rows) };
+        let mut frame = String::new();
+        if self.drawn > 0 {
+            frame.push_str(&format!("\u{1b}[{}A", self.drawn));
+        }
+        frame.push_str("\u{1b}[J");
+        for line in &lines[from..] {
+            frame.push_str(line);
+            frame.push('\n');
+        }
+        self.drawn = lines.len() - from;
+        self.write(&frame);
+    }
+
+    fn changes(&mut self, execution: &Execution) {
+        let start = execution.start_time.or(execution.build_time).unwrap_or_default();
+        let mut lines = Vec::new();
+        for (stage, depth) in ordered(execution) {
+            let before = self.shown.insert(stage.id.clone(), stage.status);
+            if before == Some(stage.status) || stage.status == Status::NotStarted {
+                continue;
+            }
+            let at = stage.end_time.or(stage.start_time).unwrap_or(start);
+            lines.push(format!(
+                "{:>8}  {}{} {}{}",
+                duration(at.ms_since(start)),
+                "  ".repeat(depth),
+                stage.name,
+                self.paint().status(stage.status),
+                took(stage, at),
+            ));
+            if stage.status.is_failure() {
+                lines.extend(reasons(stage).into_iter().map(|text| format!("{:>8}    {text}", "")));
+            }
+        }
+        if execution.status.is_complete() {
+            lines.push(ending(execution, self.paint()));
+        }
+        for line in lines {
+            self.write(&format!("{line}\n"));
+        }
+    }
+
+    const fn paint(&self) -> Paint {
+        if self.on_stderr { self.out.notes } else { self.out.paint }
+    }
+
+    fn write(&self, text: &str) {
+        if self.on_stderr {
+            let mut stderr = std::io::stderr().lock();
+            // Nobody is left to be told when stderr itself cannot be written.
+            stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).ok();
+        } else {
+            self.out.raw(text);
+        }
+    }
+}
+
+/// The execution with its stages, one line each, failed ones with their reasons.
+pub(crate) fn render(execution: &Execution, now: Timestamp, paint: Paint) -> String {
+    let name = execution.name.as_deref().or(execution.description.as_deref()).unwrap_or("task");
+    let mut lines = vec![format!(
+        "{} {}  {}  {}{}",
+        execution.application,
+        paint.tone(Tone::Strong, name),
+        paint.tone(Tone::Faint, execution.id.as_str()),
+        paint.status(execution.status),
+        span(execution.start_time, execution.end_time, now),
+    )];
+    for (stage, depth) in ordered(execution) {
+        lines.push(format!(
+            "  {}{} {}{}",
+            "  ".repeat(depth),
+            paint.sign(stage.status),
+            stage.name,
+            paint.tone(Tone::Faint, &remark(stage, now)),
+        ));
+        if stage.status.is_failure() {
+            let indent = "  ".repeat(depth + 2);
+            let reasons = reasons(stage).into_iter();
+            lines.extend(reasons.map(|text| format!("{indent}{}", paint.tone(Tone::Bad, &text))));
+        }
+    }
+    if let Some(reason) = &execution.cancellation_reason {
+        lines.push(format!("  canceled: {reason}"));
+    }
+    lines.join("\n")
+}
+
+fn ending(execution: &Execution, paint: Paint) -> String {
+    let name = execution.name.as_deref().or(execution.description.as_deref()).unwrap_or("task");
+    let end = execution.end_time.unwrap_or_default();
+    format!("{name} {}{}", paint.status(execution.status), span(execution.start_time, Some(end), end))
+}
+
+fn took(stage: &Stage, at: Timestamp) -> String {
+    if stage.status.is_complete() { span(stage.start_time, Some(at), at) } else { String::new() }
+}
+
+fn remark(stage: &Stage, now: Timestamp) -> String {
+    let mut text = match stage.status {
+        Status::NotStarted | Status::Skipped => String::new(),
+        _ => span(stage.start_time, stage.end_time, now),
+    };
+    if stage.status == Status::Running && stage.kind == "manualJudgment" {
+        text.push_str("  waits for a judgment");
+    } else if stage.status == Status::Running
+        && let Some(message) = stage.context.get("progress").and_then(Value::as_str)
+    {
+        text.push_str("  ");
+        text.push_str(message);
+    }
+    text
+}
+
+fn span(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> String {
+    start.map_or_else(String::new, |s| format!("  {}", duration(end.unwrap_or(now).ms_since(s))))
+}
+
+/// A length of time as people read it: `350 ms`, `4.2 s`, `3 min 05 s`, `2 h 10 min`.
+pub(crate) fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{} s", seconds, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Why a stage failed: its errors, then the last lines that its instances wrote.
+pub(crate) fn reasons(stage: &Stage) -> Vec<String> {
+    let context = &stage.context;
+    let details = context.get("exception").and_then(|e| e.get("details"));
+    let mut found: Vec<String> = Vec::new();
+    if let Some(errors) = details.and_then(|d| d.get("errors")).and_then(Value::as_array) {
+        found.extend(errors.iter().filter_map(Value::as_str).map(str::to_owned));
+    }
+    if found.is_empty() {
+        found.extend(details.and_then(|d| d.get("error")).and_then(Value::as_str).map(str::to_owned));
+    }
+    found.extend(context.get("failureMessage").and_then(Value::as_str).map(str::to_owned));
+    let log: Vec<String> = match context.get("logTail") {
+        Some(Value::Array(lines)) => lines.iter().map(log_line).collect(),
+        Some(Value::String(text)) => text.lines().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let from = log.len().saturating_sub(LOG_LINES_MAX);
+    found.extend(log[from..].iter().map(|line| format!("log: {line}")));
+    found.dedup();
+    found.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+}
+
+fn log_line(line: &Value) -> String {
+    match line {
+        Value::String(text) => text.clone(),
+        Value::Object(entry) => entry.get("line").map(super::plain).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+/// The stages as they run, each with its depth: what runs before and after a stage stands below it.
+fn ordered(execution: &Execution) -> Vec<(&Stage, usize)> {
+    let mut rows = Vec::new();
+    for stage in execution.stages.iter().filter(|s| s.parent_stage_id.is_none()) {
+        add(execution, stage, 0, &mut rows);
+    }
+    rows
+}
+
+fn add<'a>(
+    execution: &'a Execution,
+    stage: &'a Stage,
+    depth: usize,
+    rows: &mut Vec<(&'a Stage, usize)>,
+) {
+    // A malformed execution in which stages own each other must not draw for ever.
+    if rows.len() > execution.stages.len() {
+        return;
+    }
+    rows.push((stage, depth));
+    for owner in [StageOwner::StageBefore, StageOwner::StageAfter] {
+        let children = execution.stages.iter().filter(|s| {
+            s.parent_stage_id.as_ref() == Some(&stage.id) && s.synthetic_stage_owner == Some(owner)
+        });
+        for child in children {
+            add(execution, child, depth + 1, rows);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample() -> Execution {
+        serde_json::from_value(json!({
+            "type": "PIPELINE", "id": "01A", "application": "shop", "name": "Deliver",
+            "status": "TERMINAL", "startTime": 1000, "endTime": 5200,
+            "stages": [
+                {"id": "S1", "refId": "1", "type": "deploy", "name": "Deploy", "status": "TERMINAL",
+                 "startTime": 1000, "endTime": 5200},
+                {"id": "S2", "refId": "1<1", "type": "createServerGroup", "name": "Deploy in prod",
+                 "status": "TERMINAL", "startTime": 1100, "endTime": 5100, "parentStageId": "S1",
+                 "syntheticStageOwner": "STAGE_BEFORE",
+                 "context": {"exception": {"details": {"errors": ["health check failed"]}},
+                             "logTail": ["no prices"]}},
+                {"id": "S3", "refId": "2", "type": "wait", "name": "Wait", "status": "NOT_STARTED"}
+            ]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn children_stand_below_their_parent_with_their_reasons() {
+        let text = render(&sample(), Timestamp(9000), Paint::new(false));
+        let expected = "shop Deliver  01A  TERMINAL  4.2 s\n  ✗ Deploy  4.2 s\n    \
+                        ✗ Deploy in prod  4.0 s\n      health check failed\n      \
+                        log: no prices\n  · Wait";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn lengths_of_time_are_readable() {
+        let texts = [0, 999, 1000, 59_999, 60_000, 3_661_000].map(duration);
+        assert_eq!(texts, ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 00 s", "1 h 01 min"]);
+    }
+
+    #[test]
+    fn stages_that_own_each_other_end() {
+        let mut execution = sample();
+        execution.stages[1].parent_stage_id = Some(execution.stages[1].id.clone());
+        assert!(!render(&execution, Timestamp(0), Paint::new(false)).is_empty());
+    }
+}

@@ -1,0 +1,28 @@
+//! Every bound of the engine, by name. Past one, the caller gets an error that names it.
+
+/// Stages in a pipeline definition.
+pub const STAGES_MAX: usize = 1_000;
+/// Stages in an execution, synthetic ones included; past it the stage that would add more fails.
+pub const STAGES_WITH_SYNTHETIC_MAX: usize = 4_000;
+/// Synthetic stages one inside the other.
+pub const SYNTHETIC_DEPTH_MAX: usize = 8;
+/// Bytes of one stage's context as JSON; larger values belong into an artifact.
+pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one execution as JSON, as it is archived and shown. An answer on the bus holds 1 MiB.
+pub const EXECUTION_BYTES_MAX: usize = 900 * 1024;
+/// Stages started in one decision; a decision that would start more leaves the rest to the next.
+pub const STARTS_PER_DECISION_MAX: usize = 5_000;
+/// Executions of one pipeline that wait for their turn.
+pub const WAITING_EXECUTIONS_MAX: usize = 1_000;
+/// Times that a piece of work is tried again after a passing failure.
+pub const WORK_ATTEMPTS_MAX: u32 = 5;
+/// First pause before a piece of work is tried again; it doubles each time.
+pub const WORK_BACKOFF_MS: u64 = 500;
+/// Longest pause before a piece of work is tried again.
+pub const WORK_BACKOFF_MAX_MS: u64 = 30_000;
+/// Seconds that a wait stage may last: ten years.
+pub const WAIT_SECONDS_MAX: u64 = 10 * 366 * 24 * 3600;
+/// Characters of a name: pipeline, stage, application, refId.
+pub const NAME_CHARS_MAX: usize = 256;
+/// Parallel branches of pipelines started inside each other.
+pub const CHILD_DEPTH_MAX: usize = 20;

@@ -1,0 +1,139 @@
+//! `checkPreconditions`: one synthetic stage for each precondition, all at the same time.
+
+use kork_model::{Context, Stage, Status};
+use serde_json::Value;
+
+use super::{Definition, NewStage, Outcome, Plan, PlanError, StageView, exception};
+use crate::{context::text, expression};
+
+pub(super) struct CheckPreconditions;
+
+impl Definition for CheckPreconditions {
+    fn names(&self) -> &'static [&'static str] {
+        &["checkPreconditions"]
+    }
+
+    fn description(&self) -> &'static str {
+        "checks preconditions: [{type, context}] of type expression, stageStatus or clusterSize"
+    }
+
+    fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
+        let context = &view.stage.context;
+        if let Some(kind) = text(context, "preconditionType") {
+            return plan_check(kind);
+        }
+        let Some(Value::Array(preconditions)) = context.get("preconditions") else {
+            return Err(PlanError {
+                exception: "IllegalArgumentException",
+                message: "preconditions must be a list".to_owned(),
+            });
+        };
+        let before = preconditions.iter().map(|p| check_stage(context, p)).collect();
+        Ok(Plan { tasks: Vec::new(), before })
+    }
+
+    fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
+        let context = &view.stage.context;
+        match text(context, "preconditionType").unwrap_or_default() {
+            "expression" => expression_holds(view),
+            "stageStatus" => stage_has_status(view),
+            _ => {
+                let mut payload = inner(context).clone();
+                payload.insert("preconditionType".to_owned(), Value::from("clusterSize"));
+                Outcome::Dispatch {
+                    service: "clouddriver",
+                    kind: kind.to_owned(),
+                    payload,
+                    timeout_ms: Some(60_000),
+                }
+            }
+        }
+    }
+}
+
+fn plan_check(kind: &str) -> Result<Plan, PlanError> {
+    match kind {
+        "expression" | "stageStatus" | "clusterSize" => Ok(Plan {
+            tasks: vec![("checkPrecondition", "checkPrecondition")],
+            before: Vec::new(),
+        }),
+        other => Err(PlanError {
+            exception: "IllegalStateException",
+            message: format!(
+                "there is no precondition of type {other}; there are expression, stageStatus and \
+                 clusterSize"
+            ),
+        }),
+    }
+}
+
+/// The child takes over its parent's context; what the precondition says of failing wins.
+fn check_stage(parent: &Context, precondition: &Value) -> NewStage {
+    let mut context = parent.clone();
+    context.remove("preconditions");
+    let kind = precondition.get("type").and_then(Value::as_str).unwrap_or_default();
+    context.insert("preconditionType".to_owned(), Value::from(kind));
+    context.insert("type".to_owned(), Value::from("checkPreconditions"));
+    let inner = precondition.get("context").cloned();
+    context.insert("context".to_owned(), inner.unwrap_or_else(|| Value::from(Context::new())));
+    if let Some(fail) = precondition.get("failPipeline") {
+        context.insert("failPipeline".to_owned(), fail.clone());
+    }
+    NewStage {
+        kind: "checkPreconditions".to_owned(),
+        name: format!("Check precondition ({kind})"),
+        context,
+    }
+}
+
+fn inner(context: &Context) -> &Context {
+    static EMPTY: std::sync::LazyLock<Context> = std::sync::LazyLock::new(Context::new);
+    context.get("context").and_then(Value::as_object).unwrap_or(&EMPTY)
+}
+
+fn expression_holds(view: &StageView<'_>) -> Outcome {
+    let mut context = inner(&view.stage.context).clone();
+    let source = context.get("expression").cloned().unwrap_or_default();
+    let source = source.as_str().map_or_else(|| source.to_string(), str::to_owned);
+    let root = crate::scope_root(view.execution, view.stage);
+    let scope = crate::decide::scope(view.now, view.execution, Some(view.stage), &root);
+    let (result, failure): (Value, Option<String>) = match expression::evaluate(&source, &scope) {
+        Ok(value) => (value, None),
+        Err(error) => (Value::from(source.clone()), Some(error.to_string())),
+    };
+    let holds = result == Value::Bool(true) || result.as_str() == Some("true");
+    let shown = match &result {
+        Value::Null => source.clone(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    context.insert("expressionResult".to_owned(), Value::from(shown));
+    let mut set = Context::from_iter([("context".to_owned(), Value::from(context))]);
+    if let Some(message) = failure {
+        let (summary, exception) = crate::decide::failed_expression(&source, &message);
+        set.insert("expressionEvaluationSummary".to_owned(), summary);
+        set.insert("exception".to_owned(), exception);
+    }
+    let status = if holds { Status::Succeeded } else { Status::Terminal };
+    Outcome::Done { status, context: set, outputs: Context::new() }
+}
+
+fn stage_has_status(view: &StageView<'_>) -> Outcome {
+    let context = inner(&view.stage.context);
+    let name = text(context, "stageName").unwrap_or_default();
+    let wanted = text(context, "stageStatus").unwrap_or_default();
+    let found: Option<&Stage> = view.execution.stages.iter().find(|s| s.name == name);
+    match found {
+        Some(stage) if stage.status.name() == wanted => Outcome::succeeded(),
+        Some(stage) => {
+            let text = format!("stage {name} is {}, not {wanted}", stage.status);
+            Outcome::failed(exception("ConfigurationException", "checkPrecondition", &text))
+        }
+        None => {
+            let text = format!(
+                "there is no stage {name} in this execution; give the name of one of its stages"
+            );
+            Outcome::failed(exception("ConfigurationException", "checkPrecondition", &text))
+        }
+    }
+}

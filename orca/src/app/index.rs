@@ -1,0 +1,175 @@
+//! The index that lists are served from: in the cache, and rebuilt when the cache lost it.
+//!
+//! Sorted indexes hold ids by build time: one per application, per pipeline, and per kind. A row per
+//! execution holds what filters need. A row that is missing is read from the execution itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kork_model::{ExecutionId, ExecutionType, Status};
+use orca_engine::State;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Shell, token};
+
+/// Says that the index was built since the cache was last empty.
+const BUILT: &str = "orca.index.built";
+/// Ids that are read from an index in one go.
+const PAGE: usize = 256;
+
+/// What filters need to know about an execution.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub application: String,
+    pub config: Option<String>,
+    pub name: Option<String>,
+    pub status: Status,
+    pub kind: ExecutionType,
+    pub built: u64,
+}
+
+impl Row {
+    fn of(state: &State) -> Self {
+        let execution = &state.execution;
+        Self {
+            application: execution.application.clone(),
+            config: execution.pipeline_config_id.clone(),
+            name: execution.name.clone(),
+            status: execution.status,
+            kind: execution.kind,
+            built: execution.build_time.map_or(0, |t| t.millis()),
+        }
+    }
+
+    fn indexes(&self) -> Vec<String> {
+        let kind = match self.kind {
+            ExecutionType::Pipeline => "pipelines",
+            ExecutionType::Orchestration => "tasks",
+        };
+        let mut names = vec![format!("orca.{kind}"), by_application(self.kind, &self.application)];
+        names.extend(self.config.as_deref().map(by_config));
+        names
+    }
+}
+
+/// Index of one application.
+pub(crate) fn by_application(kind: ExecutionType, application: &str) -> String {
+    let kind = match kind {
+        ExecutionType::Pipeline => "pipelines",
+        ExecutionType::Orchestration => "tasks",
+    };
+    format!("orca.{kind}.application.{}", token(&application.to_lowercase()))
+}
+
+/// Index of one pipeline.
+pub(crate) fn by_config(config: &str) -> String {
+    format!("orca.pipelines.config.{}", token(config))
+}
+
+fn row_key(id: &ExecutionId) -> String {
+    format!("orca.row.{id}")
+}
+
+impl Shell {
+    pub(crate) async fn index_put(&self, state: &State) {
+        if let Err(error) = self.try_index_put(state).await {
+            tracing::warn!(execution.id = %state.execution.id, %error, "the index is rebuilt later");
+            self.ports.cache.delete(BUILT).await.unwrap_or_default();
+        }
+    }
+
+    async fn try_index_put(&self, state: &State) -> Result<(), kork::ports::CacheError> {
+        let row = Row::of(state);
+        let id = &state.execution.id;
+        let body = serde_json::to_vec(&row).unwrap_or_default();
+        self.ports.cache.put(&row_key(id), Bytes::from(body), None).await?;
+        for index in row.indexes() {
+            self.ports.cache.index_put(&index, id.as_str(), row.built).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn index_remove(&self, state: &State) {
+        let row = Row::of(state);
+        let id = &state.execution.id;
+        for index in row.indexes() {
+            let removed = self.ports.cache.index_remove(&index, id.as_str()).await;
+            removed.unwrap_or_else(|error| tracing::warn!(%error, "the index keeps a deleted execution"));
+        }
+        self.ports.cache.delete(&row_key(id)).await.unwrap_or_default();
+    }
+
+    /// Builds the whole index from the logs and the archive.
+    pub(crate) async fn rebuild_index(self: &Arc<Self>) -> Result<(), Error> {
+        let subjects = self.ports.journal.subjects("execution.").await;
+        let subjects = subjects.map_err(|source| Error::Journal { id: "all".to_owned(), source })?;
+        let live = subjects.iter().filter_map(|s| s.strip_prefix("execution.")).map(ExecutionId::from);
+        let mut ids: Vec<ExecutionId> = self.archived().await?;
+        ids.extend(live);
+        for id in ids {
+            match self.peek(&id).await {
+                Ok(Some(state)) => self.index_put(&state).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
+                }
+            }
+        }
+        let built = self.ports.cache.put(BUILT, Bytes::from_static(b"1"), None).await;
+        built.unwrap_or_else(|error| tracing::warn!(%error, "the cache does not answer"));
+        Ok(())
+    }
+
+    /// Reads an execution without keeping it in memory.
+    async fn peek(&self, id: &ExecutionId) -> Result<Option<Arc<State>>, Error> {
+        let loaded = self.load_from_log(id).await?;
+        if loaded.state.execution.id.as_str().is_empty() {
+            return Ok(self.get_archive(id).await?.map(Arc::new));
+        }
+        Ok(Some(loaded.state))
+    }
+
+    /// Ids of an index, newest first, that a row filter lets through; stops when `enough` says so.
+    pub(crate) async fn newest(
+        self: &Arc<Self>,
+        index: &str,
+        wanted: usize,
+        lets: impl Fn(&Row) -> bool,
+    ) -> Result<Vec<ExecutionId>, Error> {
+        self.ensure_index().await?;
+        let mut found = Vec::new();
+        let mut offset = 0;
+        while found.len() < wanted {
+            let page = self.ports.cache.index_newest(index, offset, PAGE).await.unwrap_or_default();
+            if page.is_empty() {
+                break;
+            }
+            offset += page.len();
+            for (id, _) in page {
+                let id = ExecutionId::from(id);
+                if found.len() < wanted && self.row(&id).await.is_some_and(|row| lets(&row)) {
+                    found.push(id);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn row(&self, id: &ExecutionId) -> Option<Row> {
+        let stored = self.ports.cache.get(&row_key(id)).await.ok().flatten();
+        if let Some(row) = stored.and_then(|body| serde_json::from_slice(&body).ok()) {
+            return Some(row);
+        }
+        let state = self.peek(id).await.ok().flatten()?;
+        self.index_put(&state).await;
+        Some(Row::of(&state))
+    }
+
+    /// A cache that was flushed is filled again before it is read.
+    async fn ensure_index(self: &Arc<Self>) -> Result<(), Error> {
+        match self.ports.cache.get(BUILT).await {
+            Ok(None) => self.rebuild_index().await,
+            Ok(Some(_)) | Err(_) => Ok(()),
+        }
+    }
+}

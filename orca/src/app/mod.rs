@@ -1,0 +1,246 @@
+//! The use cases of orca.
+//!
+//! [`Shell::execute`] is the loop of the whole service: load, decide, append, evolve, carry out. It
+//! contains no decision about pipelines; those are the engine's.
+
+pub mod admission;
+pub mod archive;
+mod carry_out;
+pub(crate) use carry_out::unavailable;
+pub mod index;
+pub mod queries;
+pub mod recovery;
+pub mod start;
+mod states;
+pub mod timers;
+pub mod triggers;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use kork::{
+    ports::{JournalError, Ports, Revision},
+    service::Shutdown,
+};
+use kork_model::{ExecutionId, Kind, Problem};
+use orca_engine::{Command, Event, Rejection, State, decide, evolve};
+use serde::{Deserialize, Serialize};
+
+use crate::Config;
+
+/// Times that a command is decided again because another writer was first.
+const CONFLICTS_MAX: usize = 64;
+/// Locks that keep commands on one execution from getting in each other's way. They save work;
+/// the journal's expected revision is what decides.
+const LOCKS: usize = 256;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error(transparent)]
+    Problem(#[from] Box<Problem>),
+    #[error("the log of execution {id} cannot be used")]
+    Journal { id: String, #[source] source: JournalError },
+    #[error("the log of execution {id} cannot be read")]
+    Unreadable { id: String, #[source] source: serde_json::Error },
+    #[error("{what} failed")]
+    Store { what: String, #[source] source: kork::ports::ObjectStoreError },
+}
+
+impl Error {
+    /// The problem that a caller sees.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Rejected(rejection) => rejection.problem(),
+            Self::Problem(problem) => (**problem).clone(),
+            Self::Journal { .. } | Self::Store { .. } => {
+                Problem::new("KORK-0008", Kind::Unavailable, "the store of executions does not answer")
+                    .because(self)
+                    .retry_after(1)
+            }
+            Self::Unreadable { .. } => {
+                Problem::new("KORK-0007", Kind::Bug, "a stored execution cannot be read").because(self)
+            }
+        }
+    }
+
+    /// True when trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.problem().kind, Kind::Unavailable | Kind::Timeout | Kind::TooMany)
+    }
+}
+
+/// One message of an execution's log: all events of one decision.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// Version of the message; readers refuse what they do not know.
+    pub v: u8,
+    pub events: Vec<Event>,
+}
+
+/// Version of [`Batch`] that is written.
+const BATCH_VERSION: u8 = 1;
+
+/// The shell around the engine. Shared by everything in the service.
+pub struct Shell {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) timers: timers::Timers,
+    pub(crate) triggers: triggers::TriggerIndex,
+    states: states::States,
+    locks: Vec<tokio::sync::Mutex<()>>,
+    /// Effects that are being carried out.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Shell {
+    /// A shell on these ports. Nothing runs yet.
+    pub fn new(config: Config, ports: Ports, shutdown: Shutdown) -> Self {
+        Self {
+            states: states::States::new(config.states_in_memory_max),
+            timers: timers::Timers::default(),
+            triggers: triggers::TriggerIndex::default(),
+            locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            busy: Arc::default(),
+            config,
+            ports,
+            shutdown,
+        }
+    }
+
+    /// Subject of an execution's log.
+    pub(crate) fn subject(id: &ExecutionId) -> String {
+        format!("execution.{}", token(id.as_str()))
+    }
+
+    /// Answers one command on one execution: the state after it, durable.
+    pub async fn execute(
+        self: &Arc<Self>,
+        id: &ExecutionId,
+        command: &Command,
+    ) -> Result<Arc<State>, Error> {
+        let outcome = self.decide_and_append(id, command).await?;
+        if let Some((events, revision)) = &outcome.changed {
+            self.follow_up(&outcome.state, events, *revision).await;
+        }
+        Ok(outcome.state)
+    }
+
+    async fn decide_and_append(
+        self: &Arc<Self>,
+        id: &ExecutionId,
+        command: &Command,
+    ) -> Result<Outcome, Error> {
+        let _one_at_a_time = self.lock(id).await;
+        for _ in 0..CONFLICTS_MAX {
+            let loaded = self.load_for(id, command).await?;
+            let now = self.ports.clock.now();
+            let events = decide(&loaded.state, command, now).map_err(|r| named(r, id))?;
+            if events.is_empty() {
+                return Ok(Outcome { state: loaded.state, changed: None });
+            }
+            if loaded.archived && !matches!(command, Command::Restart { .. }) {
+                let state = Arc::new(fold(&loaded.state, &events));
+                self.put_archive(&state).await?;
+                self.states.put(id, Arc::clone(&state), Revision::NONE, true);
+                return Ok(Outcome { state, changed: None });
+            }
+            match self.append(id, loaded.revision, &events).await {
+                Ok(revision) => {
+                    let state = Arc::new(fold(&loaded.state, &events));
+                    self.states.put(id, Arc::clone(&state), revision, false);
+                    return Ok(Outcome { state, changed: Some((events, revision)) });
+                }
+                Err(JournalError::Conflict { .. }) => self.states.forget(id),
+                Err(source) => {
+                    self.states.forget(id);
+                    return Err(Error::Journal { id: id.to_string(), source });
+                }
+            }
+        }
+        let text = format!("execution {id} is changed by too many at once");
+        Err(Error::Problem(Box::new(Problem::new("ORCA-0008", Kind::Unavailable, text).retry_after(1))))
+    }
+
+    /// An archived execution has no log; a restart brings it back into one.
+    async fn load_for(&self, id: &ExecutionId, command: &Command) -> Result<states::Loaded, Error> {
+        let loaded = self.load(id).await?;
+        if loaded.archived && matches!(command, Command::Restart { .. }) {
+            return Ok(states::Loaded { archived: false, ..states::Loaded::default() });
+        }
+        if loaded.archived && matches!(command, Command::Create { .. }) {
+            return Err(Error::Rejected(Rejection::AlreadyExists(id.to_string())));
+        }
+        Ok(loaded)
+    }
+
+    async fn append(
+        &self,
+        id: &ExecutionId,
+        expected: Revision,
+        events: &[Event],
+    ) -> Result<Revision, JournalError> {
+        let batch = Batch { v: BATCH_VERSION, events: events.to_vec() };
+        let payload = serde_json::to_vec(&batch).map_err(|e| JournalError::Corrupt {
+            reason: format!("events cannot be written: {e}"),
+        })?;
+        self.ports.journal.append(&Self::subject(id), expected, Bytes::from(payload)).await
+    }
+
+    pub(crate) async fn lock(&self, id: &ExecutionId) -> tokio::sync::MutexGuard<'_, ()> {
+        let hash = id.as_str().bytes().fold(0_usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+        self.locks[hash % LOCKS].lock().await
+    }
+
+    /// The state of an execution, from memory, its log or the archive.
+    pub async fn state(&self, id: &ExecutionId) -> Result<Arc<State>, Error> {
+        let loaded = self.load(id).await?;
+        if loaded.state.execution.id.as_str().is_empty() {
+            return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
+        }
+        Ok(loaded.state)
+    }
+
+    /// Waits until no effect is being carried out.
+    pub(crate) async fn settle(&self) {
+        while self.busy.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
+struct Outcome {
+    state: Arc<State>,
+    changed: Option<(Vec<Event>, Revision)>,
+}
+
+pub(crate) fn fold(state: &State, events: &[Event]) -> State {
+    events.iter().fold(state.clone(), evolve)
+}
+
+fn named(rejection: Rejection, id: &ExecutionId) -> Error {
+    Error::Rejected(match rejection {
+        Rejection::UnknownExecution(_) => Rejection::UnknownExecution(id.to_string()),
+        other => other,
+    })
+}
+
+/// Text as one word of a subject: what is not a letter, a digit, `-` or `_` is written in hex.
+pub(crate) fn token(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let mut word = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if plain(byte) {
+            word.push(char::from(byte));
+        } else {
+            word.push_str(&format!("={byte:02x}"));
+        }
+    }
+    word
+}

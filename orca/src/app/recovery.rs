@@ -1,0 +1,46 @@
+//! After a start: every open execution is read again, and its open work is issued again at once.
+
+use std::sync::Arc;
+
+use kork_model::ExecutionId;
+use orca_engine::{State, open_effects};
+
+use super::{Error, Shell, admission};
+
+/// Reads all logs. What is finished is archived; what is open goes on.
+pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
+    shell.rebuild_index().await?;
+    let subjects = shell.ports.journal.subjects("execution.").await;
+    let subjects =
+        subjects.map_err(|source| Error::Journal { id: "all".to_owned(), source })?;
+    let found = subjects.len();
+    for subject in subjects {
+        let Some(id) = subject.strip_prefix("execution.") else { continue };
+        recover(shell, &ExecutionId::from(id)).await;
+    }
+    admission::recover(shell).await?;
+    if found > 0 {
+        tracing::info!(executions = found, "open executions go on");
+    }
+    Ok(())
+}
+
+/// One unreadable execution must not keep the others from going on.
+async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
+    if let Err(error) = try_recover(shell, id).await {
+        tracing::error!(execution.id = %id, error = %error.problem(), "an execution cannot be read");
+    }
+}
+
+async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> {
+    let mut state = State::default();
+    for (revision, batch) in shell.read_log(id).await? {
+        state = super::fold(&state, &batch.events);
+        // The process may have died between the append and the publication; the topic knows the
+        // ids of what it has.
+        shell.publish(&state, &batch.events, revision).await;
+    }
+    shell.timers.set(id, state.next_wake());
+    shell.carry_out(id.clone(), open_effects(&state));
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Starting: a pipeline, a stored pipeline, a task, a child.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kork::{
+    ports::{JournalError, Revision},
+    rpc,
+};
+use kork_model::{
+    Context, ExecutionId, Kind, Problem,
+    api::front50::{GetPipeline, ListPipelines},
+};
+use orca_engine::{
+    Command, Rejection,
+    build::{self, Built, Request},
+    command::Invalid,
+};
+use serde_json::Value;
+
+use super::{Error, Shell, index, token};
+
+/// What is to be started.
+pub(crate) struct Start<'a> {
+    pub pipeline: &'a Context,
+    pub trigger: Option<&'a Context>,
+    pub user: &'a str,
+    pub origin: &'a str,
+    /// Started at most once under this id.
+    pub id: Option<ExecutionId>,
+}
+
+impl Shell {
+    /// Starts a pipeline; answers with its id once it is stored.
+    pub(crate) async fn start(self: &Arc<Self>, start: &Start<'_>) -> Result<ExecutionId, Error> {
+        let chosen = start.id.clone().or_else(|| chosen_id(start));
+        if let Some(id) = &chosen {
+            check_id(id)?;
+            if self.state(id).await.is_ok() {
+                return Ok(id.clone());
+            }
+        }
+        let id = chosen.unwrap_or_else(|| self.ports.ids.ulid().into());
+        if let Some(running) = self.correlated(start, &id).await? {
+            return Ok(running);
+        }
+        let prior = self.prior_artifacts(start.pipeline).await;
+        let request = Request {
+            id: id.clone(),
+            now: self.ports.clock.now(),
+            pipeline: start.pipeline,
+            trigger: start.trigger,
+            user: start.user,
+            origin: start.origin,
+            prior_artifacts: &prior,
+        };
+        match build::pipeline(&request).map_err(|e| invalid(&e))? {
+            Built::Ready(execution) => {
+                self.create(&id, &Command::Create { execution }).await?;
+                Ok(id)
+            }
+            Built::Refused { execution, invalid: why } => {
+                let reason = why.detail.clone();
+                self.create(&id, &Command::CreateRefused { execution, reason }).await?;
+                Err(invalid(&why))
+            }
+        }
+    }
+
+    /// The definition as it would run.
+    pub(crate) fn plan(&self, start: &Start<'_>) -> Result<Context, Error> {
+        let request = Request {
+            id: ExecutionId::default(),
+            now: self.ports.clock.now(),
+            pipeline: start.pipeline,
+            trigger: start.trigger,
+            user: start.user,
+            origin: start.origin,
+            prior_artifacts: &[],
+        };
+        build::planned(&request).map_err(|e| invalid(&e))
+    }
+
+    /// Starts the jobs of a task.
+    pub(crate) async fn start_task(
+        self: &Arc<Self>,
+        task: &Context,
+        user: &str,
+    ) -> Result<ExecutionId, Error> {
+        let id: ExecutionId = self.ports.ids.ulid().into();
+        let request = Request {
+            id: id.clone(),
+            now: self.ports.clock.now(),
+            pipeline: task,
+            trigger: None,
+            user,
+            origin: "api",
+            prior_artifacts: &[],
+        };
+        let execution = Box::new(build::orchestration(&request).map_err(|e| invalid(&e))?);
+        self.create(&id, &Command::Create { execution }).await?;
+        Ok(id)
+    }
+
+    /// A stored pipeline by exact name, else by id.
+    pub(crate) async fn stored(&self, application: &str, name_or_id: &str) -> Result<Context, Error> {
+        let by_name = ListPipelines {
+            application: Some(application.to_owned()),
+            name_filter: Some(name_or_id.to_owned()),
+            ..ListPipelines::default()
+        };
+        let listed = rpc::call(&*self.ports.rpc, &by_name).await.map_err(boxed)?;
+        let named = |p: &Context| p.get("name").and_then(Value::as_str) == Some(name_or_id);
+        if let Some(pipeline) = listed.into_iter().find(named) {
+            return Ok(pipeline);
+        }
+        let by_id = GetPipeline { id: name_or_id.to_owned(), strategies: false };
+        rpc::call(&*self.ports.rpc, &by_id).await.map_err(|problem| {
+            if problem.kind != Kind::NotFound {
+                return boxed(problem);
+            }
+            let text = format!(
+                "there is no pipeline with the name or id {name_or_id} in application {application}"
+            );
+            boxed(Problem::new("ORCA-0016", Kind::NotFound, text))
+        })
+    }
+
+    async fn create(self: &Arc<Self>, id: &ExecutionId, command: &Command) -> Result<(), Error> {
+        match self.execute(id, command).await {
+            // Another one started it under the same id a moment ago.
+            Ok(_) | Err(Error::Rejected(Rejection::AlreadyExists(_))) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `trigger.correlationId`: while an execution with it is not finished, that one is the answer.
+    async fn correlated(
+        self: &Arc<Self>,
+        start: &Start<'_>,
+        id: &ExecutionId,
+    ) -> Result<Option<ExecutionId>, Error> {
+        let own = start.pipeline.get("trigger").and_then(Value::as_object);
+        let given = |t: &Context| t.get("correlationId").and_then(Value::as_str).map(str::to_owned);
+        let correlation = start.trigger.and_then(given).or_else(|| own.and_then(given));
+        let Some(correlation) = correlation else { return Ok(None) };
+        let subject = format!("correlation.{}", token(&correlation));
+        let failed = |source| Error::Journal { id: correlation.clone(), source };
+        loop {
+            let records = self.ports.journal.read(&subject, Revision::NONE).await.map_err(failed)?;
+            let newest = records.last();
+            if let Some(record) = newest {
+                let known = ExecutionId::from(String::from_utf8_lossy(&record.payload).into_owned());
+                let open = self.state(&known).await;
+                if open.is_ok_and(|s| !s.execution.status.is_complete()) {
+                    return Ok(Some(known));
+                }
+            }
+            let expected = newest.map_or(Revision::NONE, |r| r.revision);
+            let payload = Bytes::from(id.as_str().to_owned());
+            match self.ports.journal.append(&subject, expected, payload).await {
+                Ok(_) if expected == Revision::NONE => return Ok(None),
+                Ok(_) => {
+                    self.ports.journal.purge(&subject, expected).await.map_err(failed)?;
+                    return Ok(None);
+                }
+                Err(JournalError::Conflict { .. }) => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+    }
+
+    /// Artifacts of the newest execution of this pipeline, when an expected artifact wants them.
+    async fn prior_artifacts(self: &Arc<Self>, pipeline: &Context) -> Vec<Value> {
+        let expected = pipeline.get("expectedArtifacts").and_then(Value::as_array);
+        let wants = expected
+            .into_iter()
+            .flatten()
+            .any(|e| e.get("usePriorArtifact").and_then(Value::as_bool) == Some(true));
+        let config = pipeline.get("id").and_then(Value::as_str).filter(|_| wants);
+        let Some(config) = config else { return Vec::new() };
+        let newest = self.newest(&index::by_config(config), 1, |_| true).await.unwrap_or_default();
+        let Some(id) = newest.first() else { return Vec::new() };
+        let Ok(state) = self.state(id).await else { return Vec::new() };
+        let artifacts = state.execution.trigger.get("artifacts").and_then(Value::as_array).cloned();
+        artifacts.unwrap_or_default()
+    }
+}
+
+fn chosen_id(start: &Start<'_>) -> Option<ExecutionId> {
+    let of = |t: &Context| t.get("executionId").and_then(Value::as_str).map(ExecutionId::from);
+    start.trigger.and_then(of).or_else(|| of(start.pipeline.get("trigger")?.as_object()?))
+}
+
+fn check_id(id: &ExecutionId) -> Result<(), Error> {
+    let text = id.as_str();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(());
+    }
+    let text = format!("{text:?} cannot be the id of an execution; use 1 to 64 letters, digits and -");
+    Err(boxed(Problem::new("ORCA-0010", Kind::Invalid, text).field("/trigger/executionId", "not an id")))
+}
+
+/// What is wrong with a definition, as a caller sees it.
+pub(crate) fn invalid(invalid: &Invalid) -> Error {
+    let mut problem = Problem::new(invalid.code, Kind::Invalid, invalid.detail.clone());
+    problem.errors.clone_from(&invalid.errors);
+    boxed(problem)
+}
+
+pub(crate) fn boxed(problem: Problem) -> Error {
+    Error::Problem(Box::new(problem))
+}
