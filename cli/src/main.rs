@@ -1,2 +1,49 @@
-//! The gennaker command.
-fn main() {}
+//! `gennaker`: runs the whole suite in one process, and talks to any gate.
+//!
+//! - `args`, `exit`: the command line and the exit statuses.
+//! - `suite`: the suite in one process; `demo`: three deliveries before the user's eyes.
+//! - `client`: gate's HTTP API; `command`: one module per noun of the command line.
+//! - `output`: the only module that prints. `sample_service`: what the demo deploys.
+
+mod args;
+mod client;
+mod command;
+mod config;
+mod demo;
+mod exit;
+mod output;
+mod sample_service;
+mod suite;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{args::Cli, client::Failure, exit::Exit, output::Out};
+
+/// Time for blocking leftovers, such as a thread that waits for the terminal, at the end.
+const LEFTOVERS_MS: u64 = 100;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Out::new(&cli.globals);
+    let exit = match start(cli, &out) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+fn start(cli: Cli, out: &Out) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::Internal {
+        detail: "the runtime cannot be started".to_owned(),
+        cause: e.to_string(),
+    })?;
+    let ended = runtime.block_on(Box::pin(command::run(cli, out)));
+    runtime.shutdown_timeout(Duration::from_millis(LEFTOVERS_MS));
+    ended
+}

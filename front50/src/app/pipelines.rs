@@ -123,18 +123,11 @@ impl Front50 {
             self.reserve(&name, id).await?;
         }
         let condition = Self::unchanged(found.as_ref());
-        let written = self.write(of, id, document.clone(), condition).await;
-        let entry = match written {
+        // A name that was reserved for nothing is free again a moment later: see `reservation`.
+        let entry = match self.write(of, id, document.clone(), condition).await {
             Ok(entry) => entry,
-            Err(error) => {
-                if is_named_anew {
-                    self.release(&name, id).await;
-                }
-                return Err(match error {
-                    WriteError::Changed => Attempt::Again,
-                    WriteError::Refused(problem) => Attempt::Refused(problem),
-                });
-            }
+            Err(WriteError::Changed) => return Err(Attempt::Again),
+            Err(WriteError::Refused(problem)) => return Err(Attempt::Refused(problem)),
         };
         if is_named_anew && !self.still_holds(&name, id).await? {
             self.take_back(of, id, &entry, stored).await?;
@@ -149,7 +142,7 @@ impl Front50 {
     }
 
     /// Undoes a write whose name went to somebody else meanwhile, unless it was replaced already.
-    async fn take_back(
+    pub(crate) async fn take_back(
         &self,
         of: ObjectType,
         id: &str,
@@ -286,7 +279,7 @@ impl Front50 {
             });
         }
         if entries.iter().map(|entry| entry.size).sum::<usize>() > limits::ANSWER_BYTES_MAX {
-            self::fits(of, &shown)?;
+            fits(of, &shown)?;
         }
         Ok(shown)
     }

@@ -78,6 +78,7 @@ pub struct Authentication {
 /// When and by whom an execution was held and let go.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are Spinnaker's")]
 pub struct Paused {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_by: Option<String>,
@@ -135,6 +136,7 @@ pub struct Stage {
 /// Who changed a stage by hand, and when.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are Spinnaker's")]
 pub struct LastModified {
     pub user: String,
     pub allowed_accounts: Vec<String>,
@@ -144,6 +146,7 @@ pub struct LastModified {
 /// One step inside a stage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are Spinnaker's")]
 pub struct Task {
     /// "1", "2", ... inside its stage.
     pub id: String,

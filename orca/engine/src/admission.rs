@@ -21,7 +21,10 @@ impl Ticket {
 
     /// The execution that it belongs to.
     pub fn execution(&self) -> kork_model::ExecutionId {
-        self.0.rsplit_once('/').map_or(self.0.as_str(), |(execution, _)| execution).into()
+        self.0
+            .rsplit_once('/')
+            .map_or(self.0.as_str(), |(execution, _)| execution)
+            .into()
     }
 }
 
@@ -46,7 +49,11 @@ const GONE_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdmissionCommand {
     /// A place, please.
-    Request { ticket: Ticket, limit: u32, keep_waiting: bool },
+    Request {
+        ticket: Ticket,
+        limit: u32,
+        keep_waiting: bool,
+    },
     /// The place (or the wait) is given up. `keep_waiting` as the ending execution says.
     Release { ticket: Ticket },
 }
@@ -55,17 +62,30 @@ pub enum AdmissionCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "camelCase")]
 pub enum AdmissionEvent {
-    Admitted { ticket: Ticket },
-    Queued { ticket: Ticket },
+    Admitted {
+        ticket: Ticket,
+    },
+    Queued {
+        ticket: Ticket,
+    },
     /// A newer one waits, and this pipeline keeps only the newest.
-    Superseded { ticket: Ticket },
-    Released { ticket: Ticket },
-    Limited { limit: u32, keep_waiting: bool },
+    Superseded {
+        ticket: Ticket,
+    },
+    Released {
+        ticket: Ticket,
+    },
+    Limited {
+        limit: u32,
+        keep_waiting: bool,
+    },
 }
 
 /// Why a place is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{waiting} executions of this pipeline wait already, at most {WAITING_EXECUTIONS_MAX} are allowed")]
+#[error(
+    "{waiting} executions of this pipeline wait already, at most {WAITING_EXECUTIONS_MAX} are allowed"
+)]
 pub struct TooManyWaiting {
     pub waiting: usize,
 }
@@ -82,7 +102,11 @@ pub fn decide(
         events.push(event);
     };
     match command {
-        AdmissionCommand::Request { ticket, limit, keep_waiting } => {
+        AdmissionCommand::Request {
+            ticket,
+            limit,
+            keep_waiting,
+        } => {
             let known = state.running.contains(ticket)
                 || state.waiting.contains(ticket)
                 || state.gone.contains(ticket);
@@ -90,29 +114,50 @@ pub fn decide(
                 return Ok(Vec::new());
             }
             if (state.limit, state.keep_waiting) != (*limit, *keep_waiting) {
-                let event = AdmissionEvent::Limited { limit: *limit, keep_waiting: *keep_waiting };
+                let event = AdmissionEvent::Limited {
+                    limit: *limit,
+                    keep_waiting: *keep_waiting,
+                };
                 emit(&mut state, event);
             }
             if has_place(&state) && state.waiting.is_empty() {
-                emit(&mut state, AdmissionEvent::Admitted { ticket: ticket.clone() });
+                emit(
+                    &mut state,
+                    AdmissionEvent::Admitted {
+                        ticket: ticket.clone(),
+                    },
+                );
             } else if state.waiting.len() >= WAITING_EXECUTIONS_MAX {
-                return Err(TooManyWaiting { waiting: state.waiting.len() });
+                return Err(TooManyWaiting {
+                    waiting: state.waiting.len(),
+                });
             } else {
-                emit(&mut state, AdmissionEvent::Queued { ticket: ticket.clone() });
+                emit(
+                    &mut state,
+                    AdmissionEvent::Queued {
+                        ticket: ticket.clone(),
+                    },
+                );
             }
         }
         AdmissionCommand::Release { ticket } => {
             if state.gone.contains(ticket) {
                 return Ok(Vec::new());
             }
-            emit(&mut state, AdmissionEvent::Released { ticket: ticket.clone() });
+            emit(
+                &mut state,
+                AdmissionEvent::Released {
+                    ticket: ticket.clone(),
+                },
+            );
         }
     }
     // Whoever may run now, runs: the oldest one when all are kept, else the newest.
     while has_place(&state) && !state.waiting.is_empty() {
         if !state.keep_waiting {
             let newest = state.waiting.len() - 1;
-            for ticket in state.waiting[..newest].to_vec() {
+            let older: Vec<Ticket> = state.waiting[..newest].to_vec();
+            for ticket in older {
                 emit(&mut state, AdmissionEvent::Superseded { ticket });
             }
         }
@@ -149,7 +194,10 @@ fn apply(state: &mut Admissions, event: &AdmissionEvent) {
                 state.gone.remove(0);
             }
         }
-        AdmissionEvent::Limited { limit, keep_waiting } => {
+        AdmissionEvent::Limited {
+            limit,
+            keep_waiting,
+        } => {
             state.limit = *limit;
             state.keep_waiting = *keep_waiting;
         }

@@ -1,6 +1,8 @@
 //! What can be asked of an execution, and why it may be refused.
 
-use kork_model::{Context, Execution, ExecutionId, FieldError, Kind, Problem, StageId, Status, WorkReport};
+use kork_model::{
+    Context, Execution, ExecutionId, FieldError, Kind, Problem, StageId, Status, WorkReport,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::state::State;
@@ -12,7 +14,10 @@ pub enum Command {
     /// Make it exist, and start it unless its pipeline's log must admit it first.
     Create { execution: Box<Execution> },
     /// Make it exist as one that could not start.
-    CreateRefused { execution: Box<Execution>, reason: String },
+    CreateRefused {
+        execution: Box<Execution>,
+        reason: String,
+    },
     /// The pipeline's log let it through.
     Admit,
     /// Time has passed.
@@ -20,7 +25,10 @@ pub enum Command {
     /// A worker reports.
     Report { report: Box<WorkReport> },
     /// A child pipeline ended.
-    ChildFinished { stage: StageId, child: Box<ChildEnd> },
+    ChildFinished {
+        stage: StageId,
+        child: Box<ChildEnd>,
+    },
     /// Stop it.
     Cancel { by: String, reason: Option<String> },
     /// Hold it.
@@ -28,10 +36,19 @@ pub enum Command {
     /// Let it go.
     Resume { by: String },
     /// Merge keys into a stage's context.
-    Patch { stage: StageId, context: Context, by: String },
+    Patch {
+        stage: StageId,
+        context: Context,
+        by: String,
+    },
     /// Start a stage and what follows it again. `state` is the archived state of an execution whose
     /// log was closed.
-    Restart { stage: StageId, by: String, body: Context, archived: Option<Box<State>> },
+    Restart {
+        stage: StageId,
+        by: String,
+        body: Context,
+        archived: Option<Box<State>>,
+    },
 }
 
 /// How a child pipeline ended.
@@ -67,7 +84,11 @@ pub enum Rejection {
     BadPatch { stage: String, reason: String },
     /// A named limit is passed.
     #[error("{what} is {size}, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
 }
 
 impl Rejection {

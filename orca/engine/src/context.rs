@@ -33,11 +33,18 @@ fn before<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<&'a Stage> {
     let inner: Vec<&Stage> = near
         .iter()
         .flat_map(|upstream| {
-            execution.stages.iter().filter(|s| s.parent_stage_id.as_ref() == Some(&upstream.id))
+            execution
+                .stages
+                .iter()
+                .filter(|s| s.parent_stage_id.as_ref() == Some(&upstream.id))
         })
         .collect();
     near.extend(inner);
-    if let Some(parent) = stage.parent_stage_id.as_ref().and_then(|id| execution.stage(id)) {
+    if let Some(parent) = stage
+        .parent_stage_id
+        .as_ref()
+        .and_then(|id| execution.stage(id))
+    {
         if stage.synthetic_stage_owner == Some(StageOwner::StageAfter) {
             near.extend(execution.stages.iter().filter(|s| {
                 s.parent_stage_id.as_ref() == Some(&parent.id)
@@ -63,8 +70,11 @@ pub fn scope_root(execution: &Execution, stage: &Stage) -> Context {
 /// Outputs of all stages in order of the graph, later ones over earlier ones: what a parent
 /// pipeline gets from its child.
 pub(crate) fn merged_outputs(execution: &Execution) -> Context {
-    let mut ended: Vec<&Stage> =
-        execution.stages.iter().filter(|s| s.status.is_complete()).collect();
+    let mut ended: Vec<&Stage> = execution
+        .stages
+        .iter()
+        .filter(|s| s.status.is_complete())
+        .collect();
     ended.sort_by_key(|s| s.end_time);
     let mut all = Context::new();
     for stage in ended {

@@ -18,11 +18,20 @@ pub enum Effect {
     /// Give this order to its worker, or call it back.
     Dispatch(Box<WorkOrder>),
     /// Ask the pipeline's log for a place.
-    RequestAdmission { pipeline: String, ticket: Ticket, limit: u32, keep_waiting: bool },
+    RequestAdmission {
+        pipeline: String,
+        ticket: Ticket,
+        limit: u32,
+        keep_waiting: bool,
+    },
     /// Give the place back, or stop waiting for one.
     ReleaseAdmission { pipeline: String, ticket: Ticket },
     /// Tell the stage that started this execution how it ended.
-    TellParent { execution: ExecutionId, stage: StageId, child: Box<ChildEnd> },
+    TellParent {
+        execution: ExecutionId,
+        stage: StageId,
+        child: Box<ChildEnd>,
+    },
     /// Move the finished execution out of the log, once everything else is done.
     Archive,
 }
@@ -98,11 +107,24 @@ fn dispatch(
 
 fn request(state: &State) -> Option<Effect> {
     let waits = state.needs_admission && !state.admitted;
-    let pipeline = state.execution.pipeline_config_id.clone().filter(|_| waits)?;
+    let pipeline = state
+        .execution
+        .pipeline_config_id
+        .clone()
+        .filter(|_| waits)?;
     let execution = &state.execution;
-    let limit = if execution.limit_concurrent { 1 } else { execution.max_concurrent_executions };
+    let limit = if execution.limit_concurrent {
+        1
+    } else {
+        execution.max_concurrent_executions
+    };
     let keep_waiting = execution.keep_waiting_pipelines;
-    Some(Effect::RequestAdmission { pipeline, ticket: ticket(state), limit, keep_waiting })
+    Some(Effect::RequestAdmission {
+        pipeline,
+        ticket: ticket(state),
+        limit,
+        keep_waiting,
+    })
 }
 
 fn ticket(state: &State) -> Ticket {
@@ -112,8 +134,15 @@ fn ticket(state: &State) -> Ticket {
 fn finish(state: &State) -> Vec<Effect> {
     let mut all = Vec::new();
     if state.needs_admission {
-        let pipeline = state.execution.pipeline_config_id.clone().unwrap_or_default();
-        all.push(Effect::ReleaseAdmission { pipeline, ticket: ticket(state) });
+        let pipeline = state
+            .execution
+            .pipeline_config_id
+            .clone()
+            .unwrap_or_default();
+        all.push(Effect::ReleaseAdmission {
+            pipeline,
+            ticket: ticket(state),
+        });
     }
     all.extend(tell_parent(state));
     all.push(Effect::Archive);
@@ -136,18 +165,24 @@ pub fn child_end(state: &State) -> ChildEnd {
     let execution = &state.execution;
     let name = execution.name.clone().unwrap_or_default();
     let failed = execution.stages.iter().filter(|s| {
-        matches!(s.status, Status::Terminal | Status::Stopped | Status::FailedContinue)
+        matches!(
+            s.status,
+            Status::Terminal | Status::Stopped | Status::FailedContinue
+        )
     });
-    let errors = failed
+    let errors: Vec<String> = failed
         .flat_map(|stage| {
             messages(&stage.context).into_iter().map(|text| {
-                format!("Exception in child pipeline stage ({name}: {}): {text}", stage.name)
+                format!(
+                    "Exception in child pipeline stage ({name}: {}): {text}",
+                    stage.name
+                )
             })
         })
         .collect();
     ChildEnd {
         execution: execution.id.clone(),
-        name: name.clone(),
+        name,
         status: execution.status,
         outputs: merged_outputs(execution),
         errors,
@@ -156,12 +191,23 @@ pub fn child_end(state: &State) -> ChildEnd {
 
 fn messages(context: &Context) -> Vec<String> {
     let details = context.get("exception").and_then(|e| e.get("details"));
-    let Some(details) = details else { return Vec::new() };
+    let Some(details) = details else {
+        return Vec::new();
+    };
     let listed = details.get("errors").and_then(Value::as_array);
-    let texts: Vec<String> =
-        listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let texts: Vec<String> = listed
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     if texts.is_empty() {
-        details.get("error").and_then(Value::as_str).map(str::to_owned).into_iter().collect()
+        details
+            .get("error")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .into_iter()
+            .collect()
     } else {
         texts
     }

@@ -10,7 +10,10 @@ use crate::state::{OpenOrder, State};
 #[serde(tag = "e", rename_all = "camelCase")]
 pub enum Event {
     /// It exists. Nothing has started.
-    Created { execution: Box<Execution>, needs_admission: bool },
+    Created {
+        execution: Box<Execution>,
+        needs_admission: bool,
+    },
     /// An archived execution came back, to be restarted.
     Restored { state: Box<State> },
     /// The pipeline's log let it through.
@@ -27,17 +30,40 @@ pub enum Event {
         planning_failed: bool,
     },
     /// Synthetic stages were added beside their parent.
-    StagesAdded { parent: StageId, owner: StageOwner, on_failure: bool, stages: Vec<Stage> },
+    StagesAdded {
+        parent: StageId,
+        owner: StageOwner,
+        on_failure: bool,
+        stages: Vec<Stage>,
+    },
     /// Planned stages that did not start were dropped.
     StagesRemoved { stages: Vec<StageId> },
     /// A task runs, for the n-th time.
-    TaskStarted { stage: StageId, task: usize, at: Timestamp, attempt: u32 },
+    TaskStarted {
+        stage: StageId,
+        task: usize,
+        at: Timestamp,
+        attempt: u32,
+    },
     /// A task waits for a moment or for a change.
-    TaskWaits { stage: StageId, task: usize, wake_at: Option<Timestamp>, context: Context },
+    TaskWaits {
+        stage: StageId,
+        task: usize,
+        wake_at: Option<Timestamp>,
+        context: Context,
+    },
     /// Work went out to a worker.
-    TaskDispatched { stage: StageId, task: usize, order: OpenOrder },
+    TaskDispatched {
+        stage: StageId,
+        task: usize,
+        order: OpenOrder,
+    },
     /// Work was called back.
-    OrderWithdrawn { stage: StageId, task: usize, order: OpenOrder },
+    OrderWithdrawn {
+        stage: StageId,
+        task: usize,
+        order: OpenOrder,
+    },
     /// A task ended.
     TaskFinished {
         stage: StageId,
@@ -57,15 +83,29 @@ pub enum Event {
         by: Option<LastModified>,
     },
     /// A stage ended.
-    StageFinished { stage: StageId, at: Timestamp, status: Status },
+    StageFinished {
+        stage: StageId,
+        at: Timestamp,
+        status: Status,
+    },
     /// A person holds the execution.
     Paused { at: Timestamp, by: String },
     /// A person lets it go.
     Resumed { at: Timestamp, by: String },
     /// It is to stop.
-    Canceled { at: Timestamp, by: String, reason: Option<String> },
+    Canceled {
+        at: Timestamp,
+        by: String,
+        reason: Option<String>,
+    },
     /// A stage and what follows it start again.
-    Restarted { at: Timestamp, by: String, stage: StageId, reset: Vec<StageId>, removed: Vec<StageId> },
+    Restarted {
+        at: Timestamp,
+        by: String,
+        stage: StageId,
+        reset: Vec<StageId>,
+        removed: Vec<StageId>,
+    },
     /// Later stages run on behalf of somebody else.
     UserChanged { user: String },
     /// Nothing more happens, for this reason, which clients can read.

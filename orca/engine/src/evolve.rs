@@ -17,7 +17,10 @@ pub fn evolve(mut state: State, event: &Event) -> State {
 
 pub(crate) fn apply(state: &mut State, event: &Event) {
     match event {
-        Event::Created { execution, needs_admission } => {
+        Event::Created {
+            execution,
+            needs_admission,
+        } => {
             state.execution = (**execution).clone();
             state.needs_admission = *needs_admission;
         }
@@ -27,17 +30,35 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
             state.execution.status = Status::Running;
             state.execution.start_time.get_or_insert(*at);
         }
-        Event::StageStarted { stage, at, context, tasks, planning_failed } => {
+        Event::StageStarted {
+            stage,
+            at,
+            context,
+            tasks,
+            planning_failed,
+        } => {
             started(state, stage, *at, context, tasks, *planning_failed);
         }
-        Event::StagesAdded { parent, owner, on_failure, stages } => {
+        Event::StagesAdded {
+            parent,
+            owner,
+            on_failure,
+            stages,
+        } => {
             added(state, parent, *owner, *on_failure, stages);
         }
         Event::StagesRemoved { stages } => remove(state, stages),
         Event::StageFinished { stage, at, status } => finished(state, stage, *at, *status),
-        Event::ContextChanged { stage, set, removed, by } => {
+        Event::ContextChanged {
+            stage,
+            set,
+            removed,
+            by,
+        } => {
             if let Some(stage) = stage_mut(state, stage) {
-                removed.iter().for_each(|key| drop(stage.context.remove(key)));
+                for key in removed {
+                    stage.context.remove(key);
+                }
                 merge(&mut stage.context, set);
                 if by.is_some() {
                     stage.last_modified.clone_from(by);
@@ -60,7 +81,12 @@ pub(crate) fn apply(state: &mut State, event: &Event) {
 
 fn apply_task(state: &mut State, event: &Event) {
     match event {
-        Event::TaskStarted { stage, task, at, attempt } => {
+        Event::TaskStarted {
+            stage,
+            task,
+            at,
+            attempt,
+        } => {
             with_task(state, stage, *task, |shown, notes| {
                 shown.status = Status::Running;
                 shown.start_time.get_or_insert(*at);
@@ -68,7 +94,12 @@ fn apply_task(state: &mut State, event: &Event) {
                 notes.wake_at = None;
             });
         }
-        Event::TaskWaits { stage, task, wake_at, context } => {
+        Event::TaskWaits {
+            stage,
+            task,
+            wake_at,
+            context,
+        } => {
             with_task(state, stage, *task, |_, notes| notes.wake_at = *wake_at);
             if let Some(stage) = stage_mut(state, stage) {
                 merge(&mut stage.context, context);
@@ -83,7 +114,14 @@ fn apply_task(state: &mut State, event: &Event) {
         Event::OrderWithdrawn { stage, task, .. } => {
             with_task(state, stage, *task, |_, notes| notes.order = None);
         }
-        Event::TaskFinished { stage, task, at, status, context, outputs } => {
+        Event::TaskFinished {
+            stage,
+            task,
+            at,
+            status,
+            context,
+            outputs,
+        } => {
             with_task(state, stage, *task, |shown, notes| {
                 shown.status = *status;
                 shown.end_time = Some(*at);
@@ -121,15 +159,28 @@ fn apply_control(state: &mut State, event: &Event) {
             state.execution.canceled_by = Some(by.clone());
             state.execution.cancellation_reason.clone_from(reason);
         }
-        Event::Restarted { at, by, stage, reset, removed } => {
+        Event::Restarted {
+            at,
+            by,
+            stage,
+            reset,
+            removed,
+        } => {
             restarted(state, *at, by, stage, reset);
             remove(state, removed);
         }
-        Event::Finished { at, status, explanation } => {
+        Event::Finished {
+            at,
+            status,
+            explanation,
+        } => {
             state.execution.status = *status;
             state.execution.end_time = state.execution.start_time.map(|_| *at);
             if let Some(text) = explanation {
-                state.execution.system_notifications.push(json!({"type": "error", "message": text}));
+                state
+                    .execution
+                    .system_notifications
+                    .push(json!({"type": "error", "message": text}));
             }
         }
         _ => {}
@@ -148,7 +199,7 @@ fn started(
     if let Some(stage) = stage_mut(state, id) {
         stage.status = Status::Running;
         stage.start_time = Some(at);
-        stage.context = context.clone();
+        stage.context.clone_from(context);
         stage.tasks = tasks
             .iter()
             .enumerate()
@@ -164,9 +215,16 @@ fn started(
     }
     let notes = tasks
         .iter()
-        .map(|task| TaskMeta { kind: task.kind.clone(), ..TaskMeta::default() })
+        .map(|task| TaskMeta {
+            kind: task.kind.clone(),
+            ..TaskMeta::default()
+        })
         .collect();
-    let meta = StageMeta { tasks: notes, planning_failed, ..StageMeta::default() };
+    let meta = StageMeta {
+        tasks: notes,
+        planning_failed,
+        ..StageMeta::default()
+    };
     state.meta.insert(id.clone(), meta);
 }
 
@@ -179,7 +237,9 @@ fn added(
     on_failure: bool,
     stages: &[Stage],
 ) {
-    let Some(at) = state.index(parent) else { return };
+    let Some(at) = state.index(parent) else {
+        return;
+    };
     let position = match owner {
         StageOwner::StageBefore => at,
         StageOwner::StageAfter => {
@@ -191,7 +251,10 @@ fn added(
         }
     };
     state.stages_made += stages.len() as u32;
-    state.execution.stages.splice(position..position, stages.iter().cloned());
+    state
+        .execution
+        .stages
+        .splice(position..position, stages.iter().cloned());
     if owner == StageOwner::StageAfter {
         let meta = state.meta.entry(parent.clone()).or_default();
         meta.after_planned = true;
@@ -207,13 +270,19 @@ fn remove(state: &mut State, stages: &[StageId]) {
 }
 
 fn finished(state: &mut State, id: &StageId, at: Timestamp, status: Status) {
-    let Some(stage) = stage_mut(state, id) else { return };
+    let Some(stage) = stage_mut(state, id) else {
+        return;
+    };
     stage.status = status;
     if stage.start_time.is_some() {
         stage.end_time = Some(at);
     }
-    let window = (stage.kind == "restrictExecutionDuringTimeWindow")
-        .then(|| (stage.parent_stage_id.clone(), stage.start_time.map_or(0, |s| at.ms_since(s))));
+    let window = (stage.kind == "restrictExecutionDuringTimeWindow").then(|| {
+        (
+            stage.parent_stage_id.clone(),
+            stage.start_time.map_or(0, |s| at.ms_since(s)),
+        )
+    });
     if let Some((Some(parent), length)) = window {
         state.meta.entry(parent).or_default().window_ms += length;
     }
@@ -246,9 +315,18 @@ fn resumed(state: &mut State, at: Timestamp, by: &str) {
 }
 
 fn swap_status(state: &mut State, from: Status, to: Status) {
-    for stage in state.execution.stages.iter_mut().filter(|s| s.status == from) {
+    for stage in state
+        .execution
+        .stages
+        .iter_mut()
+        .filter(|s| s.status == from)
+    {
         stage.status = to;
-        stage.tasks.iter_mut().filter(|t| t.status == from).for_each(|t| t.status = to);
+        stage
+            .tasks
+            .iter_mut()
+            .filter(|t| t.status == from)
+            .for_each(|t| t.status = to);
     }
 }
 
@@ -257,12 +335,20 @@ fn restarted(state: &mut State, at: Timestamp, by: &str, restarted: &StageId, re
     state.admitted = false;
     let waits = state.needs_admission;
     let execution = &mut state.execution;
-    execution.status = if waits { Status::NotStarted } else { Status::Running };
+    execution.status = if waits {
+        Status::NotStarted
+    } else {
+        Status::Running
+    };
     execution.end_time = None;
     execution.canceled = false;
     execution.canceled_by = None;
     execution.start_time.get_or_insert(at);
-    for stage in execution.stages.iter_mut().filter(|s| reset.contains(&s.id)) {
+    for stage in execution
+        .stages
+        .iter_mut()
+        .filter(|s| reset.contains(&s.id))
+    {
         stage.status = Status::NotStarted;
         stage.start_time = None;
         stage.end_time = None;
@@ -294,7 +380,9 @@ fn with_task(
     task: usize,
     change: impl FnOnce(&mut Task, &mut TaskMeta),
 ) {
-    let State { execution, meta, .. } = state;
+    let State {
+        execution, meta, ..
+    } = state;
     let shown = execution.stages.iter_mut().find(|s| &s.id == stage);
     let notes = meta.get_mut(stage).and_then(|m| m.tasks.get_mut(task));
     if let (Some(shown), Some(notes)) = (shown.and_then(|s| s.tasks.get_mut(task)), notes) {

@@ -26,7 +26,12 @@ pub fn is_initial(stage: &Stage) -> bool {
 /// All top-level stages behind the given one, itself excluded, in the order of the definition.
 pub fn downstream(execution: &Execution, from: &StageId) -> Vec<StageId> {
     let mut followers: BTreeMap<&str, Vec<&Stage>> = BTreeMap::new();
-    let top_level = || execution.stages.iter().filter(|s| s.parent_stage_id.is_none());
+    let top_level = || {
+        execution
+            .stages
+            .iter()
+            .filter(|s| s.parent_stage_id.is_none())
+    };
     for stage in top_level() {
         for requisite in &stage.requisite_stage_ref_ids {
             followers.entry(requisite).or_default().push(stage);
@@ -41,14 +46,21 @@ pub fn downstream(execution: &Execution, from: &StageId) -> Vec<StageId> {
             }
         }
     }
-    top_level().filter(|s| found.contains(&s.id)).map(|s| s.id.clone()).collect()
+    top_level()
+        .filter(|s| found.contains(&s.id))
+        .map(|s| s.id.clone())
+        .collect()
 }
 
 /// The top-level stage that a synthetic stage belongs to; a top-level stage is its own.
 pub fn top_level_of<'a>(execution: &'a Execution, stage: &'a Stage) -> &'a Stage {
     let mut top = stage;
     for _ in 0..=crate::limits::SYNTHETIC_DEPTH_MAX {
-        match top.parent_stage_id.as_ref().and_then(|p| execution.stage(p)) {
+        match top
+            .parent_stage_id
+            .as_ref()
+            .and_then(|p| execution.stage(p))
+        {
             Some(parent) => top = parent,
             None => break,
         }
@@ -61,7 +73,11 @@ pub fn inside(execution: &Execution, parent: &StageId) -> Vec<StageId> {
     let mut found: Vec<StageId> = Vec::new();
     let mut open = vec![parent.clone()];
     while let Some(id) = open.pop() {
-        for child in execution.stages.iter().filter(|s| s.parent_stage_id.as_ref() == Some(&id)) {
+        for child in execution
+            .stages
+            .iter()
+            .filter(|s| s.parent_stage_id.as_ref() == Some(&id))
+        {
             found.push(child.id.clone());
             open.push(child.id.clone());
         }

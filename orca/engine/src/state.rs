@@ -93,12 +93,18 @@ impl State {
 
     /// Top-level stages, in the order of the definition.
     pub fn top_level(&self) -> impl Iterator<Item = &Stage> {
-        self.execution.stages.iter().filter(|s| s.parent_stage_id.is_none())
+        self.execution
+            .stages
+            .iter()
+            .filter(|s| s.parent_stage_id.is_none())
     }
 
     /// The task that runs in a stage: its position.
-    pub fn running_task(&self, stage: &Stage) -> Option<usize> {
-        stage.tasks.iter().position(|t| matches!(t.status, Status::Running | Status::Paused))
+    pub fn running_task(stage: &Stage) -> Option<usize> {
+        stage
+            .tasks
+            .iter()
+            .position(|t| matches!(t.status, Status::Running | Status::Paused))
     }
 
     /// The next moment at which the engine wants to look at this execution.

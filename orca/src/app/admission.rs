@@ -41,7 +41,11 @@ pub(crate) async fn request(
     keep_waiting: bool,
 ) -> Result<(), Error> {
     let ticket = ticket.clone();
-    let command = AdmissionCommand::Request { ticket: ticket.clone(), limit, keep_waiting };
+    let command = AdmissionCommand::Request {
+        ticket: ticket.clone(),
+        limit,
+        keep_waiting,
+    };
     let state = change(shell, pipeline, &command).await?;
     // Asked again after a crash: the answer is in the log already, the execution may not know it.
     if state.running.contains(&ticket) {
@@ -58,14 +62,19 @@ pub(crate) async fn release(
     pipeline: &str,
     ticket: &Ticket,
 ) -> Result<(), Error> {
-    let command = AdmissionCommand::Release { ticket: ticket.clone() };
+    let command = AdmissionCommand::Release {
+        ticket: ticket.clone(),
+    };
     change(shell, pipeline, &command).await.map(drop)
 }
 
 /// After a crash: whoever was let through is told again. Telling twice changes nothing.
 pub(crate) async fn recover(shell: &Arc<Shell>) -> Result<(), Error> {
     let journal = &shell.ports.journal;
-    let subjects = journal.subjects(PREFIX).await.map_err(|e| failed("pipelines", e))?;
+    let subjects = journal
+        .subjects(PREFIX)
+        .await
+        .map_err(|e| failed("pipelines", e))?;
     for subject in subjects {
         let (_, state) = read(shell, &subject).await?;
         for ticket in &state.running {
@@ -85,16 +94,25 @@ async fn change(
         let (revision, state) = read(shell, &subject).await?;
         let events = decide(&state, command).map_err(|e| {
             let text = format!("pipeline {pipeline} cannot take another execution");
-            Error::Problem(Box::new(Problem::new("ORCA-0006", Kind::TooLarge, text).because(&e)))
+            Error::Problem(Box::new(
+                Problem::new("ORCA-0006", Kind::TooLarge, text).because(&e),
+            ))
         })?;
         if events.is_empty() {
             return Ok(state);
         }
         let state = events.iter().fold(state, evolve);
         let entry = Entry { events, state };
-        let payload = serde_json::to_vec(&entry)
-            .map_err(|source| Error::Unreadable { id: pipeline.to_owned(), source })?;
-        match shell.ports.journal.append(&subject, revision, Bytes::from(payload)).await {
+        let payload = serde_json::to_vec(&entry).map_err(|source| Error::Unreadable {
+            id: pipeline.to_owned(),
+            source,
+        })?;
+        match shell
+            .ports
+            .journal
+            .append(&subject, revision, Bytes::from(payload))
+            .await
+        {
             Ok(_) => {
                 if revision != Revision::NONE {
                     let purged = shell.ports.journal.purge(&subject, revision).await;
@@ -108,15 +126,22 @@ async fn change(
         }
     }
     let text = format!("pipeline {pipeline} is started by too many at once");
-    Err(Error::Problem(Box::new(Problem::new("ORCA-0008", Kind::Unavailable, text).retry_after(1))))
+    Err(Error::Problem(Box::new(
+        Problem::new("ORCA-0008", Kind::Unavailable, text).retry_after(1),
+    )))
 }
 
 async fn read(shell: &Arc<Shell>, subject: &str) -> Result<(Revision, Admissions), Error> {
     let records = shell.ports.journal.read(subject, Revision::NONE).await;
     let records = records.map_err(|e| failed(subject, e))?;
-    let Some(newest) = records.last() else { return Ok((Revision::NONE, Admissions::default())) };
-    let entry: Entry = serde_json::from_slice(&newest.payload)
-        .map_err(|source| Error::Unreadable { id: subject.to_owned(), source })?;
+    let Some(newest) = records.last() else {
+        return Ok((Revision::NONE, Admissions::default()));
+    };
+    let entry: Entry =
+        serde_json::from_slice(&newest.payload).map_err(|source| Error::Unreadable {
+            id: subject.to_owned(),
+            source,
+        })?;
     Ok((newest.revision, entry.state))
 }
 
@@ -139,12 +164,17 @@ async fn admit(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {
 }
 
 async fn supersede(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {
-    let command =
-        Command::Cancel { by: "spinnaker".to_owned(), reason: Some(SUPERSEDED.to_owned()) };
+    let command = Command::Cancel {
+        by: "spinnaker".to_owned(),
+        reason: Some(SUPERSEDED.to_owned()),
+    };
     let key = format!("{}/superseded", ticket.0);
     commands::send(shell, &key, &ticket.execution(), &command).await
 }
 
 fn failed(what: &str, source: JournalError) -> Error {
-    Error::Journal { id: what.to_owned(), source }
+    Error::Journal {
+        id: what.to_owned(),
+        source,
+    }
 }

@@ -19,29 +19,51 @@ impl Shell {
 
     pub(crate) async fn put_archive(&self, state: &State) -> Result<(), Error> {
         let id = &state.execution.id;
-        let body = serde_json::to_vec(state)
-            .map_err(|source| Error::Unreadable { id: id.to_string(), source })?;
+        let body = serde_json::to_vec(state).map_err(|source| Error::Unreadable {
+            id: id.to_string(),
+            source,
+        })?;
         let key = Self::archive_key(id);
-        let put = self.ports.objects.put(&key, Bytes::from(body), Condition::Always).await;
-        put.map(drop).map_err(|source| Error::Store { what: format!("archiving execution {id}"), source })
+        let put = self
+            .ports
+            .objects
+            .put(&key, Bytes::from(body), Condition::Always)
+            .await;
+        put.map(drop).map_err(|source| Error::Store {
+            what: format!("archiving execution {id}"),
+            source,
+        })
     }
 
     pub(crate) async fn get_archive(&self, id: &ExecutionId) -> Result<Option<State>, Error> {
-        let found = self.ports.objects.get(&Self::archive_key(id)).await.map_err(|source| {
-            Error::Store { what: format!("reading archived execution {id}"), source }
-        })?;
+        let found = self
+            .ports
+            .objects
+            .get(&Self::archive_key(id))
+            .await
+            .map_err(|source| Error::Store {
+                what: format!("reading archived execution {id}"),
+                source,
+            })?;
         let Some(object) = found else { return Ok(None) };
-        let state = serde_json::from_slice(&object.body)
-            .map_err(|source| Error::Unreadable { id: id.to_string(), source })?;
+        let state = serde_json::from_slice(&object.body).map_err(|source| Error::Unreadable {
+            id: id.to_string(),
+            source,
+        })?;
         Ok(Some(state))
     }
 
     /// Ids of all archived executions.
     pub(crate) async fn archived(&self) -> Result<Vec<ExecutionId>, Error> {
-        let listed = self.ports.objects.list(FOLDER).await.map_err(|source| Error::Store {
-            what: "listing archived executions".to_owned(),
-            source,
-        })?;
+        let listed = self
+            .ports
+            .objects
+            .list(FOLDER)
+            .await
+            .map_err(|source| Error::Store {
+                what: "listing archived executions".to_owned(),
+                source,
+            })?;
         let ids = listed.iter().filter_map(|info| {
             let name = info.key.strip_prefix(FOLDER)?.strip_suffix(".json")?;
             (!name.contains('=')).then(|| ExecutionId::from(name))
@@ -62,8 +84,12 @@ impl Shell {
             .journal
             .purge(&Self::subject(id), loaded.revision)
             .await
-            .map_err(|source| Error::Journal { id: id.to_string(), source })?;
-        self.states.put(id, Arc::clone(&loaded.state), Revision::NONE, true);
+            .map_err(|source| Error::Journal {
+                id: id.to_string(),
+                source,
+            })?;
+        self.states
+            .put(id, Arc::clone(&loaded.state), Revision::NONE, true);
         Ok(())
     }
 
@@ -71,10 +97,14 @@ impl Shell {
     pub(crate) async fn erase(self: &Arc<Self>, id: &ExecutionId) -> Result<(), Error> {
         self.archive(id).await?;
         let _one_at_a_time = self.lock(id).await;
-        self.ports.objects.erase(&Self::archive_key(id)).await.map_err(|source| Error::Store {
-            what: format!("deleting execution {id}"),
-            source,
-        })?;
+        self.ports
+            .objects
+            .erase(&Self::archive_key(id))
+            .await
+            .map_err(|source| Error::Store {
+                what: format!("deleting execution {id}"),
+                source,
+            })?;
         self.states.forget(id);
         Ok(())
     }

@@ -72,14 +72,24 @@ impl Shell {
     async fn try_effect(self: &Arc<Self>, id: &ExecutionId, effect: &Effect) -> Result<(), Error> {
         match effect {
             Effect::Dispatch(order) => self.dispatch(order).await,
-            Effect::RequestAdmission { pipeline, ticket, limit, keep_waiting } => {
-                admission::request(self, pipeline, ticket, *limit, *keep_waiting).await
-            }
+            Effect::RequestAdmission {
+                pipeline,
+                ticket,
+                limit,
+                keep_waiting,
+            } => admission::request(self, pipeline, ticket, *limit, *keep_waiting).await,
             Effect::ReleaseAdmission { pipeline, ticket } => {
                 admission::release(self, pipeline, ticket).await
             }
-            Effect::TellParent { execution, stage, child } => {
-                let command = Command::ChildFinished { stage: stage.clone(), child: child.clone() };
+            Effect::TellParent {
+                execution,
+                stage,
+                child,
+            } => {
+                let command = Command::ChildFinished {
+                    stage: stage.clone(),
+                    child: child.clone(),
+                };
                 let key = format!("{}/child/{}", execution, child.execution);
                 commands::send(self, &key, execution, &command).await
             }
@@ -90,19 +100,35 @@ impl Shell {
     async fn dispatch(&self, order: &WorkOrder) -> Result<(), Error> {
         let queue = work::orders(&order.service);
         // The withdrawal of an order is another message than the order.
-        let key = if order.cancel { format!("{}/cancel", order.key) } else { order.key.to_string() };
-        let payload = serde_json::to_vec(order)
-            .map_err(|source| Error::Unreadable { id: order.execution.to_string(), source })?;
-        let sent = self.ports.queue.enqueue(&queue, &key, Bytes::from(payload), None).await;
+        let key = if order.cancel {
+            format!("{}/cancel", order.key)
+        } else {
+            order.key.to_string()
+        };
+        let payload = serde_json::to_vec(order).map_err(|source| Error::Unreadable {
+            id: order.execution.to_string(),
+            source,
+        })?;
+        let sent = self
+            .ports
+            .queue
+            .enqueue(&queue, &key, Bytes::from(payload), None)
+            .await;
         sent.map(drop).map_err(|e| unavailable(&e))
     }
 
     /// Tells the world. The id follows from the revision: a message published twice is one message.
     pub(crate) async fn publish(&self, state: &State, events: &[Event], revision: Revision) {
         let execution = &state.execution;
-        let topic = format!("{}{}", subject::EXECUTION, super::token(&execution.application));
+        let topic = format!(
+            "{}{}",
+            subject::EXECUTION,
+            super::token(&execution.application)
+        );
         for (n, event) in events.iter().enumerate() {
-            let Some((kind, data)) = told(state, event) else { continue };
+            let Some((kind, data)) = told(state, event) else {
+                continue;
+            };
             let message = SuiteEvent {
                 id: format!("{}:{}:{n}", execution.id, revision.0),
                 kind,
@@ -111,8 +137,14 @@ impl Shell {
                 subject: Some(execution.id.to_string()),
                 data,
             };
-            let Ok(payload) = serde_json::to_vec(&message) else { continue };
-            let sent = self.ports.topic.publish(&topic, &message.id, Bytes::from(payload)).await;
+            let Ok(payload) = serde_json::to_vec(&message) else {
+                continue;
+            };
+            let sent = self
+                .ports
+                .topic
+                .publish(&topic, &message.id, Bytes::from(payload))
+                .await;
             if let Err(error) = sent {
                 tracing::warn!(execution.id = %execution.id, %error, "an event was not published");
             }
@@ -131,9 +163,14 @@ pub(crate) fn unavailable(error: &QueueError) -> Error {
 
 /// The order was withdrawn or answered within the same decision.
 fn is_answered(state: &State, effect: &Effect) -> bool {
-    let Effect::Dispatch(order) = effect else { return false };
+    let Effect::Dispatch(order) = effect else {
+        return false;
+    };
     let open = state.meta.get(&order.stage).is_some_and(|notes| {
-        notes.tasks.iter().any(|t| t.order.as_ref().is_some_and(|o| o.key == order.key))
+        notes
+            .tasks
+            .iter()
+            .any(|t| t.order.as_ref().is_some_and(|o| o.key == order.key))
     });
     !order.cancel && !open
 }
@@ -185,7 +222,12 @@ fn told(state: &State, event: &Event) -> Option<(String, Value)> {
         Event::ContextChanged { stage, .. } | Event::TaskWaits { stage, .. } => {
             (named("stage", "updated"), of_stage(stage)?)
         }
-        Event::TaskFinished { stage, task, status, .. } => {
+        Event::TaskFinished {
+            stage,
+            task,
+            status,
+            ..
+        } => {
             let mut data = of_stage(stage)?;
             data["task"] = json!(state.stage(stage)?.tasks.get(*task)?.name);
             data["taskStatus"] = json!(status);

@@ -37,7 +37,9 @@ impl Row {
             name: execution.name.clone(),
             status: execution.status,
             kind: execution.kind,
-            built: execution.build_time.map_or(0, |t| t.millis()),
+            built: execution
+                .build_time
+                .map_or(0, kork_model::Timestamp::millis),
         }
     }
 
@@ -46,7 +48,10 @@ impl Row {
             ExecutionType::Pipeline => "pipelines",
             ExecutionType::Orchestration => "tasks",
         };
-        let mut names = vec![format!("orca.{kind}"), by_application(self.kind, &self.application)];
+        let mut names = vec![
+            format!("orca.{kind}"),
+            by_application(self.kind, &self.application),
+        ];
         names.extend(self.config.as_deref().map(by_config));
         names
     }
@@ -58,7 +63,10 @@ pub(crate) fn by_application(kind: ExecutionType, application: &str) -> String {
         ExecutionType::Pipeline => "pipelines",
         ExecutionType::Orchestration => "tasks",
     };
-    format!("orca.{kind}.application.{}", token(&application.to_lowercase()))
+    format!(
+        "orca.{kind}.application.{}",
+        token(&application.to_lowercase())
+    )
 }
 
 /// Index of one pipeline.
@@ -82,9 +90,15 @@ impl Shell {
         let row = Row::of(state);
         let id = &state.execution.id;
         let body = serde_json::to_vec(&row).unwrap_or_default();
-        self.ports.cache.put(&row_key(id), Bytes::from(body), None).await?;
+        self.ports
+            .cache
+            .put(&row_key(id), Bytes::from(body), None)
+            .await?;
         for index in row.indexes() {
-            self.ports.cache.index_put(&index, id.as_str(), row.built).await?;
+            self.ports
+                .cache
+                .index_put(&index, id.as_str(), row.built)
+                .await?;
         }
         Ok(())
     }
@@ -94,16 +108,28 @@ impl Shell {
         let id = &state.execution.id;
         for index in row.indexes() {
             let removed = self.ports.cache.index_remove(&index, id.as_str()).await;
-            removed.unwrap_or_else(|error| tracing::warn!(%error, "the index keeps a deleted execution"));
+            removed.unwrap_or_else(
+                |error| tracing::warn!(%error, "the index keeps a deleted execution"),
+            );
         }
-        self.ports.cache.delete(&row_key(id)).await.unwrap_or_default();
+        self.ports
+            .cache
+            .delete(&row_key(id))
+            .await
+            .unwrap_or_default();
     }
 
     /// Builds the whole index from the logs and the archive.
     pub(crate) async fn rebuild_index(self: &Arc<Self>) -> Result<(), Error> {
         let subjects = self.ports.journal.subjects("execution.").await;
-        let subjects = subjects.map_err(|source| Error::Journal { id: "all".to_owned(), source })?;
-        let live = subjects.iter().filter_map(|s| s.strip_prefix("execution.")).map(ExecutionId::from);
+        let subjects = subjects.map_err(|source| Error::Journal {
+            id: "all".to_owned(),
+            source,
+        })?;
+        let live = subjects
+            .iter()
+            .filter_map(|s| s.strip_prefix("execution."))
+            .map(ExecutionId::from);
         let mut ids: Vec<ExecutionId> = self.archived().await?;
         ids.extend(live);
         for id in ids {
@@ -115,7 +141,11 @@ impl Shell {
                 }
             }
         }
-        let built = self.ports.cache.put(BUILT, Bytes::from_static(b"1"), None).await;
+        let built = self
+            .ports
+            .cache
+            .put(BUILT, Bytes::from_static(b"1"), None)
+            .await;
         built.unwrap_or_else(|error| tracing::warn!(%error, "the cache does not answer"));
         Ok(())
     }
@@ -140,7 +170,12 @@ impl Shell {
         let mut found = Vec::new();
         let mut offset = 0;
         while found.len() < wanted {
-            let page = self.ports.cache.index_newest(index, offset, PAGE).await.unwrap_or_default();
+            let page = self
+                .ports
+                .cache
+                .index_newest(index, offset, PAGE)
+                .await
+                .unwrap_or_default();
             if page.is_empty() {
                 break;
             }

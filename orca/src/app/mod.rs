@@ -45,11 +45,23 @@ pub enum Error {
     #[error(transparent)]
     Problem(#[from] Box<Problem>),
     #[error("the log of execution {id} cannot be used")]
-    Journal { id: String, #[source] source: JournalError },
+    Journal {
+        id: String,
+        #[source]
+        source: JournalError,
+    },
     #[error("the log of execution {id} cannot be read")]
-    Unreadable { id: String, #[source] source: serde_json::Error },
+    Unreadable {
+        id: String,
+        #[source]
+        source: serde_json::Error,
+    },
     #[error("{what} failed")]
-    Store { what: String, #[source] source: kork::ports::ObjectStoreError },
+    Store {
+        what: String,
+        #[source]
+        source: kork::ports::ObjectStoreError,
+    },
 }
 
 impl Error {
@@ -58,20 +70,26 @@ impl Error {
         match self {
             Self::Rejected(rejection) => rejection.problem(),
             Self::Problem(problem) => (**problem).clone(),
-            Self::Journal { .. } | Self::Store { .. } => {
-                Problem::new("KORK-0008", Kind::Unavailable, "the store of executions does not answer")
-                    .because(self)
-                    .retry_after(1)
-            }
+            Self::Journal { .. } | Self::Store { .. } => Problem::new(
+                "KORK-0008",
+                Kind::Unavailable,
+                "the store of executions does not answer",
+            )
+            .because(self)
+            .retry_after(1),
             Self::Unreadable { .. } => {
-                Problem::new("KORK-0007", Kind::Bug, "a stored execution cannot be read").because(self)
+                Problem::new("KORK-0007", Kind::Bug, "a stored execution cannot be read")
+                    .because(self)
             }
         }
     }
 
     /// True when trying again later may help.
     pub fn is_passing(&self) -> bool {
-        matches!(self.problem().kind, Kind::Unavailable | Kind::Timeout | Kind::TooMany)
+        matches!(
+            self.problem().kind,
+            Kind::Unavailable | Kind::Timeout | Kind::TooMany
+        )
     }
 }
 
@@ -143,36 +161,54 @@ impl Shell {
             let now = self.ports.clock.now();
             let events = decide(&loaded.state, command, now).map_err(|r| named(r, id))?;
             if events.is_empty() {
-                return Ok(Outcome { state: loaded.state, changed: None });
+                return Ok(Outcome {
+                    state: loaded.state,
+                    changed: None,
+                });
             }
             if loaded.archived && !matches!(command, Command::Restart { .. }) {
                 let state = Arc::new(fold(&loaded.state, &events));
                 self.put_archive(&state).await?;
-                self.states.put(id, Arc::clone(&state), Revision::NONE, true);
-                return Ok(Outcome { state, changed: None });
+                self.states
+                    .put(id, Arc::clone(&state), Revision::NONE, true);
+                return Ok(Outcome {
+                    state,
+                    changed: None,
+                });
             }
             match self.append(id, loaded.revision, &events).await {
                 Ok(revision) => {
                     let state = Arc::new(fold(&loaded.state, &events));
                     self.states.put(id, Arc::clone(&state), revision, false);
-                    return Ok(Outcome { state, changed: Some((events, revision)) });
+                    return Ok(Outcome {
+                        state,
+                        changed: Some((events, revision)),
+                    });
                 }
                 Err(JournalError::Conflict { .. }) => self.states.forget(id),
                 Err(source) => {
                     self.states.forget(id);
-                    return Err(Error::Journal { id: id.to_string(), source });
+                    return Err(Error::Journal {
+                        id: id.to_string(),
+                        source,
+                    });
                 }
             }
         }
         let text = format!("execution {id} is changed by too many at once");
-        Err(Error::Problem(Box::new(Problem::new("ORCA-0008", Kind::Unavailable, text).retry_after(1))))
+        Err(Error::Problem(Box::new(
+            Problem::new("ORCA-0008", Kind::Unavailable, text).retry_after(1),
+        )))
     }
 
     /// An archived execution has no log; a restart brings it back into one.
     async fn load_for(&self, id: &ExecutionId, command: &Command) -> Result<states::Loaded, Error> {
         let loaded = self.load(id).await?;
         if loaded.archived && matches!(command, Command::Restart { .. }) {
-            return Ok(states::Loaded { archived: false, ..states::Loaded::default() });
+            return Ok(states::Loaded {
+                archived: false,
+                ..states::Loaded::default()
+            });
         }
         if loaded.archived && matches!(command, Command::Create { .. }) {
             return Err(Error::Rejected(Rejection::AlreadyExists(id.to_string())));
@@ -186,15 +222,24 @@ impl Shell {
         expected: Revision,
         events: &[Event],
     ) -> Result<Revision, JournalError> {
-        let batch = Batch { v: BATCH_VERSION, events: events.to_vec() };
+        let batch = Batch {
+            v: BATCH_VERSION,
+            events: events.to_vec(),
+        };
         let payload = serde_json::to_vec(&batch).map_err(|e| JournalError::Corrupt {
             reason: format!("events cannot be written: {e}"),
         })?;
-        self.ports.journal.append(&Self::subject(id), expected, Bytes::from(payload)).await
+        self.ports
+            .journal
+            .append(&Self::subject(id), expected, Bytes::from(payload))
+            .await
     }
 
     pub(crate) async fn lock(&self, id: &ExecutionId) -> tokio::sync::MutexGuard<'_, ()> {
-        let hash = id.as_str().bytes().fold(0_usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+        let hash = id
+            .as_str()
+            .bytes()
+            .fold(0_usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
         self.locks[hash % LOCKS].lock().await
     }
 
@@ -239,7 +284,10 @@ pub(crate) fn token(text: &str) -> String {
         if plain(byte) {
             word.push(char::from(byte));
         } else {
-            word.push_str(&format!("={byte:02x}"));
+            word.push('=');
+            word.extend(
+                [byte >> 4, byte & 15].map(|d| char::from_digit(d.into(), 16).unwrap_or('0')),
+            );
         }
     }
     word

@@ -18,7 +18,10 @@ const LIST_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 impl Shell {
     /// Executions that match, newest first.
-    pub(crate) async fn list(self: &Arc<Self>, query: &ListExecutions) -> Result<Vec<Execution>, Error> {
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        query: &ListExecutions,
+    ) -> Result<Vec<Execution>, Error> {
         let statuses = statuses(&query.filter)?;
         let ids = self.candidates(query, &statuses).await?;
         let mut found = Vec::new();
@@ -29,7 +32,9 @@ impl Shell {
             if found.len() >= limit || bytes > LIST_BYTES_MAX {
                 break;
             }
-            let Ok(state) = self.state(&id).await else { continue };
+            let Ok(state) = self.state(&id).await else {
+                continue;
+            };
             if !matches(&state.execution, &query.filter, &statuses) {
                 continue;
             }
@@ -37,7 +42,11 @@ impl Shell {
                 skipped += 1;
                 continue;
             }
-            let shown = if query.expand { state.execution.clone() } else { slim(&state.execution) };
+            let shown = if query.expand {
+                state.execution.clone()
+            } else {
+                slim(&state.execution)
+            };
             bytes += serde_json::to_string(&shown).map_or(0, |t| t.len());
             found.push(shown);
         }
@@ -51,7 +60,11 @@ impl Shell {
     ) -> Result<Vec<ExecutionId>, Error> {
         let filter = &query.filter;
         if !filter.execution_ids.is_empty() {
-            return Ok(filter.execution_ids.iter().map(|id| id.as_str().into()).collect());
+            return Ok(filter
+                .execution_ids
+                .iter()
+                .map(|id| id.as_str().into())
+                .collect());
         }
         let lets = |row: &index::Row| statuses.is_empty() || statuses.contains(&row.status);
         let per_config = query.limit_per_config.map(|n| n as usize);
@@ -59,7 +72,10 @@ impl Shell {
             let mut all = Vec::new();
             for config in &filter.pipeline_config_ids {
                 let index = index::by_config(config);
-                all.extend(self.newest(&index, per_config.unwrap_or(LIST_MAX), lets).await?);
+                all.extend(
+                    self.newest(&index, per_config.unwrap_or(LIST_MAX), lets)
+                        .await?,
+                );
             }
             all.sort_by(|a, b| b.cmp(a));
             return Ok(all);
@@ -79,8 +95,9 @@ impl Shell {
             Some(most) => {
                 let counted = std::sync::Mutex::new(BTreeMap::<Option<String>, usize>::new());
                 let lets_few = |row: &index::Row| {
-                    let mut counted =
-                        counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut counted = counted
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
                     let seen = counted.entry(row.config.clone()).or_default();
                     let takes = lets(row) && *seen < most;
                     *seen += usize::from(takes);
@@ -103,7 +120,12 @@ impl Shell {
             None => None,
             Some(id) => Some(find_stage(&state.execution, id)?),
         };
-        Ok(evaluate_in(self.ports.clock.now(), &state.execution, stage, value))
+        Ok(evaluate_in(
+            self.ports.clock.now(),
+            &state.execution,
+            stage,
+            value,
+        ))
     }
 
     /// Evaluates `{key, value}` pairs as a stage behind the given ones would see them.
@@ -125,7 +147,9 @@ impl Shell {
         let mut result = Context::new();
         let mut detail = Context::new();
         for variable in variables {
-            let Some(key) = variable.get("key").and_then(Value::as_str) else { continue };
+            let Some(key) = variable.get("key").and_then(Value::as_str) else {
+                continue;
+            };
             let value = variable.get("value").cloned().unwrap_or_default();
             let now = self.ports.clock.now();
             let mut one = evaluate_in(now, &execution, Some(&stage), &value);
@@ -166,10 +190,17 @@ fn evaluate_in(
 }
 
 fn find_stage<'a>(execution: &'a Execution, id: &str) -> Result<&'a Stage, Error> {
-    execution.stages.iter().find(|s| s.id.as_str() == id).ok_or_else(|| {
-        let execution = execution.id.to_string();
-        Error::Rejected(orca_engine::Rejection::UnknownStage { execution, stage: id.to_owned() })
-    })
+    execution
+        .stages
+        .iter()
+        .find(|s| s.id.as_str() == id)
+        .ok_or_else(|| {
+            let execution = execution.id.to_string();
+            Error::Rejected(orca_engine::Rejection::UnknownStage {
+                execution,
+                stage: id.to_owned(),
+            })
+        })
 }
 
 fn statuses(filter: &ExecutionFilter) -> Result<Vec<Status>, Error> {
@@ -178,10 +209,17 @@ fn statuses(filter: &ExecutionFilter) -> Result<Vec<Status>, Error> {
             let known: Vec<&str> = Status::ALL.into_iter().map(Status::name).collect();
             let text = format!("there is no status {name}; known are {}", known.join(", "));
             let problem = Problem::new("ORCA-0015", Kind::Invalid, text);
-            Error::Problem(Box::new(problem.field("/statuses", format!("unknown status {name}"))))
+            Error::Problem(Box::new(
+                problem.field("/statuses", format!("unknown status {name}")),
+            ))
         })
     };
-    filter.statuses.iter().filter(|name| !name.is_empty()).map(read).collect()
+    filter
+        .statuses
+        .iter()
+        .filter(|name| !name.is_empty())
+        .map(read)
+        .collect()
 }
 
 fn matches(execution: &Execution, filter: &ExecutionFilter, statuses: &[Status]) -> bool {
@@ -192,13 +230,26 @@ fn matches(execution: &Execution, filter: &ExecutionFilter, statuses: &[Status])
         whole.contains(&part.to_lowercase())
     };
     (statuses.is_empty() || statuses.contains(&execution.status))
-        && filter.pipeline_name_filter.as_ref().is_none_or(|part| contains(&execution.name, part))
-        && filter.pipeline_name.as_ref().is_none_or(|name| execution.name.as_ref() == Some(name))
-        && filter.event_id.as_ref().is_none_or(|id| text("eventId") == Some(id))
+        && filter
+            .pipeline_name_filter
+            .as_ref()
+            .is_none_or(|part| contains(&execution.name, part))
+        && filter
+            .pipeline_name
+            .as_ref()
+            .is_none_or(|name| execution.name.as_ref() == Some(name))
+        && filter
+            .event_id
+            .as_ref()
+            .is_none_or(|id| text("eventId") == Some(id))
         && (filter.trigger_types.is_empty()
             || text("type").is_some_and(|t| filter.trigger_types.iter().any(|f| f == t)))
-        && filter.trigger_time_start.is_none_or(|from| execution.build_time >= Some(from))
-        && filter.trigger_time_end.is_none_or(|to| execution.build_time <= Some(to))
+        && filter
+            .trigger_time_start
+            .is_none_or(|from| execution.build_time >= Some(from))
+        && filter
+            .trigger_time_end
+            .is_none_or(|to| execution.build_time <= Some(to))
         && filter
             .trigger
             .as_ref()
@@ -208,9 +259,9 @@ fn matches(execution: &Execution, filter: &ExecutionFilter, statuses: &[Status])
 /// `wanted` is a subset of `actual`: all its keys with the same values, lists element by element.
 fn holds(actual: &Value, wanted: &Value) -> bool {
     match (actual, wanted) {
-        (Value::Object(actual), Value::Object(wanted)) => {
-            wanted.iter().all(|(k, w)| actual.get(k).is_some_and(|a| holds(a, w)))
-        }
+        (Value::Object(actual), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(k, w)| actual.get(k).is_some_and(|a| holds(a, w))),
         (Value::Array(actual), Value::Array(wanted)) => {
             wanted.iter().all(|w| actual.iter().any(|a| holds(a, w)))
         }

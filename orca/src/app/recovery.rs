@@ -11,11 +11,15 @@ use super::{Error, Shell, admission};
 pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
     shell.rebuild_index().await?;
     let subjects = shell.ports.journal.subjects("execution.").await;
-    let subjects =
-        subjects.map_err(|source| Error::Journal { id: "all".to_owned(), source })?;
+    let subjects = subjects.map_err(|source| Error::Journal {
+        id: "all".to_owned(),
+        source,
+    })?;
     let found = subjects.len();
     for subject in subjects {
-        let Some(id) = subject.strip_prefix("execution.") else { continue };
+        let Some(id) = subject.strip_prefix("execution.") else {
+            continue;
+        };
         recover(shell, &ExecutionId::from(id)).await;
     }
     admission::recover(shell).await?;

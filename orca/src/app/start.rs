@@ -59,9 +59,13 @@ impl Shell {
                 self.create(&id, &Command::Create { execution }).await?;
                 Ok(id)
             }
-            Built::Refused { execution, invalid: why } => {
+            Built::Refused {
+                execution,
+                invalid: why,
+            } => {
                 let reason = why.detail.clone();
-                self.create(&id, &Command::CreateRefused { execution, reason }).await?;
+                self.create(&id, &Command::CreateRefused { execution, reason })
+                    .await?;
                 Err(invalid(&why))
             }
         }
@@ -103,7 +107,11 @@ impl Shell {
     }
 
     /// A stored pipeline by exact name, else by id.
-    pub(crate) async fn stored(&self, application: &str, name_or_id: &str) -> Result<Context, Error> {
+    pub(crate) async fn stored(
+        &self,
+        application: &str,
+        name_or_id: &str,
+    ) -> Result<Context, Error> {
         let by_name = ListPipelines {
             application: Some(application.to_owned()),
             name_filter: Some(name_or_id.to_owned()),
@@ -114,7 +122,10 @@ impl Shell {
         if let Some(pipeline) = listed.into_iter().find(named) {
             return Ok(pipeline);
         }
-        let by_id = GetPipeline { id: name_or_id.to_owned(), strategies: false };
+        let by_id = GetPipeline {
+            id: name_or_id.to_owned(),
+            strategies: false,
+        };
         rpc::call(&*self.ports.rpc, &by_id).await.map_err(|problem| {
             if problem.kind != Kind::NotFound {
                 return boxed(problem);
@@ -141,16 +152,34 @@ impl Shell {
         id: &ExecutionId,
     ) -> Result<Option<ExecutionId>, Error> {
         let own = start.pipeline.get("trigger").and_then(Value::as_object);
-        let given = |t: &Context| t.get("correlationId").and_then(Value::as_str).map(str::to_owned);
-        let correlation = start.trigger.and_then(given).or_else(|| own.and_then(given));
-        let Some(correlation) = correlation else { return Ok(None) };
+        let given = |t: &Context| {
+            t.get("correlationId")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let correlation = start
+            .trigger
+            .and_then(given)
+            .or_else(|| own.and_then(given));
+        let Some(correlation) = correlation else {
+            return Ok(None);
+        };
         let subject = format!("correlation.{}", token(&correlation));
-        let failed = |source| Error::Journal { id: correlation.clone(), source };
+        let failed = |source| Error::Journal {
+            id: correlation.clone(),
+            source,
+        };
         loop {
-            let records = self.ports.journal.read(&subject, Revision::NONE).await.map_err(failed)?;
+            let records = self
+                .ports
+                .journal
+                .read(&subject, Revision::NONE)
+                .await
+                .map_err(failed)?;
             let newest = records.last();
             if let Some(record) = newest {
-                let known = ExecutionId::from(String::from_utf8_lossy(&record.payload).into_owned());
+                let known =
+                    ExecutionId::from(String::from_utf8_lossy(&record.payload).into_owned());
                 let open = self.state(&known).await;
                 if open.is_ok_and(|s| !s.execution.status.is_complete()) {
                     return Ok(Some(known));
@@ -161,7 +190,11 @@ impl Shell {
             match self.ports.journal.append(&subject, expected, payload).await {
                 Ok(_) if expected == Revision::NONE => return Ok(None),
                 Ok(_) => {
-                    self.ports.journal.purge(&subject, expected).await.map_err(failed)?;
+                    self.ports
+                        .journal
+                        .purge(&subject, expected)
+                        .await
+                        .map_err(failed)?;
                     return Ok(None);
                 }
                 Err(JournalError::Conflict { .. }) => {}
@@ -178,18 +211,39 @@ impl Shell {
             .flatten()
             .any(|e| e.get("usePriorArtifact").and_then(Value::as_bool) == Some(true));
         let config = pipeline.get("id").and_then(Value::as_str).filter(|_| wants);
-        let Some(config) = config else { return Vec::new() };
-        let newest = self.newest(&index::by_config(config), 1, |_| true).await.unwrap_or_default();
-        let Some(id) = newest.first() else { return Vec::new() };
-        let Ok(state) = self.state(id).await else { return Vec::new() };
-        let artifacts = state.execution.trigger.get("artifacts").and_then(Value::as_array).cloned();
+        let Some(config) = config else {
+            return Vec::new();
+        };
+        let newest = self
+            .newest(&index::by_config(config), 1, |_| true)
+            .await
+            .unwrap_or_default();
+        let Some(id) = newest.first() else {
+            return Vec::new();
+        };
+        let Ok(state) = self.state(id).await else {
+            return Vec::new();
+        };
+        let artifacts = state
+            .execution
+            .trigger
+            .get("artifacts")
+            .and_then(Value::as_array)
+            .cloned();
         artifacts.unwrap_or_default()
     }
 }
 
 fn chosen_id(start: &Start<'_>) -> Option<ExecutionId> {
-    let of = |t: &Context| t.get("executionId").and_then(Value::as_str).map(ExecutionId::from);
-    start.trigger.and_then(of).or_else(|| of(start.pipeline.get("trigger")?.as_object()?))
+    let of = |t: &Context| {
+        t.get("executionId")
+            .and_then(Value::as_str)
+            .map(ExecutionId::from)
+    };
+    start
+        .trigger
+        .and_then(of)
+        .or_else(|| of(start.pipeline.get("trigger")?.as_object()?))
 }
 
 fn check_id(id: &ExecutionId) -> Result<(), Error> {
@@ -198,8 +252,11 @@ fn check_id(id: &ExecutionId) -> Result<(), Error> {
     if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
         return Ok(());
     }
-    let text = format!("{text:?} cannot be the id of an execution; use 1 to 64 letters, digits and -");
-    Err(boxed(Problem::new("ORCA-0010", Kind::Invalid, text).field("/trigger/executionId", "not an id")))
+    let text =
+        format!("{text:?} cannot be the id of an execution; use 1 to 64 letters, digits and -");
+    Err(boxed(
+        Problem::new("ORCA-0010", Kind::Invalid, text).field("/trigger/executionId", "not an id"),
+    ))
 }
 
 /// What is wrong with a definition, as a caller sees it.

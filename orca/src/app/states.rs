@@ -35,7 +35,10 @@ struct Inner {
 
 impl States {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max: max.max(1), inner: Mutex::default() }
+        Self {
+            max: max.max(1),
+            inner: Mutex::default(),
+        }
     }
 
     pub(crate) fn get(&self, id: &ExecutionId) -> Option<Loaded> {
@@ -50,17 +53,29 @@ impl States {
         Some(loaded)
     }
 
-    pub(crate) fn put(&self, id: &ExecutionId, state: Arc<State>, revision: Revision, archived: bool) {
+    pub(crate) fn put(
+        &self,
+        id: &ExecutionId,
+        state: Arc<State>,
+        revision: Revision,
+        archived: bool,
+    ) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
         let now = inner.clock;
-        let loaded = Loaded { state, revision, archived };
+        let loaded = Loaded {
+            state,
+            revision,
+            archived,
+        };
         if let Some((_, before)) = inner.by_id.insert(id.clone(), (loaded, now)) {
             inner.by_use.remove(&before);
         }
         inner.by_use.insert(now, id.clone());
         while inner.by_id.len() > self.max {
-            let Some((_, oldest)) = inner.by_use.pop_first() else { break };
+            let Some((_, oldest)) = inner.by_use.pop_first() else {
+                break;
+            };
             inner.by_id.remove(&oldest);
         }
     }
@@ -82,15 +97,22 @@ impl Shell {
         let loaded = self.load_from_log(id).await?;
         let loaded = if loaded.revision == Revision::NONE {
             match self.get_archive(id).await? {
-                Some(state) => {
-                    Loaded { state: Arc::new(state), revision: Revision::NONE, archived: true }
-                }
+                Some(state) => Loaded {
+                    state: Arc::new(state),
+                    revision: Revision::NONE,
+                    archived: true,
+                },
                 None => return Ok(loaded),
             }
         } else {
             loaded
         };
-        self.states.put(id, Arc::clone(&loaded.state), loaded.revision, loaded.archived);
+        self.states.put(
+            id,
+            Arc::clone(&loaded.state),
+            loaded.revision,
+            loaded.archived,
+        );
         Ok(loaded)
     }
 
@@ -101,24 +123,42 @@ impl Shell {
             state = batch.events.iter().fold(state, evolve);
             revision = at;
         }
-        Ok(Loaded { state: Arc::new(state), revision, archived: false })
+        Ok(Loaded {
+            state: Arc::new(state),
+            revision,
+            archived: false,
+        })
     }
 
     /// All decisions of an execution's log, oldest first.
     pub(crate) async fn read_log(&self, id: &ExecutionId) -> Result<Vec<(Revision, Batch)>, Error> {
-        let records = self.ports.journal.read(&Self::subject(id), Revision::NONE).await;
-        let records = records.map_err(|source| Error::Journal { id: id.to_string(), source })?;
+        let records = self
+            .ports
+            .journal
+            .read(&Self::subject(id), Revision::NONE)
+            .await;
+        let records = records.map_err(|source| Error::Journal {
+            id: id.to_string(),
+            source,
+        })?;
         let mut batches = Vec::with_capacity(records.len());
         for record in records {
-            let batch: Batch = serde_json::from_slice(&record.payload)
-                .map_err(|source| Error::Unreadable { id: id.to_string(), source })?;
+            let batch: Batch =
+                serde_json::from_slice(&record.payload).map_err(|source| Error::Unreadable {
+                    id: id.to_string(),
+                    source,
+                })?;
             if batch.v != BATCH_VERSION {
                 let text = format!(
                     "the log of execution {id} has version {}, this orca reads version \
                      {BATCH_VERSION}",
                     batch.v
                 );
-                return Err(Error::Problem(Box::new(Problem::new("ORCA-0009", Kind::Bug, text))));
+                return Err(Error::Problem(Box::new(Problem::new(
+                    "ORCA-0009",
+                    Kind::Bug,
+                    text,
+                ))));
             }
             batches.push((record.revision, batch));
         }

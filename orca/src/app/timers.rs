@@ -87,7 +87,9 @@ pub(crate) fn spawn(shell: Arc<Shell>) {
                 }
             }
             for id in shell.timers.take_due(shell.ports.clock.now()) {
-                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
+                    return;
+                };
                 let shell = Arc::clone(&shell);
                 shell.shutdown.clone().spawn(async move {
                     tick(&shell, &id).await;

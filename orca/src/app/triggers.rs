@@ -17,11 +17,17 @@ pub struct TriggerIndex {
 
 impl TriggerIndex {
     fn set(&self, pipelines: Option<Arc<Vec<Context>>>) {
-        *self.pipelines.lock().unwrap_or_else(PoisonError::into_inner) = pipelines;
+        *self
+            .pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = pipelines;
     }
 
     fn get(&self) -> Option<Arc<Vec<Context>>> {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -56,10 +62,18 @@ impl Shell {
         let pipelines = self.webhook_pipelines().await?;
         let mut started = 0;
         for pipeline in pipelines.iter() {
-            let Some(own) = matching(pipeline, webhook) else { continue };
+            let Some(own) = matching(pipeline, webhook) else {
+                continue;
+            };
             let trigger = trigger_of(own, webhook);
-            let config = pipeline.get("id").and_then(Value::as_str).unwrap_or_default();
-            let user = own.get("runAsUser").and_then(Value::as_str).unwrap_or("anonymous");
+            let config = pipeline
+                .get("id")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let user = own
+                .get("runAsUser")
+                .and_then(Value::as_str)
+                .unwrap_or("anonymous");
             let start = Start {
                 pipeline,
                 trigger: Some(&trigger),
@@ -84,7 +98,9 @@ impl Shell {
         }
         let all = rpc::call(&*self.ports.rpc, &ListPipelines::default()).await;
         let all = all.map_err(super::start::boxed)?;
-        let with_webhook = all.into_iter().filter(|p| webhook_triggers(p).next().is_some());
+        let with_webhook = all
+            .into_iter()
+            .filter(|p| webhook_triggers(p).next().is_some());
         let pipelines = Arc::new(with_webhook.collect::<Vec<_>>());
         self.triggers.set(Some(Arc::clone(&pipelines)));
         Ok(pipelines)
@@ -98,9 +114,13 @@ fn id_for(event_id: &str, pipeline: &str) -> ExecutionId {
 
 fn webhook_triggers(pipeline: &Context) -> impl Iterator<Item = &Context> {
     let triggers = pipeline.get("triggers").and_then(Value::as_array);
-    triggers.into_iter().flatten().filter_map(Value::as_object).filter(|t| {
-        t.get("type").and_then(Value::as_str) == Some("webhook") && is_true(t.get("enabled"))
-    })
+    triggers
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+        .filter(|t| {
+            t.get("type").and_then(Value::as_str) == Some("webhook") && is_true(t.get("enabled"))
+        })
 }
 
 fn is_true(value: Option<&Value>) -> bool {
@@ -124,11 +144,19 @@ fn matching<'a>(pipeline: &'a Context, webhook: &Webhook<'_>) -> Option<&'a Cont
 /// Every key must be there, and its value must contain a match of the regular expression. A null
 /// constraint only asks for the key; an invalid expression never holds.
 fn constraints_hold(trigger: &Context, payload: &Context) -> bool {
-    let Some(Value::Object(constraints)) = trigger.get("payloadConstraints") else { return true };
+    let Some(Value::Object(constraints)) = trigger.get("payloadConstraints") else {
+        return true;
+    };
     constraints.iter().all(|(key, wanted)| {
-        let Some(actual) = payload.get(key).filter(|v| !v.is_null()) else { return false };
-        let Some(pattern) = wanted.as_str() else { return wanted.is_null() };
-        let text = actual.as_str().map_or_else(|| actual.to_string(), str::to_owned);
+        let Some(actual) = payload.get(key).filter(|v| !v.is_null()) else {
+            return false;
+        };
+        let Some(pattern) = wanted.as_str() else {
+            return wanted.is_null();
+        };
+        let text = actual
+            .as_str()
+            .map_or_else(|| actual.to_string(), str::to_owned);
         Regex::new(pattern).is_ok_and(|regex| regex.is_match(&text))
     })
 }

@@ -30,10 +30,19 @@ pub(crate) async fn send(
     execution: &ExecutionId,
     command: &Command,
 ) -> Result<(), Error> {
-    let message = Addressed { execution: execution.clone(), command: command.clone() };
-    let payload = serde_json::to_vec(&message)
-        .map_err(|source| Error::Unreadable { id: execution.to_string(), source })?;
-    let sent = shell.ports.queue.enqueue(QUEUE, key, Bytes::from(payload), None).await;
+    let message = Addressed {
+        execution: execution.clone(),
+        command: command.clone(),
+    };
+    let payload = serde_json::to_vec(&message).map_err(|source| Error::Unreadable {
+        id: execution.to_string(),
+        source,
+    })?;
+    let sent = shell
+        .ports
+        .queue
+        .enqueue(QUEUE, key, Bytes::from(payload), None)
+        .await;
     sent.map(drop).map_err(|e| crate::app::unavailable(&e))
 }
 
@@ -58,7 +67,9 @@ where
     F: Fn(Arc<Shell>, Delivery) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let at_once = Arc::new(tokio::sync::Semaphore::new(shell.config.commands_at_once_max.max(1)));
+    let at_once = Arc::new(tokio::sync::Semaphore::new(
+        shell.config.commands_at_once_max.max(1),
+    ));
     loop {
         let pulled = shell.ports.queue.pull(queue, BATCH, LEASE, WAIT).await;
         let deliveries = match pulled {
@@ -70,7 +81,9 @@ where
             }
         };
         for delivery in deliveries {
-            let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
+                return;
+            };
             let (shell, work) = (Arc::clone(shell), work.clone());
             shell.shutdown.clone().spawn(async move {
                 work(shell, delivery).await;
@@ -101,7 +114,12 @@ pub(crate) async fn finish(shell: &Arc<Shell>, delivery: &Delivery, outcome: Res
 
 pub(crate) async fn reject(shell: &Arc<Shell>, delivery: &Delivery, reason: &str) {
     tracing::error!(message = %delivery.id, %reason, "a message cannot be read");
-    shell.ports.queue.reject(&delivery.lease, reason).await.unwrap_or_else(|error| {
-        tracing::debug!(message = %delivery.id, %error, "the message will be delivered again");
-    });
+    shell
+        .ports
+        .queue
+        .reject(&delivery.lease, reason)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::debug!(message = %delivery.id, %error, "the message will be delivered again");
+        });
 }

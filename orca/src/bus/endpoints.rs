@@ -39,7 +39,11 @@ macro_rules! endpoint {
         let shell = Arc::clone($shell);
         serve(&*$shell.ports.rpc, move |request| {
             let shell = Arc::clone(&shell);
-            async move { $answer(shell, request).await.map_err(|e: Error| e.problem()) }
+            async move {
+                $answer(shell, request)
+                    .await
+                    .map_err(|e: Error| e.problem())
+            }
         })
         .await?
     }};
@@ -57,22 +61,41 @@ async fn starts(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
 async fn control(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
     Ok(vec![
         endpoint!(shell, |shell: Arc<Shell>, r: CancelExecution| async move {
-            let command = Command::Cancel { by: r.user, reason: r.reason };
-            shell.execute(&existing(&shell, &r.id).await?, &command).await.map(drop)
+            let command = Command::Cancel {
+                by: r.user,
+                reason: r.reason,
+            };
+            shell
+                .execute(&existing(&shell, &r.id).await?, &command)
+                .await
+                .map(drop)
         }),
         endpoint!(shell, |shell: Arc<Shell>, r: PauseExecution| async move {
             let command = Command::Pause { by: r.user };
-            shell.execute(&existing(&shell, &r.id).await?, &command).await.map(drop)
+            shell
+                .execute(&existing(&shell, &r.id).await?, &command)
+                .await
+                .map(drop)
         }),
         endpoint!(shell, |shell: Arc<Shell>, r: ResumeExecution| async move {
             let command = Command::Resume { by: r.user };
-            shell.execute(&existing(&shell, &r.id).await?, &command).await.map(drop)
+            shell
+                .execute(&existing(&shell, &r.id).await?, &command)
+                .await
+                .map(drop)
         }),
         endpoint!(shell, |shell: Arc<Shell>, r: PatchStage| async move {
             let id = existing(&shell, &r.id).await?;
             let stage = r.stage.into();
-            let command = Command::Patch { stage, context: r.context, by: r.user };
-            shell.execute(&id, &command).await.map(|state| state.execution.clone())
+            let command = Command::Patch {
+                stage,
+                context: r.context,
+                by: r.user,
+            };
+            shell
+                .execute(&id, &command)
+                .await
+                .map(|state| state.execution.clone())
         }),
         endpoint!(shell, restart),
         endpoint!(shell, delete),
@@ -82,20 +105,35 @@ async fn control(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
 async fn questions(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
     Ok(vec![
         endpoint!(shell, |shell: Arc<Shell>, r: GetExecution| async move {
-            shell.state(&r.id.into()).await.map(|state| state.execution.clone())
+            shell
+                .state(&r.id.into())
+                .await
+                .map(|state| state.execution.clone())
         }),
         endpoint!(shell, |shell: Arc<Shell>, r: ListExecutions| async move {
             shell.list(&r).await
         }),
-        endpoint!(shell, |shell: Arc<Shell>, r: EvaluateExpression| async move {
-            let value = Value::from(r.expression);
-            shell.evaluate(&r.id.into(), r.stage.as_deref(), &value).await
+        endpoint!(
+            shell,
+            |shell: Arc<Shell>, r: EvaluateExpression| async move {
+                let value = Value::from(r.expression);
+                shell
+                    .evaluate(&r.id.into(), r.stage.as_deref(), &value)
+                    .await
+            }
+        ),
+        endpoint!(
+            shell,
+            |shell: Arc<Shell>, r: EvaluateVariables| async move {
+                let behind = &r.requisite_stage_ref_ids;
+                shell
+                    .evaluate_variables(&r.id.into(), behind, &r.variables)
+                    .await
+            }
+        ),
+        endpoint!(shell, |_: Arc<Shell>, _: ListStageTypes| async move {
+            Ok(stage_types())
         }),
-        endpoint!(shell, |shell: Arc<Shell>, r: EvaluateVariables| async move {
-            let behind = &r.requisite_stage_ref_ids;
-            shell.evaluate_variables(&r.id.into(), behind, &r.variables).await
-        }),
-        endpoint!(shell, |_: Arc<Shell>, _: ListStageTypes| async move { Ok(stage_types()) }),
     ])
 }
 
@@ -116,11 +154,16 @@ async fn start_pipeline(shell: Arc<Shell>, request: StartPipeline) -> Result<Con
         return shell.plan(&start);
     }
     let id = shell.start(&start).await?;
-    Ok(Context::from_iter([("ref".to_owned(), json!(format!("/pipelines/{id}")))]))
+    Ok(Context::from_iter([(
+        "ref".to_owned(),
+        json!(format!("/pipelines/{id}")),
+    )]))
 }
 
 async fn start_stored(shell: Arc<Shell>, request: StartStored) -> Result<Ref, Error> {
-    let pipeline = shell.stored(&request.application, &request.name_or_id).await?;
+    let pipeline = shell
+        .stored(&request.application, &request.name_or_id)
+        .await?;
     if let Some(missing) = build::missing_parameter(&pipeline, &request.trigger) {
         return Err(start::invalid(&missing));
     }
@@ -132,15 +175,22 @@ async fn start_stored(shell: Arc<Shell>, request: StartStored) -> Result<Ref, Er
         id: request.id.clone().map(ExecutionId::from),
     };
     let id = shell.start(&start).await?;
-    Ok(Ref { reference: format!("/pipelines/{id}") })
+    Ok(Ref {
+        reference: format!("/pipelines/{id}"),
+    })
 }
 
 async fn start_task(shell: Arc<Shell>, request: StartTask) -> Result<Ref, Error> {
     let id = shell.start_task(&request.task, &request.user).await?;
-    Ok(Ref { reference: format!("/tasks/{id}") })
+    Ok(Ref {
+        reference: format!("/tasks/{id}"),
+    })
 }
 
-async fn receive_webhook(shell: Arc<Shell>, request: ReceiveWebhook) -> Result<WebhookTaken, Error> {
+async fn receive_webhook(
+    shell: Arc<Shell>,
+    request: ReceiveWebhook,
+) -> Result<WebhookTaken, Error> {
     let event_id = request.event_id.unwrap_or_else(|| shell.ports.ids.uuid());
     if request.kind.eq_ignore_ascii_case("webhook") {
         let webhook = Webhook {
@@ -150,24 +200,46 @@ async fn receive_webhook(shell: Arc<Shell>, request: ReceiveWebhook) -> Result<W
         };
         shell.webhook(&webhook).await?;
     }
-    Ok(WebhookTaken { event_processed: true, event_id })
+    Ok(WebhookTaken {
+        event_processed: true,
+        event_id,
+    })
 }
 
 async fn restart(shell: Arc<Shell>, request: RestartStage) -> Result<Execution, Error> {
     let id = ExecutionId::from(request.id);
     let state = shell.state(&id).await?;
-    let archived = state.execution.status.is_complete().then(|| Box::new((*state).clone()));
+    let archived = state
+        .execution
+        .status
+        .is_complete()
+        .then(|| Box::new((*state).clone()));
     let stage = request.stage.into();
-    let command = Command::Restart { stage, by: request.user, body: request.body, archived };
-    shell.execute(&id, &command).await.map(|state| state.execution.clone())
+    let command = Command::Restart {
+        stage,
+        by: request.user,
+        body: request.body,
+        archived,
+    };
+    shell
+        .execute(&id, &command)
+        .await
+        .map(|state| state.execution.clone())
 }
 
 async fn delete(shell: Arc<Shell>, request: DeleteExecution) -> Result<(), Error> {
     let id = ExecutionId::from(request.id);
     let state = shell.state(&id).await?;
     if !state.execution.status.is_complete() {
-        let text = format!("execution {id} is {}; cancel it first", state.execution.status);
-        return Err(start::boxed(Problem::new("ORCA-0017", Kind::Conflict, text)));
+        let text = format!(
+            "execution {id} is {}; cancel it first",
+            state.execution.status
+        );
+        return Err(start::boxed(Problem::new(
+            "ORCA-0017",
+            Kind::Conflict,
+            text,
+        )));
     }
     shell.index_remove(&state).await;
     shell.erase(&id).await

@@ -18,7 +18,9 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
                 Err(error) => return reject(&shell, &delivery, &error.to_string()).await,
             };
             let id = report.execution.clone();
-            let command = Command::Report { report: Box::new(report) };
+            let command = Command::Report {
+                report: Box::new(report),
+            };
             let outcome = shell.execute(&id, &command).await;
             finish(&shell, &delivery, outcome.map(drop)).await;
         })

@@ -38,7 +38,9 @@ pub(crate) fn spawn(shell: &Arc<Shell>, caller: Caller) {
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn_until_requested(async move {
         let running = Running::default();
-        let at_once = Arc::new(tokio::sync::Semaphore::new(shell.config.webhooks_at_once_max.max(1)));
+        let at_once = Arc::new(tokio::sync::Semaphore::new(
+            shell.config.webhooks_at_once_max.max(1),
+        ));
         loop {
             let pulled = shell.ports.queue.pull(QUEUE, BATCH, LEASE, WAIT).await;
             let deliveries = pulled.unwrap_or_else(|error| {
@@ -46,7 +48,9 @@ pub(crate) fn spawn(shell: &Arc<Shell>, caller: Caller) {
                 Vec::new()
             });
             for delivery in deliveries {
-                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
+                    return;
+                };
                 let work = Work {
                     shell: Arc::clone(&shell),
                     caller: caller.clone(),
@@ -80,7 +84,11 @@ impl Work {
             return commands::finish(&self.shell, &delivery, Ok(())).await;
         }
         let stop = CancellationToken::new();
-        if self.lock().insert(order.key.clone(), stop.clone()).is_some() {
+        if self
+            .lock()
+            .insert(order.key.clone(), stop.clone())
+            .is_some()
+        {
             // The same order is being worked on; its result is the result.
             return commands::finish(&self.shell, &delivery, Ok(())).await;
         }
@@ -119,7 +127,11 @@ impl Work {
         order: &WorkOrder,
         stop: &CancellationToken,
     ) -> Result<Option<WorkResult>, Error> {
-        let listener = Told { work: self, order, stop };
+        let listener = Told {
+            work: self,
+            order,
+            stop,
+        };
         match order.kind.as_str() {
             "createWebhook" => Ok(Some(self.caller.create(order, &listener).await)),
             "monitorWebhook" => Ok(Some(self.caller.monitor(order, &listener).await)),
@@ -128,7 +140,11 @@ impl Work {
             "dependsOnExecution" => self.depends(order, &listener).await.map(Some),
             other => {
                 let text = format!("orca's worker does not know the work {other}");
-                Ok(Some(WorkResult::failed(Problem::new("ORCA-0018", Kind::Invalid, text))))
+                Ok(Some(WorkResult::failed(Problem::new(
+                    "ORCA-0018",
+                    Kind::Invalid,
+                    text,
+                ))))
             }
         }
     }
@@ -159,14 +175,28 @@ impl Work {
             source,
         })?;
         let id = format!("{}/{part}", report.key);
-        let sent = self.shell.ports.queue.enqueue(work::REPORTS, &id, Bytes::from(payload), None).await;
+        let sent = self
+            .shell
+            .ports
+            .queue
+            .enqueue(work::REPORTS, &id, Bytes::from(payload), None)
+            .await;
         sent.map(drop).map_err(|e| crate::app::unavailable(&e))
     }
 
     /// The child's id follows from the key of the work: started twice, it is one execution.
     async fn start_child(&self, order: &WorkOrder) -> Result<WorkResult, Error> {
-        let text = |key: &str| order.payload.get(key).and_then(Value::as_str).unwrap_or_default();
-        let get = GetPipeline { id: text("pipeline").to_owned(), strategies: false };
+        let text = |key: &str| {
+            order
+                .payload
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let get = GetPipeline {
+            id: text("pipeline").to_owned(),
+            strategies: false,
+        };
         let pipeline = match rpc::call(&*self.shell.ports.rpc, &get).await {
             Ok(pipeline) => pipeline,
             Err(problem) if problem.kind == Kind::NotFound => {
@@ -184,7 +214,11 @@ impl Work {
             .unwrap_or(0);
         if depth > DEPTH_MAX {
             let text = format!("{depth} pipelines started each other, at most {DEPTH_MAX} may");
-            return Ok(WorkResult::failed(Problem::new("ORCA-0006", Kind::TooLarge, text)));
+            return Ok(WorkResult::failed(Problem::new(
+                "ORCA-0006",
+                Kind::TooLarge,
+                text,
+            )));
         }
         let parameters = order.payload.get("pipelineParameters").cloned();
         let trigger = json!({
@@ -202,13 +236,18 @@ impl Work {
                 "pipelineConfigId": parent.pipeline_config_id, "depth": depth,
             },
         });
-        let Value::Object(trigger) = trigger else { unreachable!("built as an object") };
+        let Value::Object(trigger) = trigger else {
+            unreachable!("built as an object")
+        };
         let start = Start {
             pipeline: &pipeline,
             trigger: Some(&trigger),
             user: &order.user,
             origin: "pipeline",
-            id: Some(orca_engine::decide::derived_id(order.key.0.as_str(), "child")),
+            id: Some(orca_engine::decide::derived_id(
+                order.key.0.as_str(),
+                "child",
+            )),
         };
         let id = match self.shell.start(&start).await {
             Ok(id) => id,
@@ -239,18 +278,17 @@ impl Work {
         };
         if state.execution.status.is_complete() {
             let child = Box::new(child_end(&state));
-            let command = Command::ChildFinished { stage: order.stage.clone(), child };
+            let command = Command::ChildFinished {
+                stage: order.stage.clone(),
+                child,
+            };
             self.shell.execute(&order.execution, &command).await?;
         }
         Ok(None)
     }
 
     /// Follows another execution until it has ended.
-    async fn depends(
-        &self,
-        order: &WorkOrder,
-        listener: &Told<'_>,
-    ) -> Result<WorkResult, Error> {
+    async fn depends(&self, order: &WorkOrder, listener: &Told<'_>) -> Result<WorkResult, Error> {
         let Some(other) = child_of(order) else {
             let problem = Problem::new("ORCA-0018", Kind::Invalid, "the stage has no executionId");
             return Ok(WorkResult::failed(problem));
@@ -263,7 +301,10 @@ impl Work {
                     } else {
                         Status::Terminal
                     };
-                    return Ok(WorkResult { status, ..WorkResult::succeeded(Context::new()) });
+                    return Ok(WorkResult {
+                        status,
+                        ..WorkResult::succeeded(Context::new())
+                    });
                 }
                 Ok(_) => {}
                 Err(error) if error.is_passing() => return Err(error),
@@ -283,7 +324,11 @@ impl Work {
 }
 
 fn child_of(order: &WorkOrder) -> Option<ExecutionId> {
-    order.payload.get("executionId").and_then(Value::as_str).map(ExecutionId::from)
+    order
+        .payload
+        .get("executionId")
+        .and_then(Value::as_str)
+        .map(ExecutionId::from)
 }
 
 /// Tells the stage how its work goes, and hears when it is called back.

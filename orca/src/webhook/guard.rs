@@ -15,7 +15,11 @@ pub enum GuardError {
     #[error("the request cannot be made: {reason}")]
     Request { reason: String },
     #[error("the call of {url} failed: {}", chain(.source))]
-    Call { url: String, #[source] source: reqwest::Error },
+    Call {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
 }
 
 impl GuardError {
@@ -57,17 +61,24 @@ pub(super) fn client(config: &WebhookConfig) -> Result<reqwest::Client, reqwest:
         .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
         .timeout(Duration::from_millis(config.call_timeout_ms))
         .redirect(policy)
-        .dns_resolver(Arc::new(Resolver { allow_private: config.allow_private_addresses }))
+        .dns_resolver(Arc::new(Resolver {
+            allow_private: config.allow_private_addresses,
+        }))
         .user_agent(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
 /// A URL that may be called.
 pub(super) fn checked(text: &str, config: &WebhookConfig) -> Result<Url, GuardError> {
-    let refuse = |reason: &str| GuardError::Url { url: text.to_owned(), reason: reason.to_owned() };
+    let refuse = |reason: &str| GuardError::Url {
+        url: text.to_owned(),
+        reason: reason.to_owned(),
+    };
     // The parser would quietly encode what is left of an expression that could not be evaluated.
     if text.contains("${") {
-        return Err(refuse("it still holds an expression that could not be evaluated"));
+        return Err(refuse(
+            "it still holds an expression that could not be evaluated",
+        ));
     }
     let url = Url::parse(text).map_err(|e| refuse(&e.to_string()))?;
     check(&url, config)?;
@@ -75,7 +86,10 @@ pub(super) fn checked(text: &str, config: &WebhookConfig) -> Result<Url, GuardEr
 }
 
 fn check(url: &Url, config: &WebhookConfig) -> Result<(), GuardError> {
-    let refuse = |reason: &str| GuardError::Url { url: url.to_string(), reason: reason.to_owned() };
+    let refuse = |reason: &str| GuardError::Url {
+        url: url.to_string(),
+        reason: reason.to_owned(),
+    };
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse("only http and https are allowed"));
     }
@@ -105,7 +119,8 @@ fn is_private(ip: IpAddr) -> bool {
                 || (a == 100 && (64..128).contains(&b))
         }
         IpAddr::V6(ip) => {
-            ip.to_ipv4_mapped().is_some_and(|v4| is_private(IpAddr::V4(v4)))
+            ip.to_ipv4_mapped()
+                .is_some_and(|v4| is_private(IpAddr::V4(v4)))
                 || ip.is_loopback()
                 || ip.is_unspecified()
                 || ip.is_multicast()
@@ -125,8 +140,9 @@ impl Resolve for Resolver {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> =
-                found.filter(|a| allow_private || !is_private(a.ip())).collect();
+            let allowed: Vec<_> = found
+                .filter(|a| allow_private || !is_private(a.ip()))
+                .collect();
             if allowed.is_empty() {
                 return Err("private addresses are not allowed here".into());
             }
@@ -142,7 +158,10 @@ mod tests {
 
     #[test]
     fn private_addresses_are_refused_when_they_are_not_allowed() {
-        let strict = WebhookConfig { allow_private_addresses: false, ..WebhookConfig::default() };
+        let strict = WebhookConfig {
+            allow_private_addresses: false,
+            ..WebhookConfig::default()
+        };
         let open = WebhookConfig::default();
         for url in [
             "http://127.0.0.1/x",
@@ -162,7 +181,13 @@ mod tests {
     #[test]
     fn only_http_is_called() {
         let open = WebhookConfig::default();
-        for url in ["ftp://example.org/x", "file:///etc/passwd", "nonsense", "http://", "http://h/${nope}"] {
+        for url in [
+            "ftp://example.org/x",
+            "file:///etc/passwd",
+            "nonsense",
+            "http://",
+            "http://h/${nope}",
+        ] {
             assert!(checked(url, &open).is_err(), "{url}");
         }
     }

@@ -1,4 +1,4 @@
-//! The part of JsonPath that status fields are named with: `$.a.b`, `$['a']`, `$.list[0].x`.
+//! The part of `JsonPath` that status fields are named with: `$.a.b`, `$['a']`, `$.list[0].x`.
 
 use serde_json::Value;
 

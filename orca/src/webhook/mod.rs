@@ -43,7 +43,10 @@ impl Caller {
     /// A caller with its own connection pool.
     pub fn new(config: &WebhookConfig) -> Result<Self, reqwest::Error> {
         let client = guard::client(config)?;
-        Ok(Self { client, config: config.clone() })
+        Ok(Self {
+            client,
+            config: config.clone(),
+        })
     }
 
     /// The task `createWebhook`.
@@ -54,25 +57,33 @@ impl Caller {
         let started = listener.now_ms();
         let url = text(context, "url");
         loop {
-            let call = self.call(context, "url", "method", "payload", &order.key.0).await;
+            let call = self
+                .call(context, "url", "method", "payload", &order.key.0)
+                .await;
             let answer = match call {
                 Ok(answer) => answer,
                 Err(error) if error.is_passing() && self.may_retry(started, listener) => {
                     let said = format!("{error}, will retry");
                     listener.progress(shown(json!({ "error": said }))).await;
-                    if !listener.pause(Duration::from_millis(self.config.retry_ms)).await {
+                    if !listener
+                        .pause(Duration::from_millis(self.config.retry_ms))
+                        .await
+                    {
                         return canceled();
                     }
                     continue;
                 }
                 Err(error) => {
-                    let said = format!("the webhook of execution {} failed: {error}", order.execution);
+                    let said = format!(
+                        "the webhook of execution {} failed: {error}",
+                        order.execution
+                    );
                     return ended(Status::Terminal, json!({ "error": said }));
                 }
             };
             let mut webhook = answer.shown();
             if (200..400).contains(&answer.status) {
-                return self.created(context, &answer, webhook);
+                return Self::created(context, &answer, webhook);
             }
             let code = answer.status;
             let said = format!(
@@ -90,7 +101,10 @@ impl Caller {
             }
             webhook["error"] = json!(format!("{said}, will retry"));
             listener.progress(shown(webhook)).await;
-            if !listener.pause(Duration::from_millis(self.config.retry_ms)).await {
+            if !listener
+                .pause(Duration::from_millis(self.config.retry_ms))
+                .await
+            {
                 return canceled();
             }
         }
@@ -100,13 +114,15 @@ impl Caller {
         listener.now_ms().saturating_sub(started) + self.config.retry_ms < self.config.retry_for_ms
     }
 
-    fn created(&self, context: &Context, answer: &Answer, mut webhook: Value) -> WorkResult {
+    fn created(context: &Context, answer: &Answer, mut webhook: Value) -> WorkResult {
         if flag(context, "waitForCompletion") {
             return match monitor::status_url(context, answer) {
                 Ok(url) => {
                     webhook["statusEndpoint"] = json!(url);
                     let mut result = ended(Status::Succeeded, webhook);
-                    result.context.insert("statusEndpoint".to_owned(), json!(url));
+                    result
+                        .context
+                        .insert("statusEndpoint".to_owned(), json!(url));
                     result
                 }
                 Err(error) => {
@@ -115,7 +131,11 @@ impl Caller {
                 }
             };
         }
-        if context.get("expectedArtifacts").and_then(Value::as_array).is_some_and(|e| !e.is_empty()) {
+        if context
+            .get("expectedArtifacts")
+            .and_then(Value::as_array)
+            .is_some_and(|e| !e.is_empty())
+        {
             return bind_artifacts(context, answer, webhook);
         }
         ended(Status::Succeeded, webhook)
@@ -133,7 +153,15 @@ impl Caller {
             return;
         }
         let key = format!("{}/cancel", order.key);
-        let call = self.call(context, "cancelEndpoint", "cancelMethod", "cancelPayload", &key).await;
+        let call = self
+            .call(
+                context,
+                "cancelEndpoint",
+                "cancelMethod",
+                "cancelPayload",
+                &key,
+            )
+            .await;
         if let Err(error) = call {
             tracing::warn!(execution.id = %order.execution, %error, "a cancelled webhook could not be told");
         }
@@ -150,12 +178,23 @@ impl Caller {
     ) -> Result<Answer, GuardError> {
         let url = guard::checked(&text(context, url), &self.config)?;
         let method = text(context, method).to_ascii_uppercase();
-        let default = if url.as_str().is_empty() { "GET" } else { "POST" };
-        let method = if method.is_empty() { default.to_owned() } else { method };
-        let method = Method::from_bytes(method.as_bytes())
-            .map_err(|_| GuardError::Request { reason: format!("{method} is not a method") })?;
+        let default = if url.as_str().is_empty() {
+            "GET"
+        } else {
+            "POST"
+        };
+        let method = if method.is_empty() {
+            default.to_owned()
+        } else {
+            method
+        };
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| GuardError::Request {
+            reason: format!("{method} is not a method"),
+        })?;
         let mut request = self.client.request(method.clone(), url.clone());
-        request = request.headers(headers(context)?).header("Idempotency-Key", key);
+        request = request
+            .headers(headers(context)?)
+            .header("Idempotency-Key", key);
         match context.get(payload).filter(|p| !p.is_null()) {
             Some(_) if method == Method::GET => {
                 let reason = "a GET request cannot have a payload".to_owned();
@@ -182,7 +221,10 @@ impl Caller {
         let mut bytes = Vec::new();
         loop {
             let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|source| GuardError::Call { url: url.clone(), source })?;
+            let chunk = chunk.map_err(|source| GuardError::Call {
+                url: url.clone(),
+                source,
+            })?;
             let Some(chunk) = chunk else { break };
             bytes.extend_from_slice(&chunk);
             if bytes.len() > self.config.answer_bytes_max {
@@ -192,13 +234,14 @@ impl Caller {
                 });
             }
         }
-        let body = match bytes.is_empty() {
-            true => None,
-            false => Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-                Value::from(String::from_utf8_lossy(&bytes).into_owned())
-            })),
-        };
-        Ok(Answer { status, headers: shown_headers(&headers), body })
+        let as_text = |_| Value::from(String::from_utf8_lossy(&bytes).into_owned());
+        let body =
+            (!bytes.is_empty()).then(|| serde_json::from_slice(&bytes).unwrap_or_else(as_text));
+        Ok(Answer {
+            status,
+            headers: shown_headers(&headers),
+            body,
+        })
     }
 }
 
@@ -221,9 +264,20 @@ fn status_name(status: u16) -> String {
     if status == 418 {
         return "I_AM_A_TEAPOT".to_owned();
     }
-    let known = reqwest::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    known.map_or_else(|| status.to_string(), |name| name.chars().map(plain).collect())
+    let known = reqwest::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|s| s.canonical_reason());
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    known.map_or_else(
+        || status.to_string(),
+        |name| name.chars().map(plain).collect(),
+    )
 }
 
 fn shown_headers(headers: &HeaderMap) -> Context {
@@ -235,7 +289,10 @@ fn shown_headers(headers: &HeaderMap) -> Context {
             first.into_iter().chain(letters).collect::<String>()
         });
         let name = parts.collect::<Vec<_>>().join("-");
-        shown.insert(name, Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        shown.insert(
+            name,
+            Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        );
     }
     shown
 }
@@ -243,17 +300,25 @@ fn shown_headers(headers: &HeaderMap) -> Context {
 /// Of a header that is given several times, the last value counts.
 fn headers(context: &Context) -> Result<HeaderMap, GuardError> {
     let mut map = HeaderMap::new();
-    let Some(Value::Object(given)) = context.get("customHeaders") else { return Ok(map) };
+    let Some(Value::Object(given)) = context.get("customHeaders") else {
+        return Ok(map);
+    };
     for (name, value) in given {
         let value = match value {
             Value::Array(list) => list.last().cloned().unwrap_or_default(),
             other => other.clone(),
         };
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let bad = |_| GuardError::Request { reason: format!("{name} is not a header") };
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let bad = |_| GuardError::Request {
+            reason: format!("{name} is not a header"),
+        };
         let header = reqwest::header::HeaderName::from_bytes(name.as_bytes()).map_err(bad)?;
-        let text = reqwest::header::HeaderValue::from_str(&text)
-            .map_err(|_| GuardError::Request { reason: format!("the value of {name} is not a header") })?;
+        let text =
+            reqwest::header::HeaderValue::from_str(&text).map_err(|_| GuardError::Request {
+                reason: format!("the value of {name} is not a header"),
+            })?;
         map.insert(header, text);
     }
     Ok(map)
@@ -261,7 +326,11 @@ fn headers(context: &Context) -> Result<HeaderMap, GuardError> {
 
 /// Binds `body.artifacts` to the stage's expected artifacts.
 fn bind_artifacts(context: &Context, answer: &Answer, mut webhook: Value) -> WorkResult {
-    let found = answer.body.as_ref().and_then(|b| b.get("artifacts")).and_then(Value::as_array);
+    let found = answer
+        .body
+        .as_ref()
+        .and_then(|b| b.get("artifacts"))
+        .and_then(Value::as_array);
     let Some(found) = found else {
         let text = "the webhook's answer has no list artifacts, but the stage expects artifacts";
         webhook["error"] = json!(text);
@@ -298,9 +367,15 @@ fn bind_artifacts(context: &Context, answer: &Answer, mut webhook: Value) -> Wor
         resolved.push(expected);
     }
     let mut result = ended(Status::Succeeded, webhook);
-    result.context.insert("artifacts".to_owned(), json!(artifacts));
-    result.outputs.insert("artifacts".to_owned(), json!(artifacts));
-    result.outputs.insert("resolvedExpectedArtifacts".to_owned(), json!(resolved));
+    result
+        .context
+        .insert("artifacts".to_owned(), json!(artifacts));
+    result
+        .outputs
+        .insert("artifacts".to_owned(), json!(artifacts));
+    result
+        .outputs
+        .insert("resolvedExpectedArtifacts".to_owned(), json!(resolved));
     result
 }
 
@@ -309,7 +384,12 @@ pub(crate) fn shown(webhook: Value) -> Context {
 }
 
 pub(crate) fn ended(status: Status, webhook: Value) -> WorkResult {
-    WorkResult { status, context: shown(webhook), outputs: Context::new(), error: None }
+    WorkResult {
+        status,
+        context: shown(webhook),
+        outputs: Context::new(),
+        error: None,
+    }
 }
 
 pub(crate) fn canceled() -> WorkResult {
@@ -322,7 +402,11 @@ pub(crate) fn canceled() -> WorkResult {
 }
 
 pub(crate) fn text(context: &Context, key: &str) -> String {
-    context.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    context
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn flag(context: &Context, key: &str) -> bool {
@@ -342,7 +426,10 @@ pub(crate) fn codes(value: Option<&Value>) -> Vec<u16> {
     };
     match value {
         Some(Value::Array(list)) => list.iter().filter_map(one).collect(),
-        Some(Value::String(text)) => text.split(',').filter_map(|t| t.trim().parse().ok()).collect(),
+        Some(Value::String(text)) => text
+            .split(',')
+            .filter_map(|t| t.trim().parse().ok())
+            .collect(),
         _ => Vec::new(),
     }
 }

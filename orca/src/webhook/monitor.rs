@@ -59,8 +59,9 @@ pub(super) async fn follow(
     let started = listener.now_ms();
     let mut past: Vec<Value> = Vec::new();
     loop {
-        let call =
-            caller.call(&context, "statusEndpoint", "statusMethod", "", &order.key.0).await;
+        let call = caller
+            .call(&context, "statusEndpoint", "statusMethod", "", &order.key.0)
+            .await;
         let look = match call {
             Ok(answer) => look(&order.payload, &answer, &mut past),
             Err(error) if error.is_passing() => Look::Again(json!({ "error": error.to_string() })),
@@ -79,7 +80,11 @@ pub(super) async fn follow(
             }
         }
         let early = listener.now_ms().saturating_sub(started) < FREQUENT_MS;
-        let pause = if early { config.monitor_ms } else { config.monitor_slow_ms };
+        let pause = if early {
+            config.monitor_ms
+        } else {
+            config.monitor_slow_ms
+        };
         if !listener.pause(Duration::from_millis(pause)).await {
             return canceled();
         }
@@ -122,7 +127,8 @@ fn look(context: &Context, answer: &Answer, past: &mut Vec<Value>) -> Look {
                 return fail(monitor, &format!("{progress_path} does not lead to a text"));
             }
             None => {
-                let text = format!("the progress cannot be read: there is nothing at {progress_path}");
+                let text =
+                    format!("the progress cannot be read: there is nothing at {progress_path}");
                 return fail(monitor, &text);
             }
         }
@@ -133,15 +139,25 @@ fn look(context: &Context, answer: &Answer, past: &mut Vec<Value>) -> Look {
 fn judged(context: &Context, status: &Value, mut monitor: Value) -> Look {
     if let Some(percent) = status.as_f64() {
         monitor["percentComplete"] = status.clone();
-        return if percent >= 100.0 { Look::End(Status::Succeeded, monitor) } else { Look::Again(monitor) };
+        return if percent >= 100.0 {
+            Look::End(Status::Succeeded, monitor)
+        } else {
+            Look::Again(monitor)
+        };
     }
-    let said = status.as_str().map_or_else(|| status.to_string(), str::to_owned);
+    let said = status
+        .as_str()
+        .map_or_else(|| status.to_string(), str::to_owned);
     let listed = |key: &str| {
         let list = text(context, key);
-        list.split(',').any(|s| s.trim().eq_ignore_ascii_case(&said))
+        list.split(',')
+            .any(|s| s.trim().eq_ignore_ascii_case(&said))
     };
     if text(context, "successStatuses").is_empty() {
-        return fail(monitor, "successStatuses is missing, so no status would be a success");
+        return fail(
+            monitor,
+            "successStatuses is missing, so no status would be a success",
+        );
     }
     if listed("successStatuses") {
         Look::End(Status::Succeeded, monitor)

@@ -68,3 +68,12 @@ UpsertProject { project: Context, user: String } -> Context);
 call!("front50", "projects.delete",
 /// Removes a project; fine when unknown.
 DeleteProject { id: String, user: String } -> ());
+
+call!("front50", "objects.list",
+/// A page of documents of any type by id: `{objects, next}`; `next`, absent at the end, is the `after` of the next page.
+/// Types: application, permission, pipeline, strategy, pipelineTemplate, notification, project, serviceAccount,
+/// snapshot, entityTags, delivery, pluginInfo, pluginVersions. For lists that do not fit into one message.
+ListObjects { object_type: String, after: Option<String> } -> Context);
+call!("front50", "objects.get",
+/// One document of any type by id, any case, as it is stored.
+GetObject { object_type: String, id: String } -> Context);

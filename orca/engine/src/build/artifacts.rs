@@ -19,9 +19,17 @@ pub(super) fn resolve(request: &Request<'_>, trigger: &mut Context) -> Result<()
     let named: Vec<String> = trigger
         .get("expectedArtifactIds")
         .and_then(Value::as_array)
-        .map(|ids| ids.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .map(|ids| {
+            ids.iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        })
         .unwrap_or_default();
-    let expected = request.pipeline.get("expectedArtifacts").and_then(Value::as_array);
+    let expected = request
+        .pipeline
+        .get("expectedArtifacts")
+        .and_then(Value::as_array);
     let wanted: Vec<&Context> = expected
         .into_iter()
         .flatten()
@@ -35,7 +43,11 @@ pub(super) fn resolve(request: &Request<'_>, trigger: &mut Context) -> Result<()
     if wanted.is_empty() {
         return Ok(());
     }
-    let received = trigger.get("artifacts").and_then(Value::as_array).cloned().unwrap_or_default();
+    let received = trigger
+        .get("artifacts")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let mut bound = Vec::new();
     for expected in wanted {
         let artifact = bind(expected, &received, request.prior_artifacts)?;
@@ -56,17 +68,22 @@ pub(super) fn resolve(request: &Request<'_>, trigger: &mut Context) -> Result<()
 }
 
 fn bind(expected: &Context, received: &[Value], prior: &[Value]) -> Result<Value, Invalid> {
-    let name = text(expected, "displayName").or_else(|| text(expected, "id")).unwrap_or_default();
+    let name = text(expected, "displayName")
+        .or_else(|| text(expected, "id"))
+        .unwrap_or_default();
     let pattern = expected.get("matchArtifact").and_then(Value::as_object);
     let empty = Context::new();
     let pattern = pattern.unwrap_or(&empty);
     if let Some(artifact) = only_match(name, pattern, received)? {
         return Ok(artifact);
     }
-    if flag(expected, "usePriorArtifact") == Some(true) {
-        if let Some(artifact) = only_match(name, pattern, prior)? {
-            return Ok(artifact);
-        }
+    let prior = if flag(expected, "usePriorArtifact") == Some(true) {
+        prior
+    } else {
+        &[]
+    };
+    if let Some(artifact) = only_match(name, pattern, prior)? {
+        return Ok(artifact);
     }
     let default = expected.get("defaultArtifact").filter(|d| d.is_object());
     match default.filter(|_| flag(expected, "useDefaultArtifact") == Some(true)) {
@@ -99,13 +116,21 @@ fn only_match(name: &str, pattern: &Context, from: &[Value]) -> Result<Option<Va
 
 fn matches(pattern: &Context, artifact: &Value) -> bool {
     MATCHED.into_iter().all(|field| {
-        let Some(wanted) = text(pattern, field).filter(|w| !w.is_empty()) else { return true };
-        let Some(actual) = artifact.get(field).and_then(Value::as_str) else { return false };
+        let Some(wanted) = text(pattern, field).filter(|w| !w.is_empty()) else {
+            return true;
+        };
+        let Some(actual) = artifact.get(field).and_then(Value::as_str) else {
+            return false;
+        };
         wanted == actual
             || Regex::new(&format!("^(?:{wanted})$")).is_ok_and(|regex| regex.is_match(actual))
     })
 }
 
 fn refused(detail: String, advice: &str) -> Invalid {
-    Invalid { code: "ORCA-0014", detail, errors: vec![error("/trigger/artifacts", advice)] }
+    Invalid {
+        code: "ORCA-0014",
+        detail,
+        errors: vec![error("/trigger/artifacts", advice)],
+    }
 }

@@ -35,7 +35,10 @@ pub enum Built {
     /// It can start.
     Ready(Box<Execution>),
     /// It cannot; it is recorded as failed, so that people see it, and the caller is told.
-    Refused { execution: Box<Execution>, invalid: Invalid },
+    Refused {
+        execution: Box<Execution>,
+        invalid: Invalid,
+    },
 }
 
 /// Builds an execution of a pipeline.
@@ -50,9 +53,15 @@ pub fn pipeline(request: &Request<'_>) -> Result<Built, Invalid> {
     let definition = evaluated_at_start(request, definition);
     let mut execution = execution(request, &definition)?;
     if let Some(invalid) = refusal {
-        return Ok(Built::Refused { execution: Box::new(execution), invalid });
+        return Ok(Built::Refused {
+            execution: Box::new(execution),
+            invalid,
+        });
     }
-    execution.trigger.entry("expectedArtifacts").or_insert_with(|| Value::Array(Vec::new()));
+    execution
+        .trigger
+        .entry("expectedArtifacts")
+        .or_insert_with(|| Value::Array(Vec::new()));
     Ok(Built::Ready(Box::new(execution)))
 }
 
@@ -87,12 +96,19 @@ pub fn orchestration(request: &Request<'_>) -> Result<Execution, Invalid> {
     };
     for (at, job) in jobs.iter().enumerate() {
         if job.get("type").and_then(Value::as_str).is_none() {
-            errors.push(error(format!("/job/{at}/type"), "must name the type of the job"));
+            errors.push(error(
+                format!("/job/{at}/type"),
+                "must name the type of the job",
+            ));
         }
     }
     if !errors.is_empty() {
         let detail = "the task cannot be run".to_owned();
-        return Err(Invalid { code: "ORCA-0011", detail, errors });
+        return Err(Invalid {
+            code: "ORCA-0011",
+            detail,
+            errors,
+        });
     }
     let mut trigger = trigger::normalised(request)?;
     trigger.insert("expectedArtifacts".to_owned(), Value::Array(Vec::new()));
@@ -116,9 +132,18 @@ pub fn missing_parameter(pipeline: &Context, trigger: &Context) -> Option<Invali
         .filter(|p| p.get("default").is_none_or(Value::is_null))
         .filter_map(|p| text(p, "name"))
         .filter(|name| given.and_then(|g| g.get(*name)).is_none_or(Value::is_null))
-        .map(|name| error(format!("/parameters/{name}"), "is required and has no default"))
+        .map(|name| {
+            error(
+                format!("/parameters/{name}"),
+                "is required and has no default",
+            )
+        })
         .collect();
-    let first = missing.first()?.pointer.trim_start_matches("/parameters/").to_owned();
+    let first = missing
+        .first()?
+        .pointer
+        .trim_start_matches("/parameters/")
+        .to_owned();
     Some(Invalid {
         code: "ORCA-0012",
         detail: format!("Required parameter {first} is missing"),
@@ -129,7 +154,9 @@ pub fn missing_parameter(pipeline: &Context, trigger: &Context) -> Option<Invali
 /// What must hold before an execution may start; a failure is recorded and told.
 fn prepare(request: &Request<'_>, trigger: &mut Context) -> Result<(), Invalid> {
     let defaults = trigger::parameter_defaults(request.pipeline)?;
-    let parameters = trigger.entry("parameters").or_insert_with(|| Context::new().into());
+    let parameters = trigger
+        .entry("parameters")
+        .or_insert_with(|| Context::new().into());
     if let Value::Object(parameters) = parameters {
         for (name, value) in defaults {
             parameters.entry(name).or_insert(value);
@@ -149,7 +176,11 @@ fn prepare(request: &Request<'_>, trigger: &mut Context) -> Result<(), Invalid> 
 /// is. Version v4 leaves the stages alone until each of them starts.
 fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
     let nothing = Execution {
-        trigger: definition.get("trigger").and_then(Value::as_object).cloned().unwrap_or_default(),
+        trigger: definition
+            .get("trigger")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default(),
         ..Execution::default()
     };
     let root = Context::new();
@@ -172,13 +203,20 @@ fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
 }
 
 fn execution(request: &Request<'_>, definition: &Context) -> Result<Execution, Invalid> {
-    let trigger = definition.get("trigger").and_then(Value::as_object).cloned().unwrap_or_default();
+    let trigger = definition
+        .get("trigger")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let mut execution = execution_of(request, definition, trigger);
     execution.name = text(definition, "name").map(str::to_owned);
     execution.pipeline_config_id = text(definition, "id").map(str::to_owned);
     execution.limit_concurrent = flag(definition, "limitConcurrent").unwrap_or(false);
     execution.keep_waiting_pipelines = flag(definition, "keepWaitingPipelines").unwrap_or(false);
-    let most = definition.get("maxConcurrentExecutions").and_then(Value::as_u64).unwrap_or(0);
+    let most = definition
+        .get("maxConcurrentExecutions")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     execution.max_concurrent_executions = u32::try_from(most).unwrap_or(u32::MAX);
     execution.spel_evaluator = text(definition, "spelEvaluator").map(str::to_owned);
     execution.stages = stages::of_pipeline(&execution, definition)?;
@@ -190,11 +228,16 @@ fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -
     let object = |key: &str| definition.get(key).and_then(Value::as_object).cloned();
     Execution {
         id: request.id.clone(),
-        application: text(definition, "application").unwrap_or_default().to_owned(),
+        application: text(definition, "application")
+            .unwrap_or_default()
+            .to_owned(),
         build_time: Some(request.now),
         start_time_expiry: definition
             .get("startTimeExpiry")
-            .and_then(|v| v.as_u64().or_else(|| v.as_str().and_then(|t| t.parse().ok())))
+            .and_then(|v| {
+                v.as_u64()
+                    .or_else(|| v.as_str().and_then(|t| t.parse().ok()))
+            })
             .map(Timestamp),
         authentication: Authentication {
             user: request.user.to_owned(),
@@ -211,7 +254,10 @@ fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -
 }
 
 fn error(pointer: impl Into<String>, detail: impl Into<String>) -> FieldError {
-    FieldError { pointer: pointer.into(), detail: detail.into() }
+    FieldError {
+        pointer: pointer.into(),
+        detail: detail.into(),
+    }
 }
 
 /// Nulls inside objects are absent keys, as everywhere in Spinnaker's JSON; lists keep theirs.

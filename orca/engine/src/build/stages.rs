@@ -12,16 +12,28 @@ use crate::{
 };
 
 /// Keys of a stage that are fields, not context.
-const FIELDS: [&str; 5] = ["type", "name", "refId", "requisiteStageRefIds", "startTimeExpiry"];
+const FIELDS: [&str; 5] = [
+    "type",
+    "name",
+    "refId",
+    "requisiteStageRefIds",
+    "startTimeExpiry",
+];
 
-pub(super) fn of_pipeline(execution: &Execution, definition: &Context) -> Result<Vec<Stage>, Invalid> {
+pub(super) fn of_pipeline(
+    execution: &Execution,
+    definition: &Context,
+) -> Result<Vec<Stage>, Invalid> {
     let list = match definition.get("stages") {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Object(map)) if map.is_empty() => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
         Some(_) => {
             let errors = vec![error("/stages", "must be a list of stages")];
-            return Err(invalid("the stages of the pipeline cannot be read".to_owned(), errors));
+            return Err(invalid(
+                "the stages of the pipeline cannot be read".to_owned(),
+                errors,
+            ));
         }
     };
     if list.len() > STAGES_MAX {
@@ -29,7 +41,10 @@ pub(super) fn of_pipeline(execution: &Execution, definition: &Context) -> Result
             "the pipeline has {} stages, at most {STAGES_MAX} are allowed",
             list.len()
         );
-        return Err(invalid(detail, vec![error("/stages", "split the pipeline")]));
+        return Err(invalid(
+            detail,
+            vec![error("/stages", "split the pipeline")],
+        ));
     }
     let pipeline = execution.name.as_deref().unwrap_or_default();
     let mut errors = Vec::new();
@@ -37,7 +52,10 @@ pub(super) fn of_pipeline(execution: &Execution, definition: &Context) -> Result
     for (at, stage) in list.iter().enumerate() {
         check(at, stage, &mut errors);
         if stage.is_object() && stage.get("type").is_none() && missing_type.is_none() {
-            let name = stage.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = stage
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             missing_type = Some(format!(
                 "type missing from pipeline '{pipeline}' in application '{}', stage name: '{name}'",
                 execution.application
@@ -55,7 +73,10 @@ pub(super) fn of_pipeline(execution: &Execution, definition: &Context) -> Result
 /// The jobs of a task, one behind the other, from refId "0".
 pub(super) fn jobs(execution: &ExecutionId, jobs: &[Value]) -> Result<Vec<Stage>, Invalid> {
     if jobs.len() > STAGES_MAX {
-        let detail = format!("the task has {} jobs, at most {STAGES_MAX} are allowed", jobs.len());
+        let detail = format!(
+            "the task has {} jobs, at most {STAGES_MAX} are allowed",
+            jobs.len()
+        );
         return Err(invalid(detail, vec![error("/job", "split the task")]));
     }
     let bare: Vec<Value> = jobs
@@ -95,7 +116,10 @@ fn check(at: usize, stage: &Value, errors: &mut Vec<FieldError>) {
         None | Some(Value::Null) => {}
         Some(Value::Array(refs)) if refs.iter().all(|r| r.is_string() || r.is_number()) => {}
         Some(_) => {
-            errors.push(error(here("requisiteStageRefIds"), "must be a list of refIds"));
+            errors.push(error(
+                here("requisiteStageRefIds"),
+                "must be a list of refIds",
+            ));
         }
     }
     let size = serde_json::to_string(stage).map_or(0, |t| t.len());
@@ -112,7 +136,9 @@ fn too_long() -> String {
 fn build(execution: &ExecutionId, list: &[Value]) -> Vec<Stage> {
     let linear = list.iter().all(|s| s.get("refId").is_none());
     let stages = list.iter().filter_map(Value::as_object).enumerate();
-    stages.map(|(at, stage)| one(execution, at, stage, linear)).collect()
+    stages
+        .map(|(at, stage)| one(execution, at, stage, linear))
+        .collect()
 }
 
 fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Stage {
@@ -124,7 +150,10 @@ fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Sta
         let before = at.checked_sub(1).map(|n| n.to_string());
         (at.to_string(), before.into_iter().collect())
     } else {
-        (text(stage, "refId").map_or_else(|| at.to_string(), str::to_owned), given)
+        (
+            text(stage, "refId").map_or_else(|| at.to_string(), str::to_owned),
+            given,
+        )
     };
     let context = stage.iter().filter(|(k, _)| !FIELDS.contains(&k.as_str()));
     let context: Context = context.map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -136,7 +165,10 @@ fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Sta
         ref_id,
         kind: kind.to_owned(),
         name: text(stage, "name").unwrap_or(kind).to_owned(),
-        start_time_expiry: stage.get("startTimeExpiry").and_then(Value::as_u64).map(Timestamp),
+        start_time_expiry: stage
+            .get("startTimeExpiry")
+            .and_then(Value::as_u64)
+            .map(Timestamp),
         context,
         requisite_stage_ref_ids,
         ..Stage::default()
@@ -144,9 +176,15 @@ fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Sta
 }
 
 fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn invalid(detail: String, errors: Vec<FieldError>) -> Invalid {
-    Invalid { code: "ORCA-0010", detail, errors }
+    Invalid {
+        code: "ORCA-0010",
+        detail,
+        errors,
+    }
 }

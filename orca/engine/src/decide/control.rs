@@ -19,13 +19,20 @@ impl Decider {
             return;
         }
         let at = self.now;
-        self.emit(Event::Canceled { at, by: by.to_owned(), reason: reason.map(str::to_owned) });
+        self.emit(Event::Canceled {
+            at,
+            by: by.to_owned(),
+            reason: reason.map(str::to_owned),
+        });
         self.conclude(Status::Canceled, None);
     }
 
     pub(crate) fn pause(&mut self, by: &str) {
         if self.state.execution.status == Status::Running {
-            self.emit(Event::Paused { at: self.now, by: by.to_owned() });
+            self.emit(Event::Paused {
+                at: self.now,
+                by: by.to_owned(),
+            });
         }
     }
 
@@ -33,7 +40,10 @@ impl Decider {
         if self.state.execution.status != Status::Paused {
             return;
         }
-        self.emit(Event::Resumed { at: self.now, by: by.to_owned() });
+        self.emit(Event::Resumed {
+            at: self.now,
+            by: by.to_owned(),
+        });
         let running: Vec<StageId> = self
             .state
             .execution
@@ -55,30 +65,46 @@ impl Decider {
     ) -> Result<(), Rejection> {
         let Some(stage) = self.state.stage(id) else {
             let execution = self.state.execution.id.to_string();
-            return Err(Rejection::UnknownStage { execution, stage: id.to_string() });
+            return Err(Rejection::UnknownStage {
+                execution,
+                stage: id.to_string(),
+            });
         };
         let allowed = stage::of(stage).map_or(Ok(()), |d| d.check_patch(context));
-        allowed.map_err(|reason| Rejection::BadPatch { stage: id.to_string(), reason })?;
+        allowed.map_err(|reason| Rejection::BadPatch {
+            stage: id.to_string(),
+            reason,
+        })?;
         let size = serde_json::to_string(context).map_or(0, |t| t.len());
         if size > limits::CONTEXT_BYTES_MAX {
             let what = format!("the change of stage {id} in bytes");
-            return Err(Rejection::TooLarge { what, size, max: limits::CONTEXT_BYTES_MAX });
+            return Err(Rejection::TooLarge {
+                what,
+                size,
+                max: limits::CONTEXT_BYTES_MAX,
+            });
         }
         let propagates = flag(&stage.context, "propagateAuthenticationContext") == Some(true);
         let mut set = context.clone();
         set.insert("lastModifiedBy".to_owned(), Value::from(by));
         let allowed_accounts = self.state.execution.authentication.allowed_accounts.clone();
-        let by_whom =
-            LastModified { user: by.to_owned(), allowed_accounts, last_modified_time: self.now };
+        let by_whom = LastModified {
+            user: by.to_owned(),
+            allowed_accounts,
+            last_modified_time: self.now,
+        };
         self.emit(Event::ContextChanged {
             stage: id.clone(),
             set,
             removed: Vec::new(),
             by: Some(by_whom),
         });
-        let continues = text(context, "judgmentStatus").is_some_and(|s| s.eq_ignore_ascii_case("continue"));
+        let continues =
+            text(context, "judgmentStatus").is_some_and(|s| s.eq_ignore_ascii_case("continue"));
         if propagates && continues {
-            self.emit(Event::UserChanged { user: by.to_owned() });
+            self.emit(Event::UserChanged {
+                user: by.to_owned(),
+            });
         }
         self.look_again(id);
         Ok(())
@@ -89,8 +115,15 @@ impl Decider {
         let Some(stage) = self.state.stage(id).filter(|s| s.status == Status::Running) else {
             return;
         };
-        let Some(task) = self.state.running_task(stage) else { return };
-        let out = self.state.notes(id).tasks.get(task).is_some_and(|t| t.order.is_some());
+        let Some(task) = State::running_task(stage) else {
+            return;
+        };
+        let out = self
+            .state
+            .notes(id)
+            .tasks
+            .get(task)
+            .is_some_and(|t| t.order.is_some());
         if !out {
             self.run_task(id, task);
         }
@@ -109,14 +142,21 @@ impl Decider {
             let Some(archived) = archived else {
                 return Err(Rejection::UnknownExecution(String::new()));
             };
-            self.emit(Event::Restored { state: Box::new(archived.clone()) });
+            self.emit(Event::Restored {
+                state: Box::new(archived.clone()),
+            });
         } else if self.state.execution.status.is_complete() && self.state.stage(id).is_some() {
             // What was written before may be on its way to the archive: the log begins anew here.
-            self.emit(Event::Restored { state: Box::new(self.state.clone()) });
+            self.emit(Event::Restored {
+                state: Box::new(self.state.clone()),
+            });
         }
         let Some(stage) = self.state.stage(id) else {
             let execution = self.state.execution.id.to_string();
-            return Err(Rejection::UnknownStage { execution, stage: id.to_string() });
+            return Err(Rejection::UnknownStage {
+                execution,
+                stage: id.to_string(),
+            });
         };
         let top = graph::top_level_of(&self.state.execution, stage).clone();
         if matches!(top.status, Status::Running | Status::Paused) {
@@ -124,9 +164,15 @@ impl Decider {
         }
         let mut reset = graph::downstream(&self.state.execution, &top.id);
         for later in &reset {
-            let status = self.state.stage(later).map_or(Status::NotStarted, |s| s.status);
+            let status = self
+                .state
+                .stage(later)
+                .map_or(Status::NotStarted, |s| s.status);
             if matches!(status, Status::Running | Status::Paused) {
-                return Err(Rejection::NotRestartable { stage: later.to_string(), status });
+                return Err(Rejection::NotRestartable {
+                    stage: later.to_string(),
+                    status,
+                });
             }
         }
         reset.push(top.id.clone());
@@ -136,18 +182,32 @@ impl Decider {
             .collect();
         let (at, by) = (self.now, by.to_owned());
         let restarted = top.id.clone();
-        self.emit(Event::Restarted { at, by, stage: restarted, reset, removed });
+        self.emit(Event::Restarted {
+            at,
+            by,
+            stage: restarted,
+            reset,
+            removed,
+        });
         self.take_preconditions(&top.id, body);
         Ok(())
     }
 
     /// A restart may bring new preconditions for a `checkPreconditions` stage.
     fn take_preconditions(&mut self, id: &StageId, body: &Context) {
-        let is_check = self.state.stage(id).is_some_and(|s| s.kind == "checkPreconditions");
+        let is_check = self
+            .state
+            .stage(id)
+            .is_some_and(|s| s.kind == "checkPreconditions");
         if let (true, Some(preconditions)) = (is_check, body.get("preconditions")) {
             let set = Context::from_iter([("preconditions".to_owned(), preconditions.clone())]);
             let stage = id.clone();
-            self.emit(Event::ContextChanged { stage, set, removed: Vec::new(), by: None });
+            self.emit(Event::ContextChanged {
+                stage,
+                set,
+                removed: Vec::new(),
+                by: None,
+            });
         }
     }
 }

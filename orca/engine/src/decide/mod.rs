@@ -24,7 +24,11 @@ use crate::{
 
 /// What follows from a command. An empty list: nothing changes, the command was answered before.
 pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
-    let mut decider = Decider { state: state.clone(), events: Vec::new(), now };
+    let mut decider = Decider {
+        state: state.clone(),
+        events: Vec::new(),
+        now,
+    };
     decider.answer(command)?;
     decider.advance();
     Ok(decider.events)
@@ -50,7 +54,12 @@ impl Decider {
             Command::CreateRefused { execution, reason } => {
                 return self.create_refused(execution, reason, exists);
             }
-            Command::Restart { stage, by, body, archived } => {
+            Command::Restart {
+                stage,
+                by,
+                body,
+                archived,
+            } => {
                 return self.restart(stage, by, body, archived.as_deref(), exists);
             }
             _ if !exists => return Err(Rejection::UnknownExecution(String::new())),
@@ -72,7 +81,10 @@ impl Decider {
         }
         let limited = execution.limit_concurrent || execution.max_concurrent_executions > 0;
         let needs_admission = limited && execution.pipeline_config_id.is_some();
-        self.emit(Event::Created { execution: Box::new(execution.clone()), needs_admission });
+        self.emit(Event::Created {
+            execution: Box::new(execution.clone()),
+            needs_admission,
+        });
         if !needs_admission {
             self.start();
         }
@@ -94,8 +106,16 @@ impl Decider {
             needs_admission: false,
         });
         let reason = Some(format!("Failed on startup: {reason}"));
-        self.emit(Event::Canceled { at, by: "system".to_owned(), reason });
-        self.emit(Event::Finished { at, status: Status::Terminal, explanation: None });
+        self.emit(Event::Canceled {
+            at,
+            by: "system".to_owned(),
+            reason,
+        });
+        self.emit(Event::Finished {
+            at,
+            status: Status::Terminal,
+            explanation: None,
+        });
         Ok(())
     }
 
@@ -109,10 +129,23 @@ impl Decider {
     /// Starts, unless nothing can: then the execution ends at once, without a start time.
     fn start(&mut self) {
         let at = self.now;
-        if self.state.execution.start_time_expiry.is_some_and(|expiry| expiry < at) {
+        if self
+            .state
+            .execution
+            .start_time_expiry
+            .is_some_and(|expiry| expiry < at)
+        {
             let reason = "could not begin execution before the start time expired".to_owned();
-            self.emit(Event::Canceled { at, by: "spinnaker".to_owned(), reason: Some(reason) });
-            self.emit(Event::Finished { at, status: Status::Canceled, explanation: None });
+            self.emit(Event::Canceled {
+                at,
+                by: "spinnaker".to_owned(),
+                reason: Some(reason),
+            });
+            self.emit(Event::Finished {
+                at,
+                status: Status::Canceled,
+                explanation: None,
+            });
             return;
         }
         if self.state.top_level().any(crate::graph::is_initial) {
@@ -125,7 +158,11 @@ impl Decider {
             "no stage can start: every stage requires another one"
         };
         let explanation = Some(explanation.to_owned());
-        self.emit(Event::Finished { at, status: Status::Terminal, explanation });
+        self.emit(Event::Finished {
+            at,
+            status: Status::Terminal,
+            explanation,
+        });
     }
 }
 
@@ -136,12 +173,20 @@ pub(crate) fn scope<'a>(
     stage: Option<&'a Stage>,
     root: &'a Context,
 ) -> Scope<'a> {
-    Scope { execution, stage, root, pipelines: &[], now, allow_unknown_keys: true }
+    Scope {
+        execution,
+        stage,
+        root,
+        pipelines: &[],
+        now,
+        allow_unknown_keys: true,
+    }
 }
 
 /// `expressionEvaluationSummary` and `exception` for one expression that failed.
 pub(crate) fn failed_expression(source: &str, message: &str) -> (Value, Value) {
-    let entry = json!({ "description": message, "exceptionType": "ExpressionError", "level": "ERROR" });
+    let entry =
+        json!({ "description": message, "exceptionType": "ExpressionError", "level": "ERROR" });
     let summary = json!({ source: [entry] });
     let details = json!({ "error": "Failed Expression Evaluation", "errors": [message] });
     (summary, json!({ "details": details }))
@@ -162,8 +207,20 @@ pub(crate) fn hash(text: &str) -> u64 {
 /// that follows from the execution's id, so that a decision made twice makes the same ids.
 pub(crate) fn stage_id(execution: &str, n: u32) -> StageId {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let time = execution.get(..10).filter(|_| execution.len() >= 26).unwrap_or("01ARZ3NDEK");
-    let time: String = time.bytes().map(|b| if ALPHABET.contains(&b) { char::from(b) } else { '0' }).collect();
+    let time = execution
+        .get(..10)
+        .filter(|_| execution.len() >= 26)
+        .unwrap_or("01ARZ3NDEK");
+    let time: String = time
+        .bytes()
+        .map(|b| {
+            if ALPHABET.contains(&b) {
+                char::from(b)
+            } else {
+                '0'
+            }
+        })
+        .collect();
     let high = hash(&format!("{execution}/{n}"));
     let low = hash(&format!("{n}/{execution}"));
     let bits = (u128::from(high) << 64) | u128::from(low);

@@ -42,7 +42,10 @@ impl Decider {
         let stages = &self.state.execution.stages;
         let mut by_ref: BTreeMap<Siblings<'_>, Vec<Status>> = BTreeMap::new();
         for stage in stages {
-            by_ref.entry(siblings(stage, &stage.ref_id)).or_default().push(stage.status);
+            by_ref
+                .entry(siblings(stage, &stage.ref_id))
+                .or_default()
+                .push(stage.status);
         }
         stages
             .iter()
@@ -56,10 +59,11 @@ impl Decider {
     }
 
     fn parent_lets(&self, stage: &Stage) -> bool {
-        stage
-            .parent_stage_id
-            .as_ref()
-            .is_none_or(|id| self.state.stage(id).is_some_and(|p| p.status == Status::Running))
+        stage.parent_stage_id.as_ref().is_none_or(|id| {
+            self.state
+                .stage(id)
+                .is_some_and(|p| p.status == Status::Running)
+        })
     }
 
     /// A top-level stage that failed or was cancelled ends the execution at once.
@@ -81,26 +85,45 @@ impl Decider {
 
     /// Nothing can go on by itself: ends the execution unless a stage still waits for the outside.
     fn conclude_if_done(&mut self) {
-        if self.state.execution.stages.iter().any(|s| s.status == Status::Running) {
+        if self
+            .state
+            .execution
+            .stages
+            .iter()
+            .any(|s| s.status == Status::Running)
+        {
             return;
         }
         let top_level: Vec<&Stage> = self.state.top_level().collect();
         if top_level.iter().all(|s| s.status.satisfies_downstream()) {
             return self.conclude(Status::Succeeded, None);
         }
-        let stopped: Vec<&&Stage> =
-            top_level.iter().filter(|s| s.status == Status::Stopped).collect();
+        let stopped: Vec<&&Stage> = top_level
+            .iter()
+            .filter(|s| s.status == Status::Stopped)
+            .collect();
         if !stopped.is_empty() {
             let fails = stopped
                 .iter()
                 .any(|s| flag(&s.context, "completeOtherBranchesThenFail") == Some(true));
-            let status = if fails { Status::Terminal } else { Status::Succeeded };
+            let status = if fails {
+                Status::Terminal
+            } else {
+                Status::Succeeded
+            };
             return self.conclude(status, None);
         }
         let stuck: Vec<String> = top_level
             .iter()
             .filter(|s| s.status == Status::NotStarted)
-            .map(|s| format!("{} ({}) requires {}", s.ref_id, s.name, s.requisite_stage_ref_ids.join(", ")))
+            .map(|s| {
+                format!(
+                    "{} ({}) requires {}",
+                    s.ref_id,
+                    s.name,
+                    s.requisite_stage_ref_ids.join(", ")
+                )
+            })
             .collect();
         let text = format!(
             "these stages can never start, because what they require does not exist or requires \
@@ -120,7 +143,11 @@ impl Decider {
         for id in running {
             self.cancel_stage(&id);
         }
-        self.emit(Event::Finished { at: self.now, status, explanation });
+        self.emit(Event::Finished {
+            at: self.now,
+            status,
+            explanation,
+        });
     }
 
     /// Ends a stage and all inside it as cancelled, calling back its work.
@@ -134,21 +161,31 @@ impl Decider {
                 .is_some_and(|s| matches!(s.status, Status::Running | Status::Paused));
             if live {
                 self.cancel_tasks(&stage);
-                self.emit(Event::StageFinished { stage, at: self.now, status: Status::Canceled });
+                self.emit(Event::StageFinished {
+                    stage,
+                    at: self.now,
+                    status: Status::Canceled,
+                });
             }
         }
     }
 }
 
 fn siblings<'a>(stage: &'a Stage, reference: &'a str) -> Siblings<'a> {
-    (stage.parent_stage_id.as_ref(), stage.synthetic_stage_owner, reference)
+    (
+        stage.parent_stage_id.as_ref(),
+        stage.synthetic_stage_owner,
+        reference,
+    )
 }
 
 /// All requisites that exist are satisfied; at least one exists, if any is named.
 fn requisites_met(stage: &Stage, by_ref: &BTreeMap<Siblings<'_>, Vec<Status>>) -> bool {
     let mut known = 0;
     for requisite in &stage.requisite_stage_ref_ids {
-        let Some(statuses) = by_ref.get(&siblings(stage, requisite)) else { continue };
+        let Some(statuses) = by_ref.get(&siblings(stage, requisite)) else {
+            continue;
+        };
         if !statuses.iter().all(|s| s.satisfies_downstream()) {
             return false;
         }

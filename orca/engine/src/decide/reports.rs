@@ -8,6 +8,7 @@ use crate::{
     event::Event,
     limits,
     stage::{self, StageView},
+    state::State,
 };
 
 impl Decider {
@@ -15,8 +16,11 @@ impl Decider {
     pub(crate) fn report(&mut self, report: &WorkReport) {
         let id = &report.stage;
         let notes = self.state.notes(id);
-        let waiting = |t: &crate::state::TaskMeta| t.order.as_ref().map(|o| &o.key) == Some(&report.key);
-        let Some(task) = notes.tasks.iter().position(waiting) else { return };
+        let waiting =
+            |t: &crate::state::TaskMeta| t.order.as_ref().map(|o| &o.key) == Some(&report.key);
+        let Some(task) = notes.tasks.iter().position(waiting) else {
+            return;
+        };
         if let Some(progress) = &report.progress {
             self.emit(Event::ContextChanged {
                 stage: id.clone(),
@@ -25,13 +29,23 @@ impl Decider {
                 by: None,
             });
         }
-        let Some(result) = report.result.clone() else { return };
+        let Some(result) = report.result.clone() else {
+            return;
+        };
         if let Some(pause_ms) = self.retry_after(id, task, &result) {
             return self.retry(id, task, pause_ms);
         }
-        let Some(stage) = self.state.stage(id) else { return };
-        let Some(definition) = stage::of(stage) else { return };
-        let view = StageView { now: self.now, execution: &self.state.execution, stage };
+        let Some(stage) = self.state.stage(id) else {
+            return;
+        };
+        let Some(definition) = stage::of(stage) else {
+            return;
+        };
+        let view = StageView {
+            now: self.now,
+            execution: &self.state.execution,
+            stage,
+        };
         let outcome = definition.finish(&notes.tasks[task].kind, &view, sound(result));
         self.settle(id, task, outcome);
     }
@@ -41,8 +55,14 @@ impl Decider {
         let stage = self.state.stage(id)?;
         let notes = self.state.notes(id);
         let notes = notes.tasks.get(task)?;
-        let error = result.error.as_ref().filter(|_| result.status == Status::Terminal)?;
-        let passing = matches!(error.kind, Kind::Unavailable | Kind::Timeout | Kind::TooMany);
+        let error = result
+            .error
+            .as_ref()
+            .filter(|_| result.status == Status::Terminal)?;
+        let passing = matches!(
+            error.kind,
+            Kind::Unavailable | Kind::Timeout | Kind::TooMany
+        );
         let allowed = stage::of(stage)?.is_retried(&notes.kind);
         (passing && allowed && notes.attempt < limits::WORK_ATTEMPTS_MAX).then(|| {
             let doubled = limits::WORK_BACKOFF_MS << (notes.attempt - 1).min(16);
@@ -54,7 +74,12 @@ impl Decider {
     fn retry(&mut self, id: &StageId, task: usize, pause_ms: u64) {
         let attempt = self.state.notes(id).tasks[task].attempt + 1;
         self.withdraw_quietly(id, task);
-        self.emit(Event::TaskStarted { stage: id.clone(), task, at: self.now, attempt });
+        self.emit(Event::TaskStarted {
+            stage: id.clone(),
+            task,
+            at: self.now,
+            attempt,
+        });
         self.emit(Event::TaskWaits {
             stage: id.clone(),
             task,
@@ -65,18 +90,37 @@ impl Decider {
 
     /// The worker is through with it, so nobody has to be told.
     fn withdraw_quietly(&mut self, id: &StageId, task: usize) {
-        let order = self.state.notes(id).tasks.get(task).and_then(|t| t.order.clone());
+        let order = self
+            .state
+            .notes(id)
+            .tasks
+            .get(task)
+            .and_then(|t| t.order.clone());
         if let Some(mut order) = order {
             order.service.clear();
-            self.emit(Event::OrderWithdrawn { stage: id.clone(), task, order });
+            self.emit(Event::OrderWithdrawn {
+                stage: id.clone(),
+                task,
+                order,
+            });
         }
     }
 
     pub(crate) fn child_finished(&mut self, id: &StageId, child: &ChildEnd) {
-        let Some(stage) = self.state.stage(id) else { return };
-        let Some(task) = self.state.running_task(stage) else { return };
-        let Some(definition) = stage::of(stage) else { return };
-        let view = StageView { now: self.now, execution: &self.state.execution, stage };
+        let Some(stage) = self.state.stage(id) else {
+            return;
+        };
+        let Some(task) = State::running_task(stage) else {
+            return;
+        };
+        let Some(definition) = stage::of(stage) else {
+            return;
+        };
+        let view = StageView {
+            now: self.now,
+            execution: &self.state.execution,
+            stage,
+        };
         if let Some(outcome) = definition.child_finished(&view, child) {
             self.settle(id, task, outcome);
         }
@@ -86,7 +130,10 @@ impl Decider {
 /// A worker may only end its work with a status that ends it.
 fn sound(mut result: WorkResult) -> WorkResult {
     if !result.status.is_complete() {
-        let text = format!("the worker ended its work with the status {}", result.status);
+        let text = format!(
+            "the worker ended its work with the status {}",
+            result.status
+        );
         result.error = Some(kork_model::Problem::new("ORCA-0007", Kind::Bug, text));
         result.status = Status::Terminal;
     }

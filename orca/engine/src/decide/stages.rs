@@ -14,7 +14,9 @@ use crate::{
 impl Decider {
     /// Starts a stage that may start: skips it, plans it, or ends it when it cannot be planned.
     pub(crate) fn start_stage(&mut self, id: &StageId) -> bool {
-        let Some(stage) = self.state.stage(id).cloned() else { return false };
+        let Some(stage) = self.state.stage(id).cloned() else {
+            return false;
+        };
         if stage.status != Status::NotStarted {
             return false;
         }
@@ -24,7 +26,11 @@ impl Decider {
             return true;
         };
         if stage.start_time_expiry.is_some_and(|e| e < at) || self.is_switched_off(&stage) {
-            self.emit(Event::StageFinished { stage: id.clone(), at, status: Status::Skipped });
+            self.emit(Event::StageFinished {
+                stage: id.clone(),
+                at,
+                status: Status::Skipped,
+            });
             return true;
         }
         let mut stage = stage;
@@ -41,13 +47,21 @@ impl Decider {
     }
 
     fn plan(&self, definition: &dyn Definition, stage: &Stage) -> Result<Plan, PlanError> {
-        if stage.context.get("stageEnabled").is_some_and(|v| !v.is_object()) {
+        if stage
+            .context
+            .get("stageEnabled")
+            .is_some_and(|v| !v.is_object())
+        {
             return Err(PlanError {
                 exception: "IllegalArgumentException",
                 message: "stageEnabled must be {type: \"expression\", expression}".to_owned(),
             });
         }
-        let view = StageView { now: self.now, execution: &self.state.execution, stage };
+        let view = StageView {
+            now: self.now,
+            execution: &self.state.execution,
+            stage,
+        };
         definition.plan(&view)
     }
 
@@ -60,7 +74,11 @@ impl Decider {
         }
         let tasks = planned_tasks(&plan.tasks);
         let new = self.new_stages(&stage, StageOwner::StageBefore, before, |n| {
-            if windowed && n > 0 { vec![format!("{}<1", stage.ref_id)] } else { Vec::new() }
+            if windowed && n > 0 {
+                vec![format!("{}<1", stage.ref_id)]
+            } else {
+                Vec::new()
+            }
         });
         self.emit(Event::StageStarted {
             stage: id.clone(),
@@ -86,7 +104,9 @@ impl Decider {
             "exception".to_owned(),
             stage::exception(error.exception, &stage.name, &error.message),
         );
-        stage.context.insert("beforeStagePlanningFailed".to_owned(), Value::Bool(true));
+        stage
+            .context
+            .insert("beforeStagePlanningFailed".to_owned(), Value::Bool(true));
         self.emit(Event::StageStarted {
             stage: stage.id,
             at: self.now,
@@ -112,13 +132,19 @@ impl Decider {
             by: None,
         });
         let status = Status::Terminal;
-        self.emit(Event::StageFinished { stage: stage.id.clone(), at: self.now, status });
+        self.emit(Event::StageFinished {
+            stage: stage.id.clone(),
+            at: self.now,
+            status,
+        });
     }
 
     /// `stageEnabled {type: "expression", expression}`: only true lets the stage run; a blank or
     /// missing expression runs.
     fn is_switched_off(&self, stage: &Stage) -> bool {
-        let Some(Value::Object(enabled)) = stage.context.get("stageEnabled") else { return false };
+        let Some(Value::Object(enabled)) = stage.context.get("stageEnabled") else {
+            return false;
+        };
         if text(enabled, "type") != Some("expression") {
             return false;
         }
@@ -156,7 +182,9 @@ impl Decider {
 
     /// Looks at a running stage: starts its next task, plans what follows, or ends it.
     pub(crate) fn continue_stage(&mut self, id: &StageId) -> bool {
-        let Some(stage) = self.state.stage(id).cloned() else { return false };
+        let Some(stage) = self.state.stage(id).cloned() else {
+            return false;
+        };
         if stage.status != Status::Running {
             return false;
         }
@@ -183,7 +211,11 @@ impl Decider {
         if !self.state.notes(id).after_planned && self.plan_after(&stage, failed) {
             return true;
         }
-        if failed { self.end_failed(&stage) } else { self.end_after(&stage) }
+        if failed {
+            self.end_failed(&stage)
+        } else {
+            self.end_after(&stage)
+        }
     }
 
     fn end_after(&mut self, stage: &Stage) -> bool {
@@ -206,7 +238,9 @@ impl Decider {
         if !notes.failure_planned && self.plan_on_failure(stage) {
             return true;
         }
-        if notes.failure_planned && matches!(self.side(&stage.id, StageOwner::StageAfter), Side::Open) {
+        if notes.failure_planned
+            && matches!(self.side(&stage.id, StageOwner::StageAfter), Side::Open)
+        {
             return false;
         }
         let status = self.own_status(stage);
@@ -217,8 +251,14 @@ impl Decider {
         if failed {
             return false;
         }
-        let Some(definition) = stage::of(stage) else { return false };
-        let view = StageView { now: self.now, execution: &self.state.execution, stage };
+        let Some(definition) = stage::of(stage) else {
+            return false;
+        };
+        let view = StageView {
+            now: self.now,
+            execution: &self.state.execution,
+            stage,
+        };
         match definition.after(&view) {
             Ok(after) => self.add_after(stage, after, false),
             Err(error) => {
@@ -229,9 +269,17 @@ impl Decider {
     }
 
     fn plan_on_failure(&mut self, stage: &Stage) -> bool {
-        let Some(definition) = stage::of(stage) else { return false };
-        let view = StageView { now: self.now, execution: &self.state.execution, stage };
-        let Ok(stages) = definition.on_failure(&view) else { return false };
+        let Some(definition) = stage::of(stage) else {
+            return false;
+        };
+        let view = StageView {
+            now: self.now,
+            execution: &self.state.execution,
+            stage,
+        };
+        let Ok(stages) = definition.on_failure(&view) else {
+            return false;
+        };
         if stages.is_empty() {
             return false;
         }
@@ -255,7 +303,10 @@ impl Decider {
         if new.is_empty() {
             return false;
         }
-        let first = self.state.children(&stage.id, StageOwner::StageAfter).count();
+        let first = self
+            .state
+            .children(&stage.id, StageOwner::StageAfter)
+            .count();
         let before = |n: usize| format!("{}>{}", stage.ref_id, first + n);
         let made = self.new_stages(stage, StageOwner::StageAfter, new, |n| {
             if n == 0 { Vec::new() } else { vec![before(n)] }
@@ -289,7 +340,11 @@ impl Decider {
                 ),
             });
         }
-        let sign = if owner == StageOwner::StageBefore { '<' } else { '>' };
+        let sign = if owner == StageOwner::StageBefore {
+            '<'
+        } else {
+            '>'
+        };
         let first = self.state.children(&parent.id, owner).count();
         let base = limits::STAGES_WITH_SYNTHETIC_MAX as u32 + self.state.stages_made;
         let made = new.into_iter().enumerate().map(|(n, stage)| Stage {
@@ -308,7 +363,11 @@ impl Decider {
 
     /// The stage cannot go on: notes why and ends it `TERMINAL`.
     fn give_up(&mut self, id: &StageId, error: &PlanError) {
-        let name = self.state.stage(id).map(|s| s.name.clone()).unwrap_or_default();
+        let name = self
+            .state
+            .stage(id)
+            .map(|s| s.name.clone())
+            .unwrap_or_default();
         let exception = stage::exception(error.exception, &name, &error.message);
         self.emit(Event::ContextChanged {
             stage: id.clone(),
@@ -318,18 +377,30 @@ impl Decider {
         });
         self.cancel_children(id);
         let status = Status::Terminal;
-        self.emit(Event::StageFinished { stage: id.clone(), at: self.now, status });
+        self.emit(Event::StageFinished {
+            stage: id.clone(),
+            at: self.now,
+            status,
+        });
     }
 
     fn end(&mut self, stage: &Stage, status: Status) -> bool {
         let mut status = status;
         let fails = flag(&stage.context, "failOnFailedExpressions") == Some(true);
         let summary = stage.context.get("expressionEvaluationSummary");
-        if fails && summary.and_then(Value::as_object).is_some_and(|s| !s.is_empty()) {
+        if fails
+            && summary
+                .and_then(Value::as_object)
+                .is_some_and(|s| !s.is_empty())
+        {
             status = Status::Terminal;
         }
         self.cancel_children(&stage.id);
-        self.emit(Event::StageFinished { stage: stage.id.clone(), at: self.now, status });
+        self.emit(Event::StageFinished {
+            stage: stage.id.clone(),
+            at: self.now,
+            status,
+        });
         true
     }
 
@@ -374,8 +445,9 @@ impl Decider {
             .filter(|s| s.parent_stage_id.as_ref() == Some(&stage.id))
             .filter(|s| s.status != Status::NotStarted)
             .map(|s| s.status);
-        let statuses: Vec<Status> =
-            children.chain(stage.tasks.iter().map(|t| t.status)).collect();
+        let statuses: Vec<Status> = children
+            .chain(stage.tasks.iter().map(|t| t.status))
+            .collect();
         let any = |status| statuses.contains(&status);
         if statuses.is_empty() {
             Status::Skipped
@@ -413,7 +485,10 @@ pub(crate) fn failure_status(stage: &Stage, default: Status) -> Status {
 fn planned_tasks(tasks: &[(&'static str, &'static str)]) -> Vec<PlannedTask> {
     tasks
         .iter()
-        .map(|(name, kind)| PlannedTask { name: (*name).to_owned(), kind: (*kind).to_owned() })
+        .map(|(name, kind)| PlannedTask {
+            name: (*name).to_owned(),
+            kind: (*kind).to_owned(),
+        })
         .collect()
 }
 

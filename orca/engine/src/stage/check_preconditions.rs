@@ -28,8 +28,14 @@ impl Definition for CheckPreconditions {
                 message: "preconditions must be a list".to_owned(),
             });
         };
-        let before = preconditions.iter().map(|p| check_stage(context, p)).collect();
-        Ok(Plan { tasks: Vec::new(), before })
+        let before = preconditions
+            .iter()
+            .map(|p| check_stage(context, p))
+            .collect();
+        Ok(Plan {
+            tasks: Vec::new(),
+            before,
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -41,7 +47,7 @@ impl Definition for CheckPreconditions {
                 let mut payload = inner(context).clone();
                 payload.insert("preconditionType".to_owned(), Value::from("clusterSize"));
                 Outcome::Dispatch {
-                    service: "clouddriver",
+                    service: "clouddriver".to_owned(),
                     kind: kind.to_owned(),
                     payload,
                     timeout_ms: Some(60_000),
@@ -71,11 +77,17 @@ fn plan_check(kind: &str) -> Result<Plan, PlanError> {
 fn check_stage(parent: &Context, precondition: &Value) -> NewStage {
     let mut context = parent.clone();
     context.remove("preconditions");
-    let kind = precondition.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = precondition
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     context.insert("preconditionType".to_owned(), Value::from(kind));
     context.insert("type".to_owned(), Value::from("checkPreconditions"));
     let inner = precondition.get("context").cloned();
-    context.insert("context".to_owned(), inner.unwrap_or_else(|| Value::from(Context::new())));
+    context.insert(
+        "context".to_owned(),
+        inner.unwrap_or_else(|| Value::from(Context::new())),
+    );
     if let Some(fail) = precondition.get("failPipeline") {
         context.insert("failPipeline".to_owned(), fail.clone());
     }
@@ -88,13 +100,18 @@ fn check_stage(parent: &Context, precondition: &Value) -> NewStage {
 
 fn inner(context: &Context) -> &Context {
     static EMPTY: std::sync::LazyLock<Context> = std::sync::LazyLock::new(Context::new);
-    context.get("context").and_then(Value::as_object).unwrap_or(&EMPTY)
+    context
+        .get("context")
+        .and_then(Value::as_object)
+        .unwrap_or(&EMPTY)
 }
 
 fn expression_holds(view: &StageView<'_>) -> Outcome {
     let mut context = inner(&view.stage.context).clone();
     let source = context.get("expression").cloned().unwrap_or_default();
-    let source = source.as_str().map_or_else(|| source.to_string(), str::to_owned);
+    let source = source
+        .as_str()
+        .map_or_else(|| source.to_string(), str::to_owned);
     let root = crate::scope_root(view.execution, view.stage);
     let scope = crate::decide::scope(view.now, view.execution, Some(view.stage), &root);
     let (result, failure): (Value, Option<String>) = match expression::evaluate(&source, &scope) {
@@ -114,8 +131,16 @@ fn expression_holds(view: &StageView<'_>) -> Outcome {
         set.insert("expressionEvaluationSummary".to_owned(), summary);
         set.insert("exception".to_owned(), exception);
     }
-    let status = if holds { Status::Succeeded } else { Status::Terminal };
-    Outcome::Done { status, context: set, outputs: Context::new() }
+    let status = if holds {
+        Status::Succeeded
+    } else {
+        Status::Terminal
+    };
+    Outcome::Done {
+        status,
+        context: set,
+        outputs: Context::new(),
+    }
 }
 
 fn stage_has_status(view: &StageView<'_>) -> Outcome {
@@ -127,13 +152,21 @@ fn stage_has_status(view: &StageView<'_>) -> Outcome {
         Some(stage) if stage.status.name() == wanted => Outcome::succeeded(),
         Some(stage) => {
             let text = format!("stage {name} is {}, not {wanted}", stage.status);
-            Outcome::failed(exception("ConfigurationException", "checkPrecondition", &text))
+            Outcome::failed(exception(
+                "ConfigurationException",
+                "checkPrecondition",
+                &text,
+            ))
         }
         None => {
             let text = format!(
                 "there is no stage {name} in this execution; give the name of one of its stages"
             );
-            Outcome::failed(exception("ConfigurationException", "checkPrecondition", &text))
+            Outcome::failed(exception(
+                "ConfigurationException",
+                "checkPrecondition",
+                &text,
+            ))
         }
     }
 }

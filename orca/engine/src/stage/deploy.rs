@@ -35,7 +35,10 @@ impl Definition for Deploy {
                 context: for_child(&view.stage.context, cluster),
             });
         }
-        Ok(Plan { tasks: Vec::new(), before })
+        Ok(Plan {
+            tasks: Vec::new(),
+            before,
+        })
     }
 
     fn run(&self, _: &str, _: &StageView<'_>) -> Outcome {
@@ -56,7 +59,10 @@ impl Definition for CreateServerGroup {
 
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
         strategy(&view.stage.context)?;
-        Ok(Plan { tasks: vec![("createServerGroup", "createServerGroup")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("createServerGroup", "createServerGroup")],
+            before: Vec::new(),
+        })
     }
 
     fn after(&self, view: &StageView<'_>) -> Result<Vec<NewStage>, PlanError> {
@@ -71,8 +77,14 @@ impl Definition for CreateServerGroup {
     /// `rollback: {onFailure: true}`: take the new server group out; its predecessor still serves.
     fn on_failure(&self, view: &StageView<'_>) -> Result<Vec<NewStage>, PlanError> {
         let context = &view.stage.context;
-        let Some(Value::Object(rollback)) = context.get("rollback") else { return Ok(Vec::new()) };
-        let made = view.stage.outputs.get("serverGroup").or_else(|| context.get("serverGroup"));
+        let Some(Value::Object(rollback)) = context.get("rollback") else {
+            return Ok(Vec::new());
+        };
+        let made = view
+            .stage
+            .outputs
+            .get("serverGroup")
+            .or_else(|| context.get("serverGroup"));
         let (Some(true), Some(made)) = (flag(rollback, "onFailure"), made) else {
             return Ok(Vec::new());
         };
@@ -83,7 +95,11 @@ impl Definition for CreateServerGroup {
         };
         let mut context = location(view);
         context.insert("serverGroupName".to_owned(), made.clone());
-        Ok(vec![NewStage { kind: kind.to_owned(), name: kind.to_owned(), context }])
+        Ok(vec![NewStage {
+            kind: kind.to_owned(),
+            name: kind.to_owned(),
+            context,
+        }])
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -119,17 +135,26 @@ fn strategy(cluster: &Context) -> Result<Strategy, PlanError> {
 }
 
 fn invalid(message: &str) -> PlanError {
-    PlanError { exception: "IllegalArgumentException", message: message.to_owned() }
+    PlanError {
+        exception: "IllegalArgumentException",
+        message: message.to_owned(),
+    }
 }
 
 fn place(cluster: &Context) -> String {
-    let region = text(cluster, "region").or_else(|| text(cluster, "stack")).unwrap_or("local");
+    let region = text(cluster, "region")
+        .or_else(|| text(cluster, "stack"))
+        .unwrap_or("local");
     region.to_owned()
 }
 
 /// The cluster's own keys over the flags of the deploy stage that its children must know.
 fn for_child(parent: &Context, cluster: &Context) -> Context {
-    let inherited = ["failPipeline", "continuePipeline", "completeOtherBranchesThenFail"];
+    let inherited = [
+        "failPipeline",
+        "continuePipeline",
+        "completeOtherBranchesThenFail",
+    ];
     let mut context: Context = inherited
         .into_iter()
         .filter_map(|key| parent.get(key).map(|v| (key.to_owned(), v.clone())))
@@ -144,14 +169,29 @@ fn for_child(parent: &Context, cluster: &Context) -> Context {
 /// Which cluster a strategy's stages work on.
 fn location(view: &StageView<'_>) -> Context {
     let context = &view.stage.context;
-    let keys = ["account", "credentials", "cloudProvider", "region", "application", "stack"];
+    let keys = [
+        "account",
+        "credentials",
+        "cloudProvider",
+        "region",
+        "application",
+        "stack",
+    ];
     let mut place: Context = keys
         .into_iter()
         .filter_map(|key| context.get(key).map(|v| (key.to_owned(), v.clone())))
         .collect();
     let application = text(context, "application").unwrap_or(&view.execution.application);
-    let parts = [Some(application), text(context, "stack"), text(context, "freeFormDetails")];
-    let parts: Vec<&str> = parts.into_iter().flatten().filter(|p| !p.is_empty()).collect();
+    let parts = [
+        Some(application),
+        text(context, "stack"),
+        text(context, "freeFormDetails"),
+    ];
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .flatten()
+        .filter(|p| !p.is_empty())
+        .collect();
     place.insert("cluster".to_owned(), Value::from(parts.join("-")));
     if let Some(made) = view.stage.outputs.get("serverGroup") {
         place.insert("newServerGroup".to_owned(), made.clone());
@@ -164,17 +204,29 @@ fn shrink(view: &StageView<'_>, size: u64, active_too: bool) -> NewStage {
     context.insert("shrinkToSize".to_owned(), json!(size));
     context.insert("allowDeleteActive".to_owned(), json!(active_too));
     context.insert("retainLargerOverNewer".to_owned(), json!(false));
-    NewStage { kind: "shrinkCluster".to_owned(), name: "shrinkCluster".to_owned(), context }
+    NewStage {
+        kind: "shrinkCluster".to_owned(),
+        name: "shrinkCluster".to_owned(),
+        context,
+    }
 }
 
 /// Red/black: [shrink] -> [wait] -> disable the others -> [wait -> scale them down].
 fn red_black(view: &StageView<'_>) -> Vec<NewStage> {
     let context = &view.stage.context;
     let mut stages = Vec::new();
-    if let Some(keep) = context.get("maxRemainingAsgs").and_then(Value::as_u64).filter(|n| *n > 0) {
+    if let Some(keep) = context
+        .get("maxRemainingAsgs")
+        .and_then(Value::as_u64)
+        .filter(|n| *n > 0)
+    {
         stages.push(shrink(view, keep, false));
     }
-    stages.extend(pause(context, "delayBeforeCleanup", "wait before disabling"));
+    stages.extend(pause(
+        context,
+        "delayBeforeCleanup",
+        "wait before disabling",
+    ));
     let mut disable = location(view);
     disable.insert("remainingEnabledServerGroups".to_owned(), json!(1));
     disable.insert("preferLargerOverNewer".to_owned(), json!(false));
@@ -184,7 +236,11 @@ fn red_black(view: &StageView<'_>) -> Vec<NewStage> {
         context: disable,
     });
     if flag(context, "scaleDown") == Some(true) {
-        stages.extend(pause(context, "delayBeforeScaleDown", "wait before scaling down"));
+        stages.extend(pause(
+            context,
+            "delayBeforeScaleDown",
+            "wait before scaling down",
+        ));
         let mut down = location(view);
         down.insert("allowScaleDownActive".to_owned(), json!(false));
         down.insert("remainingFullSizeServerGroups".to_owned(), json!(1));
@@ -198,7 +254,14 @@ fn red_black(view: &StageView<'_>) -> Vec<NewStage> {
 }
 
 fn pause(context: &Context, key: &str, name: &str) -> Option<NewStage> {
-    let seconds = context.get(key).and_then(Value::as_u64).filter(|s| *s > 0)?;
+    let seconds = context
+        .get(key)
+        .and_then(Value::as_u64)
+        .filter(|s| *s > 0)?;
     let context = Context::from_iter([("waitTime".to_owned(), json!(seconds))]);
-    Some(NewStage { kind: "wait".to_owned(), name: name.to_owned(), context })
+    Some(NewStage {
+        kind: "wait".to_owned(),
+        name: name.to_owned(),
+        context,
+    })
 }

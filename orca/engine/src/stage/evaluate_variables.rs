@@ -17,7 +17,10 @@ impl Definition for EvaluateVariables {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("evaluateVariables", "evaluateVariables")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("evaluateVariables", "evaluateVariables")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -35,6 +38,10 @@ impl Definition for EvaluateVariables {
                 outputs.insert(key.to_owned(), value.clone());
             }
         }
-        Outcome::Done { status: Status::Succeeded, context: Context::new(), outputs }
+        Outcome::Done {
+            status: Status::Succeeded,
+            context: Context::new(),
+            outputs,
+        }
     }
 }

@@ -27,8 +27,14 @@ impl Definition for ExecutionWindow {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        let task = ("suspendExecutionDuringTimeWindow", "suspendExecutionDuringTimeWindow");
-        Ok(Plan { tasks: vec![task], before: Vec::new() })
+        let task = (
+            "suspendExecutionDuringTimeWindow",
+            "suspendExecutionDuringTimeWindow",
+        );
+        Ok(Plan {
+            tasks: vec![task],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, _: &str, view: &StageView<'_>) -> Outcome {
@@ -50,13 +56,19 @@ impl Definition for ExecutionWindow {
         };
         let from = view.stage.start_time.unwrap_or(view.now);
         let Some(opens) = window.opens(from) else {
-            return Outcome::Wait { until: None, context: Context::new() };
+            return Outcome::Wait {
+                until: None,
+                context: Context::new(),
+            };
         };
         let start = opens.plus_ms(jitter_ms(view));
         if view.now >= start {
             return Outcome::succeeded();
         }
-        Outcome::Wait { until: Some(start), context: Context::new() }
+        Outcome::Wait {
+            until: Some(start),
+            context: Context::new(),
+        }
     }
 }
 
@@ -69,7 +81,9 @@ struct Window {
 
 impl Window {
     fn read(context: &Context) -> Result<Self, String> {
-        let window = context.get("restrictedExecutionWindow").and_then(Value::as_object);
+        let window = context
+            .get("restrictedExecutionWindow")
+            .and_then(Value::as_object);
         let list = |key: &str| window.and_then(|w| w.get(key)).and_then(Value::as_array);
         let days = list("days").map(|d| d.iter().filter_map(Value::as_u64).collect());
         let mut spans = Vec::new();
@@ -85,7 +99,10 @@ impl Window {
         if spans.is_empty() {
             spans.push((0, DAY_MINUTES - 1));
         }
-        Ok(Self { days: days.unwrap_or_default(), spans })
+        Ok(Self {
+            days: days.unwrap_or_default(),
+            spans,
+        })
     }
 
     /// The first moment at or after `from` inside the window.
@@ -94,7 +111,9 @@ impl Window {
             return Some(from);
         }
         let first = from.millis() / MINUTE_MS + 1;
-        (first..first + SEARCH_MINUTES).find(|m| self.holds(*m)).map(|m| Timestamp(m * MINUTE_MS))
+        (first..first + SEARCH_MINUTES)
+            .find(|m| self.holds(*m))
+            .map(|m| Timestamp(m * MINUTE_MS))
     }
 
     fn holds(&self, minute: u64) -> bool {
@@ -102,14 +121,19 @@ impl Window {
         let day = (minute / DAY_MINUTES + 4) % 7 + 1;
         let of_day = minute % DAY_MINUTES;
         (self.days.is_empty() || self.days.contains(&day))
-            && self.spans.iter().any(|(start, end)| (*start..=*end).contains(&of_day))
+            && self
+                .spans
+                .iter()
+                .any(|(start, end)| (*start..=*end).contains(&of_day))
     }
 }
 
 fn minute(span: &Value, hour: &str, minute: &str) -> Result<u64, String> {
     let number = |key: &str, max: u64| {
         let value = span.get(key).map_or(Some(0), Value::as_u64);
-        value.filter(|v| *v <= max).ok_or_else(|| format!("{key} must be 0 to {max}"))
+        value
+            .filter(|v| *v <= max)
+            .ok_or_else(|| format!("{key} must be 0 to {max}"))
     };
     Ok(number(hour, 23)? * 60 + number(minute, 59)?)
 }
@@ -117,7 +141,10 @@ fn minute(span: &Value, hour: &str, minute: &str) -> Result<u64, String> {
 /// A delay between `minDelay` and `maxDelay` seconds that is always the same for one stage.
 fn jitter_ms(view: &StageView<'_>) -> u64 {
     let window = view.stage.context.get("restrictedExecutionWindow");
-    let Some(jitter) = window.and_then(|w| w.get("jitter")).and_then(Value::as_object) else {
+    let Some(jitter) = window
+        .and_then(|w| w.get("jitter"))
+        .and_then(Value::as_object)
+    else {
         return 0;
     };
     let manual = view.execution.trigger.get("type").and_then(Value::as_str) == Some("manual");
@@ -139,13 +166,17 @@ mod tests {
 
     fn opens(window: Value, from_ms: u64) -> Option<u64> {
         let context = Context::from_iter([("restrictedExecutionWindow".to_owned(), window)]);
-        Window::read(&context).unwrap().opens(Timestamp(from_ms)).map(Timestamp::millis)
+        Window::read(&context)
+            .unwrap()
+            .opens(Timestamp(from_ms))
+            .map(Timestamp::millis)
     }
 
     #[test]
     fn a_window_opens_at_its_first_minute_and_may_cross_midnight() {
         const HOUR: u64 = 60 * MINUTE_MS;
-        let night = json!({"whitelist": [{"startHour": 22, "startMin": 0, "endHour": 2, "endMin": 0}]});
+        let night =
+            json!({"whitelist": [{"startHour": 22, "startMin": 0, "endHour": 2, "endMin": 0}]});
         assert_eq!(opens(night.clone(), 12 * HOUR), Some(22 * HOUR));
         assert_eq!(opens(night.clone(), HOUR), Some(HOUR));
         assert_eq!(opens(night, 3 * HOUR), Some(22 * HOUR));

@@ -21,17 +21,25 @@ impl Definition for ManualJudgment {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("waitForJudgment", "waitForJudgment")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("waitForJudgment", "waitForJudgment")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, _: &str, view: &StageView<'_>) -> Outcome {
         let context = &view.stage.context;
-        let judgment = text(context, "judgmentStatus").unwrap_or_default().to_ascii_lowercase();
+        let judgment = text(context, "judgmentStatus")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         // Clients expect the list to be there, even when nobody is notified.
         let mut shown = Context::new();
         shown.insert(
             "notifications".to_owned(),
-            context.get("notifications").cloned().unwrap_or_else(|| json!([])),
+            context
+                .get("notifications")
+                .cloned()
+                .unwrap_or_else(|| json!([])),
         );
         match judgment.as_str() {
             "continue" => Outcome::Done {
@@ -44,7 +52,10 @@ impl Definition for ManualJudgment {
                 context: shown,
                 outputs: Context::new(),
             },
-            _ => Outcome::Wait { until: None, context: shown },
+            _ => Outcome::Wait {
+                until: None,
+                context: shown,
+            },
         }
     }
 
@@ -61,7 +72,9 @@ impl Definition for ManualJudgment {
     fn check_patch(&self, patch: &Context) -> Result<(), String> {
         match patch.get("judgmentStatus") {
             None | Some(Value::String(_)) => Ok(()),
-            Some(other) => Err(format!("judgmentStatus must be \"continue\" or \"stop\", not {other}")),
+            Some(other) => Err(format!(
+                "judgmentStatus must be \"continue\" or \"stop\", not {other}"
+            )),
         }
     }
 }

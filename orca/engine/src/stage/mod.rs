@@ -4,6 +4,7 @@
 //! outside is an order to a worker ([`Outcome::Dispatch`]).
 
 mod check_preconditions;
+mod custom;
 mod deploy;
 mod evaluate_variables;
 mod execution_window;
@@ -55,11 +56,23 @@ pub struct PlanError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It ended.
-    Done { status: Status, context: Context, outputs: Context },
+    Done {
+        status: Status,
+        context: Context,
+        outputs: Context,
+    },
     /// It waits for a moment or, without one, for a change of the stage.
-    Wait { until: Option<Timestamp>, context: Context },
+    Wait {
+        until: Option<Timestamp>,
+        context: Context,
+    },
     /// It needs a worker.
-    Dispatch { service: &'static str, kind: String, payload: Context, timeout_ms: Option<u64> },
+    Dispatch {
+        service: String,
+        kind: String,
+        payload: Context,
+        timeout_ms: Option<u64>,
+    },
 }
 
 impl Outcome {
@@ -70,13 +83,21 @@ impl Outcome {
 
     /// It ended so, with nothing to tell.
     pub fn done(status: Status) -> Self {
-        Self::Done { status, context: Context::new(), outputs: Context::new() }
+        Self::Done {
+            status,
+            context: Context::new(),
+            outputs: Context::new(),
+        }
     }
 
     /// It failed with an exception that clients read.
     pub fn failed(exception: Value) -> Self {
         let context = Context::from_iter([("exception".to_owned(), exception)]);
-        Self::Done { status: Status::Terminal, context, outputs: Context::new() }
+        Self::Done {
+            status: Status::Terminal,
+            context,
+            outputs: Context::new(),
+        }
     }
 }
 
@@ -125,7 +146,7 @@ pub trait Definition: Sync {
     }
 }
 
-static DEFINITIONS: [&dyn Definition; 13] = [
+static DEFINITIONS: [&dyn Definition; 14] = [
     &wait::Wait,
     &wait::WaitUntil,
     &manual_judgment::ManualJudgment,
@@ -139,21 +160,37 @@ static DEFINITIONS: [&dyn Definition; 13] = [
     &deploy::CreateServerGroup,
     &server_group::ServerGroupOperation,
     &orchestration::Orchestration,
+    &custom::Custom,
 ];
 
 /// The definition of a type; types are case-sensitive. An alias of the stage is tried second.
 pub fn definition(kind: &str, alias: Option<&str>) -> Option<&'static dyn Definition> {
-    let find = |name: &str| DEFINITIONS.iter().find(|d| d.names().contains(&name)).copied();
-    find(kind).or_else(|| alias.and_then(find))
+    let find = |name: &str| {
+        DEFINITIONS
+            .iter()
+            .find(|d| d.names().contains(&name))
+            .copied()
+    };
+    let custom = |name: &str| -> Option<&'static dyn Definition> {
+        custom::is_custom(name).then_some(&custom::Custom as &'static dyn Definition)
+    };
+    find(kind)
+        .or_else(|| custom(kind))
+        .or_else(|| alias.and_then(find))
 }
 
 /// Every stage type with its description, for people.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    DEFINITIONS.iter().flat_map(|d| d.names().iter().map(|name| (*name, d.description())))
+    DEFINITIONS
+        .iter()
+        .flat_map(|d| d.names().iter().map(|name| (*name, d.description())))
 }
 
 pub(crate) fn of(stage: &Stage) -> Option<&'static dyn Definition> {
-    definition(&stage.kind, stage.context.get("alias").and_then(Value::as_str))
+    definition(
+        &stage.kind,
+        stage.context.get("alias").and_then(Value::as_str),
+    )
 }
 
 pub(crate) fn prepare_restart(stage: &mut Stage) {
@@ -164,11 +201,22 @@ pub(crate) fn prepare_restart(stage: &mut Stage) {
 
 /// A worker's result as the end of a task: its error becomes `context.exception`.
 pub(crate) fn done_by(result: WorkResult) -> Outcome {
-    let WorkResult { status, mut context, outputs, error } = result;
+    let WorkResult {
+        status,
+        mut context,
+        outputs,
+        error,
+    } = result;
     if let Some(problem) = error {
-        context.entry("exception").or_insert_with(|| exception_of(&problem));
+        context
+            .entry("exception")
+            .or_insert_with(|| exception_of(&problem));
     }
-    Outcome::Done { status, context, outputs }
+    Outcome::Done {
+        status,
+        context,
+        outputs,
+    }
 }
 
 /// The exception that clients look for: `details.errors[0]` is what they show.

@@ -32,14 +32,20 @@ impl Definition for Orchestration {
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
         let Some(kind) = JOBS.into_iter().find(|k| *k == view.stage.kind) else {
             let message = format!("{} is not a job of front50", view.stage.kind);
-            return Err(PlanError { exception: "IllegalStateException", message });
+            return Err(PlanError {
+                exception: "IllegalStateException",
+                message,
+            });
         };
-        Ok(Plan { tasks: vec![(kind, kind)], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![(kind, kind)],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
         Outcome::Dispatch {
-            service: "front50",
+            service: "front50".to_owned(),
             kind: kind.to_owned(),
             payload: view.stage.context.clone(),
             timeout_ms: None,

@@ -28,7 +28,10 @@ impl Definition for PipelineStage {
         if flag(&view.stage.context, "waitForCompletion") != Some(false) {
             tasks.push(("monitorPipeline", "monitorPipeline"));
         }
-        Ok(Plan { tasks, before: Vec::new() })
+        Ok(Plan {
+            tasks,
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -38,10 +41,16 @@ impl Definition for PipelineStage {
             return dispatch(kind, payload);
         }
         if text(context, "pipeline").is_none() || text(context, "application").is_none() {
-            let message = "a pipeline stage needs application and pipeline (the id of the pipeline)";
+            let message =
+                "a pipeline stage needs application and pipeline (the id of the pipeline)";
             return Outcome::failed(exception("IllegalArgumentException", kind, message));
         }
-        let keys = ["application", "pipeline", "pipelineParameters", "expectedArtifacts"];
+        let keys = [
+            "application",
+            "pipeline",
+            "pipelineParameters",
+            "expectedArtifacts",
+        ];
         dispatch(kind, pick(context, &keys))
     }
 
@@ -74,8 +83,16 @@ fn child_outcome(view: &StageView<'_>, child: &ChildEnd) -> Outcome {
         _ => Status::Succeeded,
     };
     let keep = flag(&view.stage.context, "skipDownstreamOutput") != Some(true);
-    let outputs = if keep { child.outputs.clone() } else { Context::new() };
-    Outcome::Done { status, context, outputs }
+    let outputs = if keep {
+        child.outputs.clone()
+    } else {
+        Context::new()
+    };
+    Outcome::Done {
+        status,
+        context,
+        outputs,
+    }
 }
 
 pub(super) struct DependsOnExecution;
@@ -90,19 +107,34 @@ impl Definition for DependsOnExecution {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("dependsOnExecution", "dependsOnExecution")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("dependsOnExecution", "dependsOnExecution")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
-        dispatch(kind, pick(&view.stage.context, &["executionId", "executionType"]))
+        dispatch(
+            kind,
+            pick(&view.stage.context, &["executionId", "executionType"]),
+        )
     }
 }
 
 fn dispatch(kind: &str, payload: Context) -> Outcome {
-    Outcome::Dispatch { service: "orca", kind: kind.to_owned(), payload, timeout_ms: None }
+    Outcome::Dispatch {
+        service: "orca".to_owned(),
+        kind: kind.to_owned(),
+        payload,
+        timeout_ms: None,
+    }
 }
 
 fn pick(context: &Context, keys: &[&str]) -> Context {
-    let given = |key: &&str| context.get(*key).map(|v: &Value| ((*key).to_owned(), v.clone()));
+    let given = |key: &&str| {
+        context
+            .get(*key)
+            .map(|v: &Value| ((*key).to_owned(), v.clone()))
+    };
     keys.iter().filter_map(given).collect()
 }

@@ -35,9 +35,15 @@ impl Definition for ServerGroupOperation {
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
         let Some(kind) = OPERATIONS.into_iter().find(|k| *k == view.stage.kind) else {
             let message = format!("{} is not an operation on server groups", view.stage.kind);
-            return Err(PlanError { exception: "IllegalStateException", message });
+            return Err(PlanError {
+                exception: "IllegalStateException",
+                message,
+            });
         };
-        Ok(Plan { tasks: vec![(kind, kind)], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![(kind, kind)],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -56,7 +62,7 @@ pub(super) fn to_clouddriver(kind: &str, view: &StageView<'_>) -> Outcome {
         .entry("application")
         .or_insert_with(|| serde_json::Value::from(view.execution.application.clone()));
     Outcome::Dispatch {
-        service: "clouddriver",
+        service: "clouddriver".to_owned(),
         kind: kind.to_owned(),
         payload,
         timeout_ms: None,

@@ -19,7 +19,10 @@ impl Definition for Wait {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("wait", "wait")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("wait", "wait")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, _: &str, view: &StageView<'_>) -> Outcome {
@@ -55,7 +58,10 @@ impl Definition for WaitUntil {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("waitUntil", "waitUntil")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("waitUntil", "waitUntil")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, _: &str, view: &StageView<'_>) -> Outcome {
@@ -77,13 +83,18 @@ fn wait_until(now: Timestamp, end: Timestamp) -> Outcome {
     if now >= end {
         return Outcome::succeeded();
     }
-    Outcome::Wait { until: Some(end), context: Context::new() }
+    Outcome::Wait {
+        until: Some(end),
+        context: Context::new(),
+    }
 }
 
 fn seconds(value: Option<&Value>) -> Result<u64, String> {
     let seconds = whole(value).map_err(|e| format!("waitTime {e}"))?;
     if seconds > WAIT_SECONDS_MAX {
-        return Err(format!("waitTime is {seconds} s, at most {WAIT_SECONDS_MAX} s are allowed"));
+        return Err(format!(
+            "waitTime is {seconds} s, at most {WAIT_SECONDS_MAX} s are allowed"
+        ));
     }
     Ok(seconds)
 }

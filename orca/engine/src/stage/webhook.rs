@@ -34,7 +34,10 @@ impl Definition for Webhook {
             }
             tasks.push(("monitorWebhook", "monitorWebhook"));
         }
-        Ok(Plan { tasks, before: Vec::new() })
+        Ok(Plan {
+            tasks,
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
@@ -46,10 +49,13 @@ impl Definition for Webhook {
             if view.now >= end {
                 return Outcome::succeeded();
             }
-            return Outcome::Wait { until: Some(end), context: Context::new() };
+            return Outcome::Wait {
+                until: Some(end),
+                context: Context::new(),
+            };
         }
         Outcome::Dispatch {
-            service: "orca",
+            service: "orca".to_owned(),
             kind: kind.to_owned(),
             payload: context.clone(),
             timeout_ms: None,
@@ -57,7 +63,11 @@ impl Definition for Webhook {
     }
 
     fn timeout_ms(&self, kind: &str, _: &StageView<'_>) -> Option<u64> {
-        Some(if kind == "monitorWebhook" { MONITOR_TIMEOUT_MS } else { CALL_TIMEOUT_MS })
+        Some(if kind == "monitorWebhook" {
+            MONITOR_TIMEOUT_MS
+        } else {
+            CALL_TIMEOUT_MS
+        })
     }
 
     /// The worker retries by the rules of the stage itself.

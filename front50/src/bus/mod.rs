@@ -1,0 +1,5 @@
+//! The edges on the bus: requests, changes of other instances, work.
+
+pub(crate) mod changes;
+pub(crate) mod endpoints;
+pub(crate) mod work;
