@@ -101,13 +101,17 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Write a completion script for a shell.
-    #[command(after_help = "Example:\n  gennaker completions bash > ~/.local/share/bash-completion/completions/gennaker")]
+    #[command(
+        after_help = "Example:\n  gennaker completions bash > ~/.local/share/bash-completion/completions/gennaker"
+    )]
     Completions {
         /// The shell.
         shell: Shell,
     },
     /// Explain an error code.
-    #[command(after_help = "Examples:\n  gennaker errors ORCA-0004\n  gennaker errors          (lists all codes)")]
+    #[command(
+        after_help = "Examples:\n  gennaker errors ORCA-0004\n  gennaker errors          (lists all codes)"
+    )]
     Errors {
         /// The code, such as ORCA-0004; without it all codes are listed.
         code: Option<String>,
@@ -145,10 +149,12 @@ pub(crate) struct SuiteArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  gennaker up\n  gennaker up --ephemeral --gate-port 0\n\nThe first line on \
+#[command(
+    after_help = "Examples:\n  gennaker up\n  gennaker up --ephemeral --gate-port 0\n\nThe first line on \
 stdout says where gate listens. SIGTERM or Ctrl-C stops it within 10 seconds; a second Ctrl-C at once.\nServer \
 groups and the proxy keep running when the suite stops and are taken up again at the next start, except with \
---ephemeral.")]
+--ephemeral."
+)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) suite: SuiteArgs,
@@ -158,9 +164,11 @@ pub(crate) struct UpArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  gennaker demo\n  gennaker demo --yes --ephemeral -o json\n\nWithout --gate (or \
+#[command(
+    after_help = "Examples:\n  gennaker demo\n  gennaker demo --yes --ephemeral -o json\n\nWithout --gate (or \
 GENNAKER_GATE) the demo starts a suite of its own and stops it at the end. With it, the suite behind that gate \
-must run on this machine, because the demo deploys this very program.")]
+must run on this machine, because the demo deploys this very program."
+)]
 pub(crate) struct DemoArgs {
     #[command(flatten)]
     pub(crate) suite: SuiteArgs,
@@ -172,7 +180,9 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApplicationCommand {
     /// Create an application, or change an existing one.
-    #[command(after_help = "Examples:\n  gennaker application save shop --email team@example.com\n  gennaker application save -f shop.yaml\n  echo '{\"name\": \"shop\", \"email\": \"a@b.c\"}' | gennaker application save -f -")]
+    #[command(
+        after_help = "Examples:\n  gennaker application save shop --email team@example.com\n  gennaker application save -f shop.yaml\n  echo '{\"name\": \"shop\", \"email\": \"a@b.c\"}' | gennaker application save -f -"
+    )]
     Save {
         /// Its name.
         #[arg(required_unless_present = "file")]
@@ -201,7 +211,9 @@ pub(crate) enum ApplicationCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PipelineCommand {
     /// Create pipelines, or change existing ones of the same name.
-    #[command(after_help = "Examples:\n  gennaker pipeline save -f deliver.yaml\n  gennaker pipeline get shop Deliver | gennaker pipeline save -f -\n\nThe file holds one pipeline or a list of them; each needs `application` and `name`.")]
+    #[command(
+        after_help = "Examples:\n  gennaker pipeline save -f deliver.yaml\n  gennaker pipeline get shop Deliver | gennaker pipeline save -f -\n\nThe file holds one pipeline or a list of them; each needs `application` and `name`."
+    )]
     Save {
         /// File with one pipeline or a list of them, JSON or YAML; `-` is stdin.
         #[arg(short, long)]
@@ -219,9 +231,14 @@ pub(crate) enum PipelineCommand {
     List { application: String },
     /// Delete a pipeline.
     #[command(after_help = "Example:\n  gennaker pipeline delete shop Deliver")]
-    Delete { application: String, pipeline: String },
+    Delete {
+        application: String,
+        pipeline: String,
+    },
     /// Start a pipeline.
-    #[command(after_help = "Examples:\n  gennaker pipeline execute shop Deliver -p version=42 --watch\n  gennaker pipeline execute shop Deliver -p version=42 --dry-run -o json")]
+    #[command(
+        after_help = "Examples:\n  gennaker pipeline execute shop Deliver -p version=42 --watch\n  gennaker pipeline execute shop Deliver -p version=42 --dry-run -o json"
+    )]
     Execute {
         application: String,
         /// Its name or id.
@@ -241,7 +258,9 @@ pub(crate) enum PipelineCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExecutionCommand {
     /// List the executions of an application, newest first.
-    #[command(after_help = "Examples:\n  gennaker execution list shop\n  gennaker execution list shop --status RUNNING --pipeline Deliver")]
+    #[command(
+        after_help = "Examples:\n  gennaker execution list shop\n  gennaker execution list shop --status RUNNING --pipeline Deliver"
+    )]
     List {
         application: String,
         /// Only those of this pipeline.
@@ -258,10 +277,14 @@ pub(crate) enum ExecutionCommand {
     #[command(after_help = "Example:\n  gennaker execution get 01J9ZK3M2N4P5Q6R7S8T9V0W1X")]
     Get { id: String },
     /// Follow an execution until it ends.
-    #[command(after_help = "Example:\n  gennaker execution watch 01J9ZK3M2N4P5Q6R7S8T9V0W1X\n\nOn a terminal a live tree of the stages; piped, one line for each change.")]
+    #[command(
+        after_help = "Example:\n  gennaker execution watch 01J9ZK3M2N4P5Q6R7S8T9V0W1X\n\nOn a terminal a live tree of the stages; piped, one line for each change."
+    )]
     Watch { id: String },
     /// Cancel an execution.
-    #[command(after_help = "Example:\n  gennaker execution cancel 01J9ZK3M2N4P5Q6R7S8T9V0W1X --reason \"wrong version\"")]
+    #[command(
+        after_help = "Example:\n  gennaker execution cancel 01J9ZK3M2N4P5Q6R7S8T9V0W1X --reason \"wrong version\""
+    )]
     Cancel {
         id: String,
         /// Why; shown with the execution.
@@ -275,7 +298,9 @@ pub(crate) enum ExecutionCommand {
     #[command(after_help = "Example:\n  gennaker execution resume 01J9ZK3M2N4P5Q6R7S8T9V0W1X")]
     Resume { id: String },
     /// Run a stage and all that follows it again.
-    #[command(after_help = "Example:\n  gennaker execution restart 01J9ZK3M2N4P5Q6R7S8T9V0W1X --stage \"Deploy to prod\"")]
+    #[command(
+        after_help = "Example:\n  gennaker execution restart 01J9ZK3M2N4P5Q6R7S8T9V0W1X --stage \"Deploy to prod\""
+    )]
     Restart {
         id: String,
         /// Name, refId or id of the stage; the first one that failed unless given.
@@ -285,7 +310,9 @@ pub(crate) enum ExecutionCommand {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  gennaker judge 01J9ZK3M2N4P5Q6R7S8T9V0W1X continue\n  gennaker judge 01J9ZK3M2N4P5Q6R7S8T9V0W1X stop --stage \"Promote?\" --input \"error rate is up\"")]
+#[command(
+    after_help = "Examples:\n  gennaker judge 01J9ZK3M2N4P5Q6R7S8T9V0W1X continue\n  gennaker judge 01J9ZK3M2N4P5Q6R7S8T9V0W1X stop --stage \"Promote?\" --input \"error rate is up\""
+)]
 pub(crate) struct JudgeArgs {
     /// Id of the execution.
     pub(crate) execution: String,
@@ -325,7 +352,9 @@ pub(crate) enum ServerGroupCommand {
     #[command(after_help = "Example:\n  gennaker server-group list shop")]
     List { application: String },
     /// Change the number of instances.
-    #[command(after_help = "Examples:\n  gennaker server-group resize shop-prod-v003 --capacity 4\n  gennaker server-group resize shop-prod-v003 --capacity 4 --dry-run")]
+    #[command(
+        after_help = "Examples:\n  gennaker server-group resize shop-prod-v003 --capacity 4\n  gennaker server-group resize shop-prod-v003 --capacity 4 --dry-run"
+    )]
     Resize {
         #[command(flatten)]
         target: ServerGroupArgs,
@@ -437,7 +466,10 @@ mod tests {
                 return;
             }
             let mut children = command.get_subcommands().peekable();
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             if children.peek().is_none() && !help.contains("Example") {
                 found.push(path.clone());
             }

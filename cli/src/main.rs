@@ -38,7 +38,9 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli, out: &Out) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|e| Failure::Internal {
         detail: "the runtime cannot be started".to_owned(),
         cause: e.to_string(),

@@ -84,7 +84,12 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     shutdown.spawn_until_requested(following);
     let working = bus::work::work(Arc::clone(&front50), ports.clone(), shutdown.clone());
     shutdown.spawn_until_requested(working);
-    let refreshing = refresh(config, Arc::clone(&front50), Arc::clone(&ports.clock), part.clone());
+    let refreshing = refresh(
+        config,
+        Arc::clone(&front50),
+        Arc::clone(&ports.clock),
+        part.clone(),
+    );
     shutdown.spawn_until_requested(refreshing);
     ready(&front50, &part);
     tracing::info!("front50 serves");
@@ -108,8 +113,11 @@ async fn refresh(config: Config, front50: Arc<Front50>, clock: Arc<dyn Clock>, p
     loop {
         pause(&*clock, config.marker_interval_ms.max(1)).await;
         let is_due = clock.now().ms_since(listed) >= config.refresh_interval_ms;
-        let result =
-            if is_due { front50.repair().await } else { front50.check_markers().await };
+        let result = if is_due {
+            front50.repair().await
+        } else {
+            front50.check_markers().await
+        };
         match result {
             Ok(()) => {
                 good = clock.now();
@@ -120,7 +128,10 @@ async fn refresh(config: Config, front50: Arc<Front50>, clock: Arc<dyn Clock>, p
             }
             Err(problem) => {
                 let age_s = clock.now().ms_since(good) / 1_000;
-                let note = format!("reads come from memory of {age_s} s ago: {}", problem.message());
+                let note = format!(
+                    "reads come from memory of {age_s} s ago: {}",
+                    problem.message()
+                );
                 tracing::warn!(error = %problem, age_s, "the bucket was not read");
                 part.ready_with(note);
             }
@@ -134,9 +145,16 @@ fn ready(front50: &Front50, part: &Part) {
         part.ready();
         return;
     }
-    let keys: Vec<&str> =
-        broken.iter().take(BROKEN_SHOWN_MAX).map(|(key, _)| key.as_str()).collect();
-    part.ready_with(format!("{} unreadable objects: {}", broken.len(), keys.join(", ")));
+    let keys: Vec<&str> = broken
+        .iter()
+        .take(BROKEN_SHOWN_MAX)
+        .map(|(key, _)| key.as_str())
+        .collect();
+    part.ready_with(format!(
+        "{} unreadable objects: {}",
+        broken.len(),
+        keys.join(", ")
+    ));
 }
 
 /// Waits some milliseconds by the service's clock.

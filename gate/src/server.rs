@@ -79,6 +79,8 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
     .keep_alive(limit::KEEP_ALIVE)
     .client_request_timeout(limit::HEAD_WAIT)
     .client_disconnect_timeout(Duration::from_secs(1))
+    // A client that hangs up while it follows the event stream is noticed at once.
+    .h1_allow_half_closed(false)
     .on_connect(Connection::remember)
     .shutdown_timeout(config.limits.shutdown_grace_s)
     .disable_signals()

@@ -70,23 +70,35 @@ impl Failure {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        Self::Unreachable { base: base.to_owned(), causes }
+        Self::Unreachable {
+            base: base.to_owned(),
+            causes,
+        }
     }
 
     /// Gate answered with an error status; `text` is the body.
     pub(crate) fn refused(status: u16, text: &str, url: &str) -> Self {
-        let document = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+        let document = serde_json::from_str::<Value>(text)
+            .ok()
+            .filter(Value::is_object);
         let told = ["detail", "message"].into_iter().find_map(|name| {
             let value = document.as_ref()?.get(name)?.as_str()?;
             (!value.is_empty()).then(|| value.to_owned())
         });
         let detail = told.unwrap_or_else(|| format!("{url} answered with status {status}: {text}"));
-        Self::Refused(Box::new(Refusal { status, detail, document }))
+        Self::Refused(Box::new(Refusal {
+            status,
+            detail,
+            document,
+        }))
     }
 
     /// Bad input that needs no further advice than `gennaker --help`.
     pub(crate) fn input(detail: impl Into<String>, next: impl Into<String>) -> Self {
-        Self::Input { detail: detail.into(), next: next.into() }
+        Self::Input {
+            detail: detail.into(),
+            next: next.into(),
+        }
     }
 
     /// The HTTP status, when gate answered.
@@ -153,18 +165,39 @@ impl Failure {
 fn told_by_gate(refusal: &Refusal) -> Told {
     let empty = Value::Null;
     let document = refusal.document.as_ref().unwrap_or(&empty);
-    let list = |name: &str| document.get(name).and_then(Value::as_array).into_iter().flatten();
-    let text = |value: &Value, name: &str| {
-        value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    let list = |name: &str| {
+        document
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
     };
-    let code = document.get("code").and_then(Value::as_str).map(str::to_owned);
+    let text = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let code = document
+        .get("code")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let retry = (refusal.status == 503 || refusal.status == 504)
         .then(|| "try again in a moment; `gennaker doctor` says what is missing".to_owned());
     Told {
         detail: refusal.detail.clone(),
-        fields: list("errors").map(|e| (text(e, "pointer"), text(e, "detail"))).collect(),
-        causes: list("causes").filter_map(Value::as_str).map(str::to_owned).collect(),
-        next: code.as_deref().and_then(crate::command::next_step).or(retry),
+        fields: list("errors")
+            .map(|e| (text(e, "pointer"), text(e, "detail")))
+            .collect(),
+        causes: list("causes")
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        next: code
+            .as_deref()
+            .and_then(crate::command::next_step)
+            .or(retry),
         code,
     }
 }
@@ -181,7 +214,10 @@ mod tests {
         let told = failure.told();
         assert_eq!(told.detail, "no such pipeline");
         assert_eq!(told.fields, [("/name".to_owned(), "is empty".to_owned())]);
-        assert_eq!((told.causes, told.code), (vec!["a".to_owned()], Some("X-1".to_owned())));
+        assert_eq!(
+            (told.causes, told.code),
+            (vec!["a".to_owned()], Some("X-1".to_owned()))
+        );
         assert_eq!(failure.exit(), Exit::BadInput);
     }
 

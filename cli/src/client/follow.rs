@@ -49,7 +49,8 @@ pub(crate) fn follow(client: &Client, id: &str) -> mpsc::Receiver<Result<Executi
                 Err(failure) => {
                     failed += 1;
                     // The id may be known before the execution is; later the connection may break.
-                    let may_pass = failure.exit() == crate::exit::Exit::Unreachable && last.is_some();
+                    let may_pass =
+                        failure.exit() == crate::exit::Exit::Unreachable && last.is_some();
                     if !may_pass || failed >= FAILED_READS_MAX {
                         changes.send(Err(failure)).await.ok();
                         return;
@@ -71,6 +72,8 @@ pub(crate) fn follow(client: &Client, id: &str) -> mpsc::Receiver<Result<Executi
 
 /// Returns when an event mentions the id; never when there is no stream.
 async fn mentioned(events: &mut Option<EventStream>, id: &str) {
-    let Some(events) = events else { return std::future::pending().await };
+    let Some(events) = events else {
+        return std::future::pending().await;
+    };
     while !events.next().await.data.contains(id) {}
 }

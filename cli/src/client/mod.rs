@@ -49,7 +49,10 @@ impl Client {
                 detail: "the HTTP client cannot be made".to_owned(),
                 cause: source.to_string(),
             })?;
-        Ok(Self { base: base.to_owned(), http })
+        Ok(Self {
+            base: base.to_owned(),
+            http,
+        })
     }
 
     /// URL of the gate, without a slash at its end.
@@ -58,7 +61,11 @@ impl Client {
     }
 
     /// The answer to a GET.
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Failure> {
+    pub(crate) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
         self.call(Method::GET, path, query, None).await
     }
 
@@ -100,8 +107,10 @@ impl Client {
     pub(crate) async fn execution(&self, id: &str) -> Result<Execution, Failure> {
         let url = self.url(&["pipelines", id]);
         let value = self.get(&["pipelines", id], &[]).await?;
-        serde_json::from_value(value)
-            .map_err(|error| Failure::Unreadable { url, reason: error.to_string() })
+        serde_json::from_value(value).map_err(|error| Failure::Unreadable {
+            url,
+            reason: error.to_string(),
+        })
     }
 
     /// Starts a stored pipeline; its execution's id.
@@ -119,7 +128,10 @@ impl Client {
 
     /// The id at the end of `{"ref": "/pipelines/<id>"}`.
     pub(crate) fn reference(&self, path: &[&str], answer: &Value) -> Result<String, Failure> {
-        let reference = answer.get("ref").and_then(Value::as_str).unwrap_or_default();
+        let reference = answer
+            .get("ref")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         match reference.rsplit('/').next() {
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
             _ => Err(Failure::Unreadable {
@@ -140,12 +152,18 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.map_err(|e| Failure::unreachable(&self.base, &e))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|e| Failure::unreachable(&self.base, &e))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status().as_u16();
-        let text = response.text().await.unwrap_or_else(|error| error.to_string());
+        let text = response
+            .text()
+            .await
+            .unwrap_or_else(|error| error.to_string());
         Err(Failure::refused(status, &text, &url))
     }
 
@@ -180,7 +198,10 @@ impl Client {
         for (at, (name, value)) in query.iter().enumerate() {
             url.push(if at == 0 { '?' } else { '&' });
             // Both halves are encoded like one part of a path, which is right for a query too.
-            let pair = Self { base: String::new(), http: self.http.clone() };
+            let pair = Self {
+                base: String::new(),
+                http: self.http.clone(),
+            };
             url.push_str(&pair.url(&[name])[1..]);
             url.push('=');
             url.push_str(&pair.url(&[value])[1..]);
@@ -189,17 +210,25 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|e| Failure::unreachable(&self.base, &e))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|e| Failure::unreachable(&self.base, &e))?;
         let status = response.status();
-        let text = response.text().await.map_err(|e| Failure::unreachable(&self.base, &e))?;
+        let text = response
+            .text()
+            .await
+            .map_err(|e| Failure::unreachable(&self.base, &e))?;
         if !status.is_success() {
             return Err(Failure::refused(status.as_u16(), &text, &url));
         }
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::Unreadable { url, reason: error.to_string() })
+        serde_json::from_str(&text).map_err(|error| Failure::Unreadable {
+            url,
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -209,7 +238,11 @@ fn hex(digit: u8) -> char {
 
 /// The exit status that tells how an execution ended.
 pub(crate) const fn exit_of(execution: &Execution) -> Exit {
-    if execution.status.is_successful() { Exit::Success } else { Exit::ExecutionFailed }
+    if execution.status.is_successful() {
+        Exit::Success
+    } else {
+        Exit::ExecutionFailed
+    }
 }
 
 #[cfg(test)]
@@ -220,11 +253,17 @@ mod tests {
     fn parts_of_a_path_are_encoded() {
         let client = Client::new("http://127.0.0.1:1/").unwrap();
         let url = client.url(&["pipelines", "shop", "My Pipe/2.ü"]);
-        assert_eq!(url, "http://127.0.0.1:1/pipelines/shop/My%20Pipe%2F2.%C3%BC");
+        assert_eq!(
+            url,
+            "http://127.0.0.1:1/pipelines/shop/My%20Pipe%2F2.%C3%BC"
+        );
     }
 
     #[test]
     fn a_gate_without_a_scheme_is_bad_input() {
-        assert_eq!(Client::new("localhost:8084").unwrap_err().exit(), Exit::BadInput);
+        assert_eq!(
+            Client::new("localhost:8084").unwrap_err().exit(),
+            Exit::BadInput
+        );
     }
 }

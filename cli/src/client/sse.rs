@@ -93,7 +93,9 @@ impl Parser {
                 }
                 continue;
             }
-            let line = String::from_utf8_lossy(&self.line).trim_end_matches('\r').to_owned();
+            let line = String::from_utf8_lossy(&self.line)
+                .trim_end_matches('\r')
+                .to_owned();
             self.line.clear();
             if !line.is_empty() {
                 self.field(&line);
@@ -135,8 +137,14 @@ mod tests {
             let mut parser = Parser::default();
             let events: Vec<Event> = text.chunks(cut).flat_map(|c| parser.push(c)).collect();
             let expected = [
-                Event { id: Some("7".to_owned()), data: "a\nb".to_owned() },
-                Event { id: None, data: "c".to_owned() },
+                Event {
+                    id: Some("7".to_owned()),
+                    data: "a\nb".to_owned(),
+                },
+                Event {
+                    id: None,
+                    data: "c".to_owned(),
+                },
             ];
             assert_eq!(events, expected, "cut every {cut} bytes");
         }

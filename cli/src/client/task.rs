@@ -28,7 +28,10 @@ pub(crate) async fn run_task(
     let mut last = String::new();
     loop {
         let task = client.get(&["tasks", &id], &[]).await?;
-        let name = task.get("status").and_then(Value::as_str).unwrap_or_default();
+        let name = task
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let step = running_step(&task);
         if !step.is_empty() && step != last {
             told(&step);
@@ -44,7 +47,10 @@ pub(crate) async fn run_task(
             _ if tokio::time::Instant::now() >= deadline => {
                 return Err(Failure::TimedOut {
                     detail: format!("the task {id} is still {name}"),
-                    next: format!("it goes on; look again with GET {}/tasks/{id}", client.base()),
+                    next: format!(
+                        "it goes on; look again with GET {}/tasks/{id}",
+                        client.base()
+                    ),
                 });
             }
             _ => tokio::time::sleep(Duration::from_millis(LOOK_MS)).await,
@@ -53,25 +59,49 @@ pub(crate) async fn run_task(
 }
 
 fn running_step(task: &Value) -> String {
-    let steps = task.get("steps").and_then(Value::as_array).into_iter().flatten();
+    let steps = task
+        .get("steps")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let running = steps.filter(|s| s.get("status").and_then(Value::as_str) == Some("RUNNING"));
-    running.filter_map(|s| s.get("name")?.as_str()).next_back().unwrap_or_default().to_owned()
+    running
+        .filter_map(|s| s.get("name")?.as_str())
+        .next_back()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The first error of a failed task: in its variables, else in the contexts of its stages.
 fn reason(task: &Value) -> Option<String> {
-    let variables = task.get("variables").and_then(Value::as_array).into_iter().flatten();
+    let variables = task
+        .get("variables")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let told = variables.filter(|v| v.get("key").and_then(Value::as_str) == Some("exception"));
-    let stages = task.pointer("/execution/stages").and_then(Value::as_array).into_iter().flatten();
+    let stages = task
+        .pointer("/execution/stages")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let exceptions = told
         .filter_map(|v| v.get("value"))
         .chain(stages.filter_map(|stage| stage.pointer("/context/exception")));
     let mut texts = exceptions.filter_map(|exception| {
-        let errors = exception.pointer("/details/errors").and_then(Value::as_array);
-        let listed: Vec<&str> =
-            errors.into_iter().flatten().filter_map(Value::as_str).collect();
+        let errors = exception
+            .pointer("/details/errors")
+            .and_then(Value::as_array);
+        let listed: Vec<&str> = errors
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         if listed.is_empty() {
-            exception.pointer("/details/error").and_then(Value::as_str).map(str::to_owned)
+            exception
+                .pointer("/details/error")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
         } else {
             Some(listed.join("; "))
         }

@@ -16,12 +16,21 @@ pub(super) async fn run(
     out: &Out,
 ) -> Result<Exit, Failure> {
     match command {
-        ApplicationCommand::Save { name, email, description, file } => {
+        ApplicationCommand::Save {
+            name,
+            email,
+            description,
+            file,
+        } => {
             let mut application = match file {
                 Some(file) => object(file::read(file)?)?,
                 None => Map::new(),
             };
-            let given = [("name", name), ("email", email), ("description", description)];
+            let given = [
+                ("name", name),
+                ("email", email),
+                ("description", description),
+            ];
             for (key, value) in given {
                 if let Some(value) = value {
                     application.insert(key.to_owned(), Value::from(value.clone()));
@@ -30,7 +39,9 @@ pub(super) async fn run(
             save(client, Value::Object(application), out).await?;
         }
         ApplicationCommand::Get { name } => {
-            let application = client.get(&["applications", name], &[("expand", "false")]).await?;
+            let application = client
+                .get(&["applications", name], &[("expand", "false")])
+                .await?;
             out.document(application.get("attributes").unwrap_or(&application));
         }
         ApplicationCommand::List => {
@@ -47,7 +58,9 @@ pub(super) async fn run(
             });
         }
         ApplicationCommand::Delete { name } => {
-            client.get(&["applications", name], &[("expand", "false")]).await?;
+            client
+                .get(&["applications", name], &[("expand", "false")])
+                .await?;
             let job = json!({"type": "deleteApplication", "application": {"name": name}});
             let description = format!("Delete Application: {name}");
             run_task(client, name, &description, &[job], |step| out.note(step)).await?;
@@ -67,12 +80,18 @@ pub(super) async fn save(client: &Client, application: Value, out: &Out) -> Resu
         ));
     }
     let known = client.find(&["applications", &name]).await?.is_some();
-    let (kind, verb) =
-        if known { ("updateApplication", "Update") } else { ("createApplication", "Create") };
+    let (kind, verb) = if known {
+        ("updateApplication", "Update")
+    } else {
+        ("createApplication", "Create")
+    };
     let job = json!({"type": kind, "application": application});
     let description = format!("{verb} Application: {name}");
     run_task(client, &name, &description, &[job], |_| {}).await?;
-    out.note(&format!("application {name} is {}", if known { "changed" } else { "created" }));
+    out.note(&format!(
+        "application {name} is {}",
+        if known { "changed" } else { "created" }
+    ));
     Ok(())
 }
 

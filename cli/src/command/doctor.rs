@@ -116,7 +116,12 @@ async fn local_account(client: &Client) -> Finding {
             detail: "there is no account to deploy to".to_owned(),
             next: Some("add one to the section `clouddriver` of the configuration".to_owned()),
         },
-        Ok(all) => Finding { part, ok: true, detail: accounts(&all), next: None },
+        Ok(all) => Finding {
+            part,
+            ok: true,
+            detail: accounts(&all),
+            next: None,
+        },
         Err(failure) => missing(part, &failure, "see clouddriver"),
     }
 }
@@ -126,7 +131,10 @@ fn accounts(all: &Value) -> String {
         .iter()
         .map(|account| {
             let provider = ["cloudProvider", "type"].map(|key| member(account, key));
-            let provider = provider.into_iter().find(|p| !p.is_empty()).unwrap_or_default();
+            let provider = provider
+                .into_iter()
+                .find(|p| !p.is_empty())
+                .unwrap_or_default();
             format!("{} ({provider})", member(account, "name"))
         })
         .collect();
@@ -140,7 +148,12 @@ fn missing(part: &'static str, failure: &Failure, next: &str) -> Finding {
         detail.push_str(": ");
         detail.push_str(&cause);
     }
-    Finding { part, ok: false, detail, next: Some(next.to_owned()) }
+    Finding {
+        part,
+        ok: false,
+        detail,
+        next: Some(next.to_owned()),
+    }
 }
 
 fn table(findings: &[Finding], paint: Paint, columns: Option<usize>) -> String {

@@ -22,11 +22,20 @@ pub(super) async fn run(
     out: &Out,
 ) -> Result<Exit, Failure> {
     match command {
-        ExecutionCommand::List { application, pipeline, status, limit } => {
+        ExecutionCommand::List {
+            application,
+            pipeline,
+            status,
+            limit,
+        } => {
             let all = list(client, application, status, *limit).await?;
             let chosen: Vec<&Value> = items(&all)
                 .iter()
-                .filter(|e| pipeline.as_ref().is_none_or(|name| member(e, "name") == *name))
+                .filter(|e| {
+                    pipeline
+                        .as_ref()
+                        .is_none_or(|name| member(e, "name") == *name)
+                })
                 .collect();
             out.data(&chosen, |paint| table(&chosen, paint, columns(out)));
         }
@@ -38,13 +47,21 @@ pub(super) async fn run(
         ExecutionCommand::Watch { id } => return watch(client, id, out).await,
         ExecutionCommand::Cancel { id, reason } => {
             let reason = reason.as_deref().unwrap_or_default();
-            let query: &[(&str, &str)] = if reason.is_empty() { &[] } else { &[("reason", reason)] };
-            client.put(&["pipelines", id, "cancel"], query, None).await?;
+            let query: &[(&str, &str)] = if reason.is_empty() {
+                &[]
+            } else {
+                &[("reason", reason)]
+            };
+            client
+                .put(&["pipelines", id, "cancel"], query, None)
+                .await?;
             out.note(&format!("execution {id} is being canceled"));
         }
         ExecutionCommand::Pause { id } => {
             client.put(&["pipelines", id, "pause"], &[], None).await?;
-            out.note(&format!("execution {id} is held; `gennaker execution resume {id}` lets it go on"));
+            out.note(&format!(
+                "execution {id} is held; `gennaker execution resume {id}` lets it go on"
+            ));
         }
         ExecutionCommand::Resume { id } => {
             client.put(&["pipelines", id, "resume"], &[], None).await?;
@@ -55,7 +72,10 @@ pub(super) async fn run(
             let stage = to_restart(&execution, stage.as_deref())?;
             let path = ["pipelines", id, "stages", stage.id.as_str(), "restart"];
             client.put(&path, &[], Some(&json!({}))).await?;
-            out.note(&format!("stage {} of execution {id} runs again", stage.name));
+            out.note(&format!(
+                "stage {} of execution {id} runs again",
+                stage.name
+            ));
         }
     }
     Ok(Exit::Success)
@@ -87,7 +107,9 @@ pub(super) async fn watch(client: &Client, id: &str, out: &Out) -> Result<Exit, 
         }
     }
     let Some(execution) = last else {
-        return Err(Failure::Ended { detail: format!("execution {id} could not be followed") });
+        return Err(Failure::Ended {
+            detail: format!("execution {id} could not be followed"),
+        });
     };
     if out.format != Format::Table {
         out.document(&execution);
@@ -101,11 +123,16 @@ async fn list(
     statuses: &[String],
     limit: u32,
 ) -> Result<Value, Failure> {
-    let unknown: Vec<&String> =
-        statuses.iter().filter(|s| Status::parse(&s.to_ascii_uppercase()).is_none()).collect();
+    let unknown: Vec<&String> = statuses
+        .iter()
+        .filter(|s| Status::parse(&s.to_ascii_uppercase()).is_none())
+        .collect();
     if let Some(name) = unknown.first() {
         let known = Status::ALL.map(Status::name).join(", ");
-        return Err(Failure::input(format!("there is no status {name}"), format!("use one of {known}")));
+        return Err(Failure::input(
+            format!("there is no status {name}"),
+            format!("use one of {known}"),
+        ));
     }
     let limit = limit.to_string();
     let statuses = statuses.join(",").to_ascii_uppercase();
@@ -113,7 +140,9 @@ async fn list(
     if !statuses.is_empty() {
         query.push(("statuses", &statuses));
     }
-    let mut all = client.get(&["applications", application, "pipelines"], &query).await?;
+    let mut all = client
+        .get(&["applications", application, "pipelines"], &query)
+        .await?;
     if let Some(list) = all.as_array_mut() {
         // Ids are ULIDs: the newest is the largest.
         list.sort_by_key(|e| std::cmp::Reverse(member(e, "id")));
@@ -123,13 +152,25 @@ async fn list(
 
 fn table(executions: &[&Value], paint: Paint, columns: Option<usize>) -> String {
     let mut table = Table::new(
-        &["ID", "PIPELINE", "STATUS", "STARTED (UTC)", "TOOK", "STARTED BY"],
+        &[
+            "ID",
+            "PIPELINE",
+            "STATUS",
+            "STARTED (UTC)",
+            "TOOK",
+            "STARTED BY",
+        ],
         "there are no executions",
     );
     for one in executions {
         let time = |key: &str| one.get(key).and_then(Value::as_u64);
-        let took = time("startTime")
-            .map(|start| duration(time("endTime").unwrap_or_else(|| now().millis()).saturating_sub(start)));
+        let took = time("startTime").map(|start| {
+            duration(
+                time("endTime")
+                    .unwrap_or_else(|| now().millis())
+                    .saturating_sub(start),
+            )
+        });
         let trigger = one.get("trigger").unwrap_or(&Value::Null);
         table.row([
             member(one, "id"),
@@ -145,7 +186,12 @@ fn table(executions: &[&Value], paint: Paint, columns: Option<usize>) -> String 
 
 /// The stage with this id, refId or name. Synthetic stages are found by id only.
 pub(super) fn find_stage<'a>(execution: &'a Execution, text: &str) -> Result<&'a Stage, Failure> {
-    let own = || execution.stages.iter().filter(|s| s.parent_stage_id.is_none());
+    let own = || {
+        execution
+            .stages
+            .iter()
+            .filter(|s| s.parent_stage_id.is_none())
+    };
     let found = execution
         .stages
         .iter()
@@ -165,7 +211,10 @@ fn to_restart<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a S
     if let Some(text) = named {
         return find_stage(execution, text);
     }
-    let own = execution.stages.iter().filter(|s| s.parent_stage_id.is_none());
+    let own = execution
+        .stages
+        .iter()
+        .filter(|s| s.parent_stage_id.is_none());
     let mut failed = own.filter(|s| s.status.is_failure() || s.status == Status::Canceled);
     failed.next().ok_or_else(|| {
         Failure::input(

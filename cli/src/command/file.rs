@@ -14,7 +14,10 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) fn read(path: &Utf8Path) -> Result<Value, Failure> {
     let text = text(path)?;
     if text.trim().is_empty() {
-        return Err(Failure::input(format!("{path} is empty"), "put one JSON or YAML document in it"));
+        return Err(Failure::input(
+            format!("{path} is empty"),
+            "put one JSON or YAML document in it",
+        ));
     }
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     let parsed = if looks_like_json {
@@ -25,18 +28,29 @@ pub(super) fn read(path: &Utf8Path) -> Result<Value, Failure> {
         serde_yaml_ng::from_str(&text).map_err(|yaml| format!("it is not YAML: {yaml}"))
     };
     parsed.map_err(|reason| {
-        Failure::input(format!("{path} cannot be read: {reason}"), "correct the document")
+        Failure::input(
+            format!("{path} cannot be read: {reason}"),
+            "correct the document",
+        )
     })
 }
 
 fn text(path: &Utf8Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = if path == "-" {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+        std::io::stdin()
+            .lock()
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_string(&mut text)
     } else {
         std::fs::File::open(path).and_then(|f| f.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     };
-    read.map_err(|e| Failure::input(format!("{path} cannot be read: {e}"), "check its name and rights"))?;
+    read.map_err(|e| {
+        Failure::input(
+            format!("{path} cannot be read: {e}"),
+            "check its name and rights",
+        )
+    })?;
     if text.len() as u64 > FILE_BYTES_MAX {
         let detail = format!("{path} has more than {FILE_BYTES_MAX} bytes");
         return Err(Failure::input(detail, "send smaller documents"));

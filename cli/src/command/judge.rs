@@ -14,9 +14,19 @@ use crate::{
 pub(super) async fn run(client: &Client, args: &JudgeArgs, out: &Out) -> Result<Exit, Failure> {
     let execution = client.execution(&args.execution).await?;
     let stage = to_judge(&execution, args.stage.as_deref())?;
-    judge_stage(client, &args.execution, stage, args.judgment, args.input.as_deref()).await?;
+    judge_stage(
+        client,
+        &args.execution,
+        stage,
+        args.judgment,
+        args.input.as_deref(),
+    )
+    .await?;
     let verdict = verdict(args.judgment);
-    out.note(&format!("stage {} of execution {}: {verdict}", stage.name, args.execution));
+    out.note(&format!(
+        "stage {} of execution {}: {verdict}",
+        stage.name, args.execution
+    ));
     Ok(Exit::Success)
 }
 
@@ -32,7 +42,12 @@ pub(crate) async fn judge_stage(
     if let Some(input) = input {
         body["judgmentInput"] = json!(input);
     }
-    client.patch(&["pipelines", execution, "stages", stage.id.as_str()], &body).await?;
+    client
+        .patch(
+            &["pipelines", execution, "stages", stage.id.as_str()],
+            &body,
+        )
+        .await?;
     Ok(())
 }
 
@@ -49,8 +64,14 @@ fn to_judge<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a Sta
         if stage.kind == "manualJudgment" {
             return Ok(stage);
         }
-        let detail = format!("stage {:?} is a {}, not a manual judgment", stage.name, stage.kind);
-        return Err(Failure::input(detail, "name a stage of type manualJudgment"));
+        let detail = format!(
+            "stage {:?} is a {}, not a manual judgment",
+            stage.name, stage.kind
+        );
+        return Err(Failure::input(
+            detail,
+            "name a stage of type manualJudgment",
+        ));
     }
     let waiting: Vec<&Stage> = execution
         .stages
@@ -60,7 +81,10 @@ fn to_judge<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a Sta
     match waiting.as_slice() {
         [one] => Ok(one),
         [] => Err(Failure::input(
-            format!("execution {} ({}) waits for no judgment", execution.id, execution.status),
+            format!(
+                "execution {} ({}) waits for no judgment",
+                execution.id, execution.status
+            ),
             format!("look at it with: gennaker execution get {}", execution.id),
         )),
         several => {

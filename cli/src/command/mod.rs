@@ -32,7 +32,9 @@ use crate::{
 /// Carries a command out.
 pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
     let client = || Client::new(cli.globals.gate.as_deref().unwrap_or(GATE_DEFAULT));
-    let Some(command) = cli.command else { return up::run(&UpArgs::plain(), out).await };
+    let Some(command) = cli.command else {
+        return up::run(&UpArgs::plain(), out).await;
+    };
     match command {
         Command::Up(args) => up::run(&args, out).await,
         Command::Demo(args) => demo::run(&args, cli.globals.gate.as_deref(), out).await,

@@ -28,13 +28,19 @@ pub(super) async fn run(
             }
             Ok(Exit::Success)
         }
-        PipelineCommand::Get { application, pipeline } => {
+        PipelineCommand::Get {
+            application,
+            pipeline,
+        } => {
             let path = ["applications", application, "pipelineConfigs", pipeline];
             out.document(&client.get(&path, &[]).await?);
             Ok(Exit::Success)
         }
         PipelineCommand::List { application } => list(client, application, out).await,
-        PipelineCommand::Delete { application, pipeline } => {
+        PipelineCommand::Delete {
+            application,
+            pipeline,
+        } => {
             // Gate deletes by name; a pipeline that is not there is told here.
             let path = ["applications", application, "pipelineConfigs", pipeline];
             let name = member(&client.get(&path, &[]).await?, "name");
@@ -42,8 +48,16 @@ pub(super) async fn run(
             out.note(&format!("pipeline {name} of {application} is deleted"));
             Ok(Exit::Success)
         }
-        PipelineCommand::Execute { application, pipeline, parameters, watch, dry_run } => {
-            let values = parameters.iter().map(|(k, v)| (k.clone(), Value::from(v.clone())));
+        PipelineCommand::Execute {
+            application,
+            pipeline,
+            parameters,
+            watch,
+            dry_run,
+        } => {
+            let values = parameters
+                .iter()
+                .map(|(k, v)| (k.clone(), Value::from(v.clone())));
             let parameters = Value::Object(values.collect());
             if *dry_run {
                 return plan(client, application, pipeline, &parameters, out).await;
@@ -76,7 +90,9 @@ pub(crate) async fn save(
             "add it at the top of the document",
         ));
     }
-    let stored = client.find(&["applications", &application, "pipelineConfigs", &name]).await?;
+    let stored = client
+        .find(&["applications", &application, "pipelineConfigs", &name])
+        .await?;
     if let Some(id) = stored.as_ref().and_then(|s| s.get("id")) {
         pipeline["id"] = id.clone();
     }
@@ -85,22 +101,37 @@ pub(crate) async fn save(
 }
 
 async fn list(client: &Client, application: &str, out: &Out) -> Result<Exit, Failure> {
-    let all = client.get(&["applications", application, "pipelineConfigs"], &[]).await?;
+    let all = client
+        .get(&["applications", application, "pipelineConfigs"], &[])
+        .await?;
     out.data(&all, |paint| {
         let mut table = Table::new(
-            &["NAME", "ID", "STAGES", "TRIGGERS", "ENABLED", "UPDATED (UTC)"],
+            &[
+                "NAME",
+                "ID",
+                "STAGES",
+                "TRIGGERS",
+                "ENABLED",
+                "UPDATED (UTC)",
+            ],
             "there are no pipelines; `gennaker pipeline save -f FILE` makes one",
         );
         for one in items(&all) {
             let count = |key: &str| one.get(key).map_or(0, |list| items(list).len()).to_string();
-            let disabled = one.get("disabled").and_then(Value::as_bool).unwrap_or_default();
+            let disabled = one
+                .get("disabled")
+                .and_then(Value::as_bool)
+                .unwrap_or_default();
             table.row([
                 member(one, "name"),
                 member(one, "id"),
                 count("stages"),
                 count("triggers"),
                 if disabled { "no" } else { "yes" }.to_owned(),
-                member(one, "updateTs").parse().map(moment).unwrap_or_default(),
+                member(one, "updateTs")
+                    .parse()
+                    .map(moment)
+                    .unwrap_or_default(),
             ]);
         }
         table.render(paint, columns(out))

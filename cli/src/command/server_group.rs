@@ -24,7 +24,9 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     match command {
         ServerGroupCommand::List { application } => {
-            let all = client.get(&["applications", application, "serverGroups"], &[]).await?;
+            let all = client
+                .get(&["applications", application, "serverGroups"], &[])
+                .await?;
             out.data(&all, |paint| table(&all, paint, columns(out)));
         }
         ServerGroupCommand::Resize { target, capacity } => {
@@ -41,7 +43,12 @@ pub(super) async fn run(
         ServerGroupCommand::Destroy(target) => {
             operate(client, target, "destroyServerGroup", &json!({}), out).await?;
         }
-        ServerGroupCommand::Logs { name, application, follow, lines } => {
+        ServerGroupCommand::Logs {
+            name,
+            application,
+            follow,
+            lines,
+        } => {
             let place = Place::find(client, name, application.as_deref()).await?;
             logs(client, &place, *follow, *lines, out).await?;
         }
@@ -63,8 +70,13 @@ impl Place {
         let application = application
             .unwrap_or_else(|| name.split_once('-').map_or(name, |(first, _)| first))
             .to_owned();
-        let all = client.get(&["applications", &application, "serverGroups"], &[]).await?;
-        let found: Vec<&Value> = items(&all).iter().filter(|g| member(g, "name") == name).collect();
+        let all = client
+            .get(&["applications", &application, "serverGroups"], &[])
+            .await?;
+        let found: Vec<&Value> = items(&all)
+            .iter()
+            .filter(|g| member(g, "name") == name)
+            .collect();
         match found.as_slice() {
             [one] => Ok(Self {
                 application,
@@ -121,14 +133,23 @@ async fn operate(
         return Ok(());
     }
     let description = format!("{kind}: {}", place.name);
-    run_task(client, &place.application, &description, &[job], |step| out.note(step)).await?;
+    run_task(client, &place.application, &description, &[job], |step| {
+        out.note(step)
+    })
+    .await?;
     out.note(&format!("{kind} of {} is done", place.name));
     Ok(())
 }
 
 fn plan_text(plan: &Value, paint: Paint) -> String {
     let mut lines = Vec::new();
-    for (at, step) in plan.get("steps").map(items).unwrap_or_default().iter().enumerate() {
+    for (at, step) in plan
+        .get("steps")
+        .map(items)
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
         let rest: Vec<String> = step
             .as_object()
             .into_iter()
@@ -143,19 +164,33 @@ fn plan_text(plan: &Value, paint: Paint) -> String {
         lines.push("nothing to do".to_owned());
     }
     for problem in plan.get("problems").map(items).unwrap_or_default() {
-        lines.push(paint.tone(Tone::Bad, &format!("problem: {}", crate::output::plain(problem))));
+        lines.push(paint.tone(
+            Tone::Bad,
+            &format!("problem: {}", crate::output::plain(problem)),
+        ));
     }
     lines.join("\n")
 }
 
 fn table(groups: &Value, paint: Paint, columns: Option<usize>) -> String {
     let mut table = Table::new(
-        &["NAME", "ACCOUNT", "REGION", "INSTANCES", "TRAFFIC", "LOAD BALANCERS", "CREATED (UTC)"],
+        &[
+            "NAME",
+            "ACCOUNT",
+            "REGION",
+            "INSTANCES",
+            "TRAFFIC",
+            "LOAD BALANCERS",
+            "CREATED (UTC)",
+        ],
         "there are no server groups",
     );
     for group in items(groups) {
         let count = |key: &str| {
-            group.pointer(&format!("/instanceCounts/{key}")).and_then(Value::as_u64).unwrap_or(0)
+            group
+                .pointer(&format!("/instanceCounts/{key}"))
+                .and_then(Value::as_u64)
+                .unwrap_or(0)
         };
         let up = format!("{}/{} up", count("up"), count("total"));
         let off = ["isDisabled", "disabled"]
@@ -165,10 +200,25 @@ fn table(groups: &Value, paint: Paint, columns: Option<usize>) -> String {
             member(group, "name"),
             member(group, "account"),
             member(group, "region"),
-            paint.tone(if count("up") == count("total") { Tone::Good } else { Tone::Warn }, &up),
-            if off { paint.tone(Tone::Faint, "disabled") } else { "enabled".to_owned() },
+            paint.tone(
+                if count("up") == count("total") {
+                    Tone::Good
+                } else {
+                    Tone::Warn
+                },
+                &up,
+            ),
+            if off {
+                paint.tone(Tone::Faint, "disabled")
+            } else {
+                "enabled".to_owned()
+            },
             member(group, "loadBalancers"),
-            group.get("createdTime").and_then(Value::as_u64).map(moment).unwrap_or_default(),
+            group
+                .get("createdTime")
+                .and_then(Value::as_u64)
+                .map(moment)
+                .unwrap_or_default(),
         ]);
     }
     table.render(paint, columns)
@@ -208,7 +258,11 @@ async fn logs(
         seen = now_there;
         if !follow || !fresh.is_empty() {
             out.data(&fresh, |paint| {
-                fresh.iter().map(|line| log_line(line, paint)).collect::<Vec<_>>().join("\n")
+                fresh
+                    .iter()
+                    .map(|line| log_line(line, paint))
+                    .collect::<Vec<_>>()
+                    .join("\n")
             });
         }
         if !follow {
@@ -220,10 +274,18 @@ async fn logs(
 }
 
 fn log_line(line: &Value, paint: Paint) -> String {
-    let time = line.get("time").and_then(Value::as_u64).map(moment).unwrap_or_default();
+    let time = line
+        .get("time")
+        .and_then(Value::as_u64)
+        .map(moment)
+        .unwrap_or_default();
     let stream = member(line, "stream");
     let text = member(line, "line");
-    let text = if stream == "stderr" { paint.tone(Tone::Warn, &text) } else { text };
+    let text = if stream == "stderr" {
+        paint.tone(Tone::Warn, &text)
+    } else {
+        text
+    };
     let place = format!("{time} {}", member(line, "instance"));
     format!("{} {text}", paint.tone(Tone::Faint, &place))
 }

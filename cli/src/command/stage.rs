@@ -17,8 +17,10 @@ pub(super) async fn run(
         StageCommand::List => {
             let all = client.get(&["stages"], &[]).await?;
             out.data(&all, |paint| {
-                let mut table =
-                    Table::new(&["TYPE", "ALIASES", "DESCRIPTION"], "this suite has no stage types");
+                let mut table = Table::new(
+                    &["TYPE", "ALIASES", "DESCRIPTION"],
+                    "this suite has no stage types",
+                );
                 for one in items(&all) {
                     table.row(["type", "aliases", "description"].map(|key| member(one, key)));
                 }

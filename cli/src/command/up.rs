@@ -20,7 +20,10 @@ impl UpArgs {
             config: None,
             log_format: None,
         };
-        Self { suite, health_port: None }
+        Self {
+            suite,
+            health_port: None,
+        }
     }
 }
 
@@ -55,9 +58,15 @@ fn tell(suite: &Suite, out: &Out) {
     let gate = suite.gate();
     out.line(&format!("gate listens on http://{gate}"));
     if let Some(health) = suite.health() {
-        out.line(&format!("health and metrics are at http://{health}/health/ready and /metrics"));
+        out.line(&format!(
+            "health and metrics are at http://{health}/health/ready and /metrics"
+        ));
     }
-    let kept = if suite.is_ephemeral() { " and are removed at the end" } else { "" };
+    let kept = if suite.is_ephemeral() {
+        " and are removed at the end"
+    } else {
+        ""
+    };
     out.line(&format!("the data are in {}{kept}", suite.data_dir()));
     let other = if gate.port() == crate::args::GATE_PORT {
         String::new()
@@ -73,5 +82,7 @@ fn tell(suite: &Suite, out: &Out) {
     for command in next {
         out.line(&format!("  {command}"));
     }
-    out.line(&format!("  http://{gate}/docs shows the API; `gennaker demo` shows three deliveries"));
+    out.line(&format!(
+        "  http://{gate}/docs shows the API; `gennaker demo` shows three deliveries"
+    ));
 }

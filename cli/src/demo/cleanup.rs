@@ -10,7 +10,9 @@ use crate::{
 
 /// Destroys every server group of the demo; how many there were.
 pub(super) async fn destroy_all(client: &Client) -> Result<usize, Failure> {
-    let all = client.get(&["applications", APPLICATION, "serverGroups"], &[]).await?;
+    let all = client
+        .get(&["applications", APPLICATION, "serverGroups"], &[])
+        .await?;
     let jobs: Vec<Value> = items(&all)
         .iter()
         .map(|group| {
@@ -26,7 +28,14 @@ pub(super) async fn destroy_all(client: &Client) -> Result<usize, Failure> {
         })
         .collect();
     if !jobs.is_empty() {
-        run_task(client, APPLICATION, "Remove the demo's server groups", &jobs, |_| {}).await?;
+        run_task(
+            client,
+            APPLICATION,
+            "Remove the demo's server groups",
+            &jobs,
+            |_| {},
+        )
+        .await?;
     }
     Ok(jobs.len())
 }

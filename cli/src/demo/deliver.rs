@@ -64,9 +64,10 @@ pub(super) async fn deliver(
             }
         }
     }
-    last.map(|execution| Delivery::new(release, &execution)).ok_or_else(|| Failure::Ended {
-        detail: format!("execution {id} could not be followed"),
-    })
+    last.map(|execution| Delivery::new(release, &execution))
+        .ok_or_else(|| Failure::Ended {
+            detail: format!("execution {id} could not be followed"),
+        })
 }
 
 fn waiting<'a>(

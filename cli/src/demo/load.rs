@@ -43,7 +43,10 @@ pub(super) struct Load {
 impl Load {
     /// Starts calling this address.
     pub(super) fn start(address: &str) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy()
+            .build();
         let http = http.map_err(|e| Failure::Internal {
             detail: "the HTTP client of the load cannot be made".to_owned(),
             cause: e.to_string(),
@@ -73,8 +76,11 @@ impl Load {
     /// One line about what was seen so far.
     pub(super) fn line(&self) -> String {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let versions: Vec<String> =
-            counted.by_version.iter().map(|(v, n)| format!("{n} from version {v}")).collect();
+        let versions: Vec<String> = counted
+            .by_version
+            .iter()
+            .map(|(v, n)| format!("{n} from version {v}"))
+            .collect();
         format!(
             "production so far: {} requests, {} failed ({})",
             counted.sent,
@@ -85,14 +91,19 @@ impl Load {
 
     /// The version that serves now, or why none does.
     pub(super) async fn ask(&self) -> String {
-        call(&self.http, &self.url).await.unwrap_or_else(|reason| reason)
+        call(&self.http, &self.url)
+            .await
+            .unwrap_or_else(|reason| reason)
     }
 
     /// Ends the calls; all that were sent are answered by then.
     pub(super) async fn stop(mut self) -> Counted {
         self.stop.cancel();
         while self.callers.join_next().await.is_some() {}
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -104,8 +115,12 @@ async fn call(http: &reqwest::Client, url: &str) -> Result<String, String> {
     if !status.is_success() {
         return Err(format!("status {status}: {}", text.trim()));
     }
-    let version = text.strip_prefix("version ").and_then(|rest| rest.split(' ').next());
-    version.map(str::to_owned).ok_or_else(|| format!("an unexpected answer: {text:?}"))
+    let version = text
+        .strip_prefix("version ")
+        .and_then(|rest| rest.split(' ').next());
+    version
+        .map(str::to_owned)
+        .ok_or_else(|| format!("an unexpected answer: {text:?}"))
 }
 
 fn chain(error: &reqwest::Error) -> String {

@@ -71,16 +71,28 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn say(&self, text: &str) {
-        if self.on_stderr { self.out.note(text) } else { self.out.line(text) }
+        if self.on_stderr {
+            self.out.note(text)
+        } else {
+            self.out.line(text)
+        }
     }
 
     fn headline(&self, text: &str) {
-        let paint = if self.on_stderr { self.out.note_paint() } else { self.out.paint };
+        let paint = if self.on_stderr {
+            self.out.note_paint()
+        } else {
+            self.out.paint
+        };
         self.say(&format!("\n{}", paint.tone(Tone::Strong, text)));
     }
 
     fn progress(&self) -> Progress<'_> {
-        if self.on_stderr { self.out.progress_on_stderr() } else { self.out.progress() }
+        if self.on_stderr {
+            self.out.progress_on_stderr()
+        } else {
+            self.out.progress()
+        }
     }
 }
 
@@ -92,8 +104,14 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
             "let it answer itself: gennaker demo --yes",
         ));
     }
-    let stage = Stage { out, on_stderr: out.format != Format::Table, yes: args.yes };
-    let Some(gate) = gate else { return on_own_suite(args, &stage).await };
+    let stage = Stage {
+        out,
+        on_stderr: out.format != Format::Table,
+        yes: args.yes,
+    };
+    let Some(gate) = gate else {
+        return on_own_suite(args, &stage).await;
+    };
     let client = Client::new(gate)?;
     let summary = interruptible(tell(&client, &stage, None)).await?;
     Ok(close(&summary, &stage))
@@ -102,7 +120,10 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
 async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failure> {
     let suite = Suite::start(Options::for_demo(&args.suite)).await?;
     let gate = format!("http://{}", suite.gate());
-    stage.say(&format!("gate listens on {gate}, the data are in {}", suite.data_dir()));
+    stage.say(&format!(
+        "gate listens on {gate}, the data are in {}",
+        suite.data_dir()
+    ));
     let told = match Client::new(&gate) {
         Ok(client) => {
             let dir = (!args.suite.ephemeral).then(|| suite.data_dir().to_string());
@@ -133,7 +154,11 @@ async fn interruptible(
 
 fn close(summary: &Summary, stage: &Stage<'_>) -> Exit {
     stage.out.data(summary, |paint| summary.text(paint));
-    if summary.ok { Exit::Success } else { Exit::ExecutionFailed }
+    if summary.ok {
+        Exit::Success
+    } else {
+        Exit::ExecutionFailed
+    }
 }
 
 async fn tell(
@@ -155,7 +180,9 @@ async fn tell(
         deliveries.push(delivery);
         if load.is_none() && went_on {
             let address = pipeline::prod_address(client).await?;
-            stage.say(&format!("production answers at {address}; from now on it is called all the time"));
+            stage.say(&format!(
+                "production answers at {address}; from now on it is called all the time"
+            ));
             load = Some(Load::start(&address)?);
         }
         if let Some(load) = &load {
@@ -172,19 +199,27 @@ async fn tell(
     };
     stage.headline("Cleaning up");
     let removed = cleanup::destroy_all(client).await?;
-    stage.say(&format!("{removed} server groups of account {account} are removed"));
+    stage.say(&format!(
+        "{removed} server groups of account {account} are removed"
+    ));
     let took_ms = start.elapsed().as_millis() as u64;
-    Ok(Summary::new(client.base(), data_dir, deliveries, (counted, serves), took_ms))
+    Ok(Summary::new(
+        client.base(),
+        data_dir,
+        deliveries,
+        (counted, serves),
+        took_ms,
+    ))
 }
 
 /// Saves the application and its pipeline; the name of the account that is deployed to.
 async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure> {
     let accounts = client.get(&["credentials"], &[("expand", "true")]).await?;
-    let local = accounts
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|a| ["type", "cloudProvider"].iter().any(|key| member(a, key) == "local"));
+    let local = accounts.as_array().into_iter().flatten().find(|a| {
+        ["type", "cloudProvider"]
+            .iter()
+            .any(|key| member(a, key) == "local")
+    });
     let Some(account) = local.map(|a| member(a, "name")) else {
         return Err(Failure::input(
             "the suite has no account of the provider local",
@@ -192,7 +227,11 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
         ));
     };
     let known = client.find(&["applications", APPLICATION]).await?.is_some();
-    let kind = if known { "updateApplication" } else { "createApplication" };
+    let kind = if known {
+        "updateApplication"
+    } else {
+        "createApplication"
+    };
     let job = json!({"type": kind, "application": {
         "name": APPLICATION, "email": "demo@example.com", "cloudProviders": "local",
         "description": "a small web service, delivered three times"}});
@@ -201,9 +240,15 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
         detail: "this program does not know where it is".to_owned(),
         cause: e.to_string(),
     })?;
-    command::save_pipeline(client, pipeline::definition(&account, &exe.to_string_lossy())).await?;
-    stage.say(&format!("application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
-        over HTTP, ask a person, deploy to prod as red/black"));
+    command::save_pipeline(
+        client,
+        pipeline::definition(&account, &exe.to_string_lossy()),
+    )
+    .await?;
+    stage.say(&format!(
+        "application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
+        over HTTP, ask a person, deploy to prod as red/black"
+    ));
     Ok(account)
 }
 

@@ -85,7 +85,9 @@ fn command(exe: &str, more: &[&str]) -> Value {
 
 /// URL of the load balancer in front of production, without a slash at its end.
 pub(super) async fn prod_address(client: &Client) -> Result<String, Failure> {
-    let all = client.get(&["applications", APPLICATION, "loadBalancers"], &[]).await?;
+    let all = client
+        .get(&["applications", APPLICATION, "loadBalancers"], &[])
+        .await?;
     let found = items(&all).iter().find(|lb| member(lb, "name") == PROD);
     let address = found.map(|lb| member(lb, "address")).unwrap_or_default();
     if address.is_empty() {
@@ -97,5 +99,9 @@ pub(super) async fn prod_address(client: &Client) -> Result<String, Failure> {
 
 fn as_url(address: &str) -> String {
     let address = address.trim_end_matches('/');
-    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+    if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    }
 }

@@ -55,7 +55,12 @@ impl Delivery {
         let took = |start: Option<kork_model::Timestamp>, end: Option<kork_model::Timestamp>| {
             start.zip(end).map_or(0, |(start, end)| end.ms_since(start))
         };
-        let own = || execution.stages.iter().filter(|s| s.parent_stage_id.is_none());
+        let own = || {
+            execution
+                .stages
+                .iter()
+                .filter(|s| s.parent_stage_id.is_none())
+        };
         let stages = own().map(|s| StageTime {
             name: s.name.clone(),
             status: s.status,
@@ -105,9 +110,13 @@ impl Summary {
     pub(super) fn text(&self, paint: Paint) -> String {
         let mut table = Table::new(&["DELIVERY", "STATUS", "TOOK", "STAGES"], "");
         for delivery in &self.executions {
-            let stages = delivery.stages.iter().filter(|s| s.status != Status::NotStarted);
-            let stages: Vec<String> =
-                stages.map(|s| format!("{} {}", s.name, duration(s.ms))).collect();
+            let stages = delivery
+                .stages
+                .iter()
+                .filter(|s| s.status != Status::NotStarted);
+            let stages: Vec<String> = stages
+                .map(|s| format!("{} {}", s.name, duration(s.ms)))
+                .collect();
             table.row([
                 delivery.name.clone(),
                 paint.status(delivery.status),
@@ -115,7 +124,11 @@ impl Summary {
                 stages.join(", "),
             ]);
         }
-        let tone = if self.requests_failed == 0 { Tone::Good } else { Tone::Bad };
+        let tone = if self.requests_failed == 0 {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
         let mut lines = vec![
             format!("\n{}", paint.tone(Tone::Strong, "Summary")),
             table.render(paint, None),
@@ -127,12 +140,19 @@ impl Summary {
                 self.production_serves
             ),
         ];
-        lines.extend(self.request_failures.iter().map(|reason| format!("  failed: {reason}")));
+        lines.extend(
+            self.request_failures
+                .iter()
+                .map(|reason| format!("  failed: {reason}")),
+        );
         lines.push(if self.ok {
             let text = format!("all as it has to be, in {}", duration(self.ms));
             paint.tone(Tone::Good, &text)
         } else {
-            paint.tone(Tone::Bad, "this is not how it has to go; the table above says where it differs")
+            paint.tone(
+                Tone::Bad,
+                "this is not how it has to go; the table above says where it differs",
+            )
         });
         match &self.data_dir {
             Some(dir) => lines.push(format!(

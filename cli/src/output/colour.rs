@@ -76,7 +76,9 @@ pub(crate) const fn tone_of(status: Status) -> Tone {
     match status {
         Status::Succeeded => Tone::Good,
         Status::Terminal | Status::Stopped => Tone::Bad,
-        Status::FailedContinue | Status::Canceled | Status::Paused | Status::Suspended => Tone::Warn,
+        Status::FailedContinue | Status::Canceled | Status::Paused | Status::Suspended => {
+            Tone::Warn
+        }
         Status::Running | Status::Redirect | Status::Buffered => Tone::Busy,
         Status::NotStarted | Status::Skipped => Tone::Faint,
     }

@@ -43,8 +43,10 @@ impl Out {
         let forbidden = globals.no_color
             || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        let (is_terminal, notes_terminal) =
-            (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        let (is_terminal, notes_terminal) = (
+            std::io::stdout().is_terminal(),
+            std::io::stderr().is_terminal(),
+        );
         Self {
             format: globals.output,
             paint: Paint::new(is_terminal && !forbidden),
@@ -98,7 +100,9 @@ impl Out {
             return;
         }
         let mut stdout = std::io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
         if written.is_err() {
             self.closed.store(true, Ordering::Relaxed);
         }
@@ -144,18 +148,35 @@ impl Out {
 fn note_raw(text: &str) {
     let mut stderr = std::io::stderr().lock();
     // Nobody is left to be told when stderr itself cannot be written.
-    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).ok();
+    stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush())
+        .ok();
 }
 
 fn explain(failure: &Failure, paint: Paint) -> String {
     let told = failure.told();
-    let mut lines = vec![format!("{} {}", paint.tone(Tone::Bad, "error:"), told.detail)];
+    let mut lines = vec![format!(
+        "{} {}",
+        paint.tone(Tone::Bad, "error:"),
+        told.detail
+    )];
     for field in &told.fields {
-        lines.push(format!("  {}: {}", paint.tone(Tone::Strong, &field.0), field.1));
+        lines.push(format!(
+            "  {}: {}",
+            paint.tone(Tone::Strong, &field.0),
+            field.1
+        ));
     }
-    lines.extend(told.causes.iter().map(|cause| format!("  because: {cause}")));
+    lines.extend(
+        told.causes
+            .iter()
+            .map(|cause| format!("  because: {cause}")),
+    );
     if let Some(code) = &told.code {
-        lines.push(format!("  code: {code} (gennaker errors {code} explains it)"));
+        lines.push(format!(
+            "  code: {code} (gennaker errors {code} explains it)"
+        ));
     }
     if let Some(next) = &told.next {
         lines.push(format!("  next: {next}"));
@@ -184,14 +205,20 @@ pub(crate) fn member(object: &Value, name: &str) -> String {
 pub(crate) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout())
         .or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()));
-    size.map(|s| usize::from(s.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(100)
+    size.map(|s| usize::from(s.ws_col))
+        .ok()
+        .filter(|columns| *columns > 0)
+        .unwrap_or(100)
 }
 
 /// Rows of the terminal, 40 when it does not say.
 pub(crate) fn height() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout())
         .or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()));
-    size.map(|s| usize::from(s.ws_row)).ok().filter(|rows| *rows > 0).unwrap_or(40)
+    size.map(|s| usize::from(s.ws_row))
+        .ok()
+        .filter(|rows| *rows > 0)
+        .unwrap_or(40)
 }
 
 /// When something was, as people read it: UTC, to the second.

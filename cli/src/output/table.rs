@@ -16,12 +16,17 @@ pub(crate) struct Table {
 impl Table {
     /// A table with these columns; `none` is the sentence that stands for no rows.
     pub(crate) fn new(header: &[&'static str], none: &'static str) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new(), none }
+        Self {
+            header: header.to_vec(),
+            rows: Vec::new(),
+            none,
+        }
     }
 
     /// Adds a row; it has as many cells as the header.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| cell.replace(['\n', '\r'], " ")).into());
+        self.rows
+            .push(cells.map(|cell| cell.replace(['\n', '\r'], " ")).into());
     }
 
     /// The table as text. With `columns` (a terminal) the last column is cut to what is left.
@@ -29,12 +34,19 @@ impl Table {
         if self.rows.is_empty() {
             return self.none.to_owned();
         }
-        let header: Vec<String> =
-            self.header.iter().map(|title| paint.tone(Tone::Faint, title)).collect();
+        let header: Vec<String> = self
+            .header
+            .iter()
+            .map(|title| paint.tone(Tone::Faint, title))
+            .collect();
         let widths: Vec<usize> = (0..header.len())
             .map(|at| {
                 let cells = std::iter::once(&header).chain(&self.rows);
-                cells.filter_map(|row| row.get(at)).map(|c| visible_width(c)).max().unwrap_or(0)
+                cells
+                    .filter_map(|row| row.get(at))
+                    .map(|c| visible_width(c))
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         let lines = std::iter::once(&header).chain(&self.rows).map(|row| {

@@ -23,12 +23,21 @@ pub(crate) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub(super) const fn new(out: &'a Out, on_stderr: bool) -> Self {
-        Self { out, on_stderr, drawn: 0, shown: BTreeMap::new() }
+        Self {
+            out,
+            on_stderr,
+            drawn: 0,
+            shown: BTreeMap::new(),
+        }
     }
 
     /// True when the drawing moves, so that it should be drawn from time to time.
     pub(crate) const fn is_live(&self) -> bool {
-        if self.on_stderr { self.out.notes_terminal } else { self.out.is_terminal }
+        if self.on_stderr {
+            self.out.notes_terminal
+        } else {
+            self.out.is_terminal
+        }
     }
 
     /// Shows what is new.
@@ -48,11 +57,17 @@ impl<'a> Progress<'a> {
     fn draw(&mut self, execution: &Execution, now: Timestamp) {
         let columns = width();
         let text = render(execution, now, self.paint());
-        let lines: Vec<String> =
-            text.lines().map(|line| colour::cut(line, columns.saturating_sub(1))).collect();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| colour::cut(line, columns.saturating_sub(1)))
+            .collect();
         // What scrolled out of the window cannot be drawn anew: show the end only.
         let rows = height().saturating_sub(2).max(4);
-        let from = if execution.status.is_complete() { 0 } else { lines.len().saturating_sub(rows) };
+        let from = if execution.status.is_complete() {
+            0
+        } else {
+            lines.len().saturating_sub(rows)
+        };
         let mut frame = String::new();
         if self.drawn > 0 {
             frame.push_str(&format!("\u{1b}[{}A", self.drawn));
@@ -67,7 +82,10 @@ impl<'a> Progress<'a> {
     }
 
     fn changes(&mut self, execution: &Execution) {
-        let start = execution.start_time.or(execution.build_time).unwrap_or_default();
+        let start = execution
+            .start_time
+            .or(execution.build_time)
+            .unwrap_or_default();
         let mut lines = Vec::new();
         for (stage, depth) in ordered(execution) {
             let before = self.shown.insert(stage.id.clone(), stage.status);
@@ -84,7 +102,11 @@ impl<'a> Progress<'a> {
                 took(stage, at),
             ));
             if stage.status.is_failure() {
-                lines.extend(reasons(stage).into_iter().map(|text| format!("{:>8}    {text}", "")));
+                lines.extend(
+                    reasons(stage)
+                        .into_iter()
+                        .map(|text| format!("{:>8}    {text}", "")),
+                );
             }
         }
         if execution.status.is_complete() {
@@ -96,14 +118,21 @@ impl<'a> Progress<'a> {
     }
 
     const fn paint(&self) -> Paint {
-        if self.on_stderr { self.out.notes } else { self.out.paint }
+        if self.on_stderr {
+            self.out.notes
+        } else {
+            self.out.paint
+        }
     }
 
     fn write(&self, text: &str) {
         if self.on_stderr {
             let mut stderr = std::io::stderr().lock();
             // Nobody is left to be told when stderr itself cannot be written.
-            stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).ok();
+            stderr
+                .write_all(text.as_bytes())
+                .and_then(|()| stderr.flush())
+                .ok();
         } else {
             self.out.raw(text);
         }
@@ -112,7 +141,11 @@ impl<'a> Progress<'a> {
 
 /// The execution with its stages, one line each, failed ones with their reasons.
 pub(crate) fn render(execution: &Execution, now: Timestamp, paint: Paint) -> String {
-    let name = execution.name.as_deref().or(execution.description.as_deref()).unwrap_or("task");
+    let name = execution
+        .name
+        .as_deref()
+        .or(execution.description.as_deref())
+        .unwrap_or("task");
     let mut lines = vec![format!(
         "{} {}  {}  {}{}",
         execution.application,
@@ -142,13 +175,25 @@ pub(crate) fn render(execution: &Execution, now: Timestamp, paint: Paint) -> Str
 }
 
 fn ending(execution: &Execution, paint: Paint) -> String {
-    let name = execution.name.as_deref().or(execution.description.as_deref()).unwrap_or("task");
+    let name = execution
+        .name
+        .as_deref()
+        .or(execution.description.as_deref())
+        .unwrap_or("task");
     let end = execution.end_time.unwrap_or_default();
-    format!("{name} {}{}", paint.status(execution.status), span(execution.start_time, Some(end), end))
+    format!(
+        "{name} {}{}",
+        paint.status(execution.status),
+        span(execution.start_time, Some(end), end)
+    )
 }
 
 fn took(stage: &Stage, at: Timestamp) -> String {
-    if stage.status.is_complete() { span(stage.start_time, Some(at), at) } else { String::new() }
+    if stage.status.is_complete() {
+        span(stage.start_time, Some(at), at)
+    } else {
+        String::new()
+    }
 }
 
 fn remark(stage: &Stage, now: Timestamp) -> String {
@@ -168,7 +213,9 @@ fn remark(stage: &Stage, now: Timestamp) -> String {
 }
 
 fn span(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> String {
-    start.map_or_else(String::new, |s| format!("  {}", duration(end.unwrap_or(now).ms_since(s))))
+    start.map_or_else(String::new, |s| {
+        format!("  {}", duration(end.unwrap_or(now).ms_since(s)))
+    })
 }
 
 /// A length of time as people read it: `350 ms`, `4.2 s`, `3 min 05 s`, `2 h 10 min`.
@@ -187,13 +234,26 @@ pub(crate) fn reasons(stage: &Stage) -> Vec<String> {
     let context = &stage.context;
     let details = context.get("exception").and_then(|e| e.get("details"));
     let mut found: Vec<String> = Vec::new();
-    if let Some(errors) = details.and_then(|d| d.get("errors")).and_then(Value::as_array) {
+    if let Some(errors) = details
+        .and_then(|d| d.get("errors"))
+        .and_then(Value::as_array)
+    {
         found.extend(errors.iter().filter_map(Value::as_str).map(str::to_owned));
     }
     if found.is_empty() {
-        found.extend(details.and_then(|d| d.get("error")).and_then(Value::as_str).map(str::to_owned));
+        found.extend(
+            details
+                .and_then(|d| d.get("error"))
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        );
     }
-    found.extend(context.get("failureMessage").and_then(Value::as_str).map(str::to_owned));
+    found.extend(
+        context
+            .get("failureMessage")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    );
     let log: Vec<String> = match context.get("logTail") {
         Some(Value::Array(lines)) => lines.iter().map(log_line).collect(),
         Some(Value::String(text)) => text.lines().map(str::to_owned).collect(),
@@ -202,7 +262,11 @@ pub(crate) fn reasons(stage: &Stage) -> Vec<String> {
     let from = log.len().saturating_sub(LOG_LINES_MAX);
     found.extend(log[from..].iter().map(|line| format!("log: {line}")));
     found.dedup();
-    found.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+    found
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn log_line(line: &Value) -> String {
@@ -216,7 +280,11 @@ fn log_line(line: &Value) -> String {
 /// The stages as they run, each with its depth: what runs before and after a stage stands below it.
 fn ordered(execution: &Execution) -> Vec<(&Stage, usize)> {
     let mut rows = Vec::new();
-    for stage in execution.stages.iter().filter(|s| s.parent_stage_id.is_none()) {
+    for stage in execution
+        .stages
+        .iter()
+        .filter(|s| s.parent_stage_id.is_none())
+    {
         add(execution, stage, 0, &mut rows);
     }
     rows
@@ -279,7 +347,17 @@ mod tests {
     #[test]
     fn lengths_of_time_are_readable() {
         let texts = [0, 999, 1000, 59_999, 60_000, 3_661_000].map(duration);
-        assert_eq!(texts, ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 00 s", "1 h 01 min"]);
+        assert_eq!(
+            texts,
+            [
+                "0 ms",
+                "999 ms",
+                "1.0 s",
+                "59.9 s",
+                "1 min 00 s",
+                "1 h 01 min"
+            ]
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ impl Front50 {
     /// `TooLarge` when they do not fit into one answer.
     pub fn applications(&self) -> Result<Vec<Context>, Problem> {
         let entries = self.shelf(ObjectType::Application).filter(|_| true);
-        let shown: Vec<Context> = entries.iter().map(|entry| self.with_permissions(entry)).collect();
+        let shown: Vec<Context> = entries
+            .iter()
+            .map(|entry| self.with_permissions(entry))
+            .collect();
         fits(ObjectType::Application, &shown)?;
         Ok(shown)
     }
@@ -27,13 +30,17 @@ impl Front50 {
         let entry = self.current(ObjectType::Application, name).await?;
         let entry =
             entry.ok_or_else(|| problems::not_found(format!("there is no application {name}")))?;
-        self.current(ObjectType::ApplicationPermission, name).await?;
+        self.current(ObjectType::ApplicationPermission, name)
+            .await?;
         Ok(self.with_permissions(&entry))
     }
 
     fn with_permissions(&self, entry: &Entry) -> Context {
         let permission = self.shelf(ObjectType::ApplicationPermission).get(&entry.id);
-        application::shown(&entry.body, permission.as_ref().map(|permission| &permission.body))
+        application::shown(
+            &entry.body,
+            permission.as_ref().map(|permission| &permission.body),
+        )
     }
 
     /// Creates an application or merges into the stored one; answers with it and what was before.
@@ -48,7 +55,10 @@ impl Front50 {
         let draft = application::submitted(members, &self.limits)?;
         if let Some(roles) = &draft.permissions {
             // Refused members must leave the permissions alone, too.
-            let found = self.bucket.read(ObjectType::Application, &draft.name).await?;
+            let found = self
+                .bucket
+                .read(ObjectType::Application, &draft.name)
+                .await?;
             let stored = found.as_ref().and_then(|found| found.document());
             application::merged(&draft, stored, user, self.now_ms())?;
             // First, so that a new application is never there without its permissions.
@@ -64,7 +74,9 @@ impl Front50 {
                 Ok(Some(merged))
             })
             .await?;
-        let shown = stored.map(|entry| self.with_permissions(&entry)).unwrap_or_default();
+        let shown = stored
+            .map(|entry| self.with_permissions(&entry))
+            .unwrap_or_default();
         Ok((shown, before))
     }
 
@@ -102,18 +114,21 @@ impl Front50 {
             let entries = self.shelf(of).filter(|entry| entry.application == lower);
             self.delete_all(of, entries).await?;
         }
-        self.discard(ObjectType::Notification, &lower, |_| true).await?;
-        let mentions =
-            |entry: &Entry| project::without(&entry.body, &lower, user, 0).is_some();
+        self.discard(ObjectType::Notification, &lower, |_| true)
+            .await?;
+        let mentions = |entry: &Entry| project::without(&entry.body, &lower, user, 0).is_some();
         for entry in self.shelf(ObjectType::Project).filter(mentions) {
             self.replace(ObjectType::Project, &entry.id, |stored| {
                 Ok(stored.and_then(|it| project::without(it, &lower, user, self.now_ms())))
             })
             .await?;
         }
-        let gone = self.discard(ObjectType::Application, &lower, |_| true).await?;
+        let gone = self
+            .discard(ObjectType::Application, &lower, |_| true)
+            .await?;
         // Last of all: an application is never there without its permissions.
-        self.discard(ObjectType::ApplicationPermission, &lower, |_| true).await?;
+        self.discard(ObjectType::ApplicationPermission, &lower, |_| true)
+            .await?;
         Ok(gone.map(|gone| gone.body))
     }
 
@@ -127,13 +142,21 @@ impl Front50 {
         id: &str,
         limit: u32,
     ) -> Result<Vec<Context>, Problem> {
-        let limit = if limit == 0 { limits::HISTORY_DEFAULT } else { limit.min(limits::HISTORY_MAX) };
+        let limit = if limit == 0 {
+            limits::HISTORY_DEFAULT
+        } else {
+            limit.min(limits::HISTORY_MAX)
+        };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.bucket.history(of, id, limit, limits::ANSWER_BYTES_MAX).await
+        self.bucket
+            .history(of, id, limit, limits::ANSWER_BYTES_MAX)
+            .await
     }
 
     /// The name of an application as it is asked for in orders.
     pub(crate) fn asked_name(application: &Context) -> Option<&str> {
-        text(application, "name").map(str::trim).filter(|name| !name.is_empty())
+        text(application, "name")
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
     }
 }

@@ -47,7 +47,10 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(crate) fn new(objects: Arc<dyn ObjectStore>, root_folder: &str) -> Self {
-        Self { objects, layout: Layout::new(root_folder) }
+        Self {
+            objects,
+            layout: Layout::new(root_folder),
+        }
     }
 
     /// The document of an id, any case; `None` when there is none.
@@ -57,7 +60,11 @@ impl Bucket {
             return Ok(None);
         }
         let found = self.get(&self.layout.object(of, id)).await?;
-        Ok(found.map(|(body, etag)| Found { body: parsed(&body), etag, size: body.len() }))
+        Ok(found.map(|(body, etag)| Found {
+            body: parsed(&body),
+            etag,
+            size: body.len(),
+        }))
     }
 
     pub(crate) async fn write(
@@ -80,7 +87,8 @@ impl Bucket {
         id: &str,
         etag: String,
     ) -> Result<(), WriteError> {
-        self.remove(&self.layout.object(of, id), Condition::IfMatch(etag)).await
+        self.remove(&self.layout.object(of, id), Condition::IfMatch(etag))
+            .await
     }
 
     /// Lower-cased ids of a type with their etags; foreign files are left out.
@@ -118,7 +126,11 @@ impl Bucket {
             if history.len() >= limit || bytes > bytes_max {
                 break;
             }
-            let found = self.objects.get_version(&key, &info.version).await.map_err(failed)?;
+            let found = self
+                .objects
+                .get_version(&key, &info.version)
+                .await
+                .map_err(failed)?;
             history.extend(found.and_then(|object| parsed(&object.body).ok()));
         }
         Ok(history)
@@ -133,7 +145,14 @@ impl Bucket {
 
     pub(crate) async fn mark(&self, of: ObjectType, now_ms: u64) -> Result<(), Problem> {
         let body = json!({ "lastModified": now_ms }).to_string();
-        match self.put(&self.layout.marker(of), Bytes::from(body), Condition::Always).await {
+        match self
+            .put(
+                &self.layout.marker(of),
+                Bytes::from(body),
+                Condition::Always,
+            )
+            .await
+        {
             Ok(_) | Err(WriteError::Changed) => Ok(()),
             Err(WriteError::Refused(problem)) => Err(problem),
         }
@@ -152,7 +171,10 @@ impl Bucket {
         body: Bytes,
         condition: Condition,
     ) -> Result<Stored, WriteError> {
-        self.objects.put(key, body, condition).await.map_err(refused)
+        self.objects
+            .put(key, body, condition)
+            .await
+            .map_err(refused)
     }
 
     pub(crate) async fn remove(&self, key: &str, condition: Condition) -> Result<(), WriteError> {
@@ -162,8 +184,15 @@ impl Bucket {
     /// Removes records of finished work that were written before a moment.
     pub(crate) async fn forget_work(&self, before_ms: u64) -> Result<(), Problem> {
         let failed = |error| problems::store("clearing records of finished work", &error);
-        let records = self.objects.list(&self.layout.work_prefix()).await.map_err(failed)?;
-        for record in records.into_iter().filter(|record| record.modified.millis() < before_ms) {
+        let records = self
+            .objects
+            .list(&self.layout.work_prefix())
+            .await
+            .map_err(failed)?;
+        for record in records
+            .into_iter()
+            .filter(|record| record.modified.millis() < before_ms)
+        {
             self.objects.erase(&record.key).await.map_err(failed)?;
         }
         Ok(())

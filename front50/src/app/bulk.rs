@@ -25,7 +25,10 @@ impl Front50 {
         user: &str,
     ) -> Result<Context, Problem> {
         if pipelines.len() > BULK_MAX {
-            let detail = format!("{} pipelines in one call, at most {BULK_MAX}", pipelines.len());
+            let detail = format!(
+                "{} pipelines in one call, at most {BULK_MAX}",
+                pipelines.len()
+            );
             return Err(problems::too_large(format!("{detail} are allowed")));
         }
         let mut failed: BTreeMap<usize, Value> = BTreeMap::new();
@@ -36,7 +39,10 @@ impl Front50 {
             let document = match document {
                 Value::Object(document) => document,
                 other => {
-                    failed.insert(place, json!({"pipeline": other, "errorMsg": "a pipeline must be an object"}));
+                    failed.insert(
+                        place,
+                        json!({"pipeline": other, "errorMsg": "a pipeline must be an object"}),
+                    );
                     continue;
                 }
             };
@@ -67,8 +73,12 @@ impl Front50 {
                     (place, save.document, result)
                 });
             }
-            let Some(ended) = running.join_next().await else { break };
-            let Ok((place, document, result)) = ended else { continue };
+            let Some(ended) = running.join_next().await else {
+                break;
+            };
+            let Ok((place, document, result)) = ended else {
+                continue;
+            };
             match result {
                 Ok(stored) => {
                     saved.insert(place, stored.get("name").cloned().unwrap_or_default());
@@ -83,9 +93,15 @@ impl Front50 {
         }
         Ok(Context::from_iter([
             ("successful_pipelines_count".to_owned(), json!(saved.len())),
-            ("successful_pipelines".to_owned(), saved.into_values().collect()),
+            (
+                "successful_pipelines".to_owned(),
+                saved.into_values().collect(),
+            ),
             ("failed_pipelines_count".to_owned(), json!(failed.len())),
-            ("failed_pipelines".to_owned(), failed.into_values().collect()),
+            (
+                "failed_pipelines".to_owned(),
+                failed.into_values().collect(),
+            ),
         ]))
     }
 
@@ -107,14 +123,20 @@ impl Front50 {
                 )
             })?;
         let (application, name) = (&draft.application, &draft.name);
-        let key = format!("name {}/{}", application.to_lowercase(), name.to_lowercase());
+        let key = format!(
+            "name {}/{}",
+            application.to_lowercase(),
+            name.to_lowercase()
+        );
         if seen.insert(key, place).is_some() {
             return Err(format!(
                 "Duplicate pipeline name {name} in application {application} in this request"
             ));
         }
         if let Some(id) = &draft.id
-            && seen.insert(format!("id {}", id.to_lowercase()), place).is_some()
+            && seen
+                .insert(format!("id {}", id.to_lowercase()), place)
+                .is_some()
         {
             return Err(format!("Duplicate pipeline id {id} in this request"));
         }
@@ -149,7 +171,9 @@ impl Front50 {
 fn in_bulk(problem: &Problem) -> String {
     // Spinnaker words this one differently in a bulk save.
     if problem.code == "FRONT50-0002" {
-        return problem.detail.replace(" in application ", " in the application ");
+        return problem
+            .detail
+            .replace(" in application ", " in the application ");
     }
     problem.message()
 }

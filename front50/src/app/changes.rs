@@ -91,11 +91,16 @@ impl Front50 {
 
     async fn send(&self, of: ObjectType, event: &SuiteEvent) -> Result<(), TopicError> {
         let to = format!("{}{}", subject::FRONT50, of.word());
-        let payload = serde_json::to_vec(event)
-            .map_err(|error| TopicError::Unavailable { reason: error.to_string() })?;
+        let payload = serde_json::to_vec(event).map_err(|error| TopicError::Unavailable {
+            reason: error.to_string(),
+        })?;
         let mut tries = 1;
         loop {
-            match self.topic.publish(&to, &event.id, payload.clone().into()).await {
+            match self
+                .topic
+                .publish(&to, &event.id, payload.clone().into())
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(_) if tries < PUBLISH_TRIES_MAX => tries += 1,
                 Err(error) => return Err(error),
@@ -109,7 +114,9 @@ impl Front50 {
             return;
         }
         let word = event.kind.split(':').nth(1).unwrap_or_default();
-        let (Some(of), Some(id)) = (ObjectType::from_word(word), &event.subject) else { return };
+        let (Some(of), Some(id)) = (ObjectType::from_word(word), &event.subject) else {
+            return;
+        };
         if let Err(problem) = self.refresh(of, id).await {
             tracing::warn!(event = %event.kind, id = %id, error = %problem, "a change was not read");
         }

@@ -55,7 +55,9 @@ impl Front50 {
         Arc::new(Self {
             bucket: Bucket::new(Arc::clone(&ports.objects), root_folder),
             shelves: ObjectType::ALL.iter().map(|_| Shelf::default()).collect(),
-            stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
+            stripes: (0..STRIPES)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
             topic: Arc::clone(&ports.topic),
             clock: Arc::clone(&ports.clock),
             ids: Arc::clone(&ports.ids),
@@ -93,7 +95,9 @@ pub(crate) struct NewIds<'a> {
 
 impl NewIds<'_> {
     pub(crate) fn uuid(&mut self) -> String {
-        let Some(seed) = self.seed else { return self.ids.uuid() };
+        let Some(seed) = self.seed else {
+            return self.ids.uuid();
+        };
         self.given += 1;
         layout::seeded_uuid(&format!("{seed}/{}", self.given))
     }
@@ -101,7 +105,11 @@ impl NewIds<'_> {
 
 impl Front50 {
     pub(crate) fn new_ids<'a>(&'a self, seed: Option<&'a str>) -> NewIds<'a> {
-        NewIds { ids: &*self.ids, seed, given: 0 }
+        NewIds {
+            ids: &*self.ids,
+            seed,
+            given: 0,
+        }
     }
 }
 

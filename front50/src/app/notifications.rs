@@ -26,9 +26,11 @@ impl Front50 {
         user: &str,
     ) -> Result<(), Problem> {
         let name = name.trim();
-        let document =
-            notification::document(name, members, user, self.now_ms(), &self.limits)?;
-        self.replace(ObjectType::Notification, name, |_| Ok(Some(document.clone()))).await?;
+        let document = notification::document(name, members, user, self.now_ms(), &self.limits)?;
+        self.replace(ObjectType::Notification, name, |_| {
+            Ok(Some(document.clone()))
+        })
+        .await?;
         Ok(())
     }
 
@@ -37,7 +39,8 @@ impl Front50 {
     /// # Errors
     /// `Unavailable`.
     pub async fn delete_notifications(&self, name: &str) -> Result<(), Problem> {
-        self.discard(ObjectType::Notification, name.trim(), |_| true).await?;
+        self.discard(ObjectType::Notification, name.trim(), |_| true)
+            .await?;
         Ok(())
     }
 }

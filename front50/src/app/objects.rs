@@ -17,7 +17,9 @@ impl Front50 {
     /// `Invalid` for an unknown type.
     pub fn page(&self, word: &str, after: Option<&str>) -> Result<Context, Problem> {
         let of = known(word)?;
-        let entries = self.shelf(of).after(after.unwrap_or_default(), PAGE_MAX + 1);
+        let entries = self
+            .shelf(of)
+            .after(after.unwrap_or_default(), PAGE_MAX + 1);
         let (mut objects, mut bytes, mut next) = (Vec::new(), 0, None);
         let mut last = String::new();
         for entry in entries {
@@ -44,8 +46,8 @@ impl Front50 {
     pub async fn object(&self, word: &str, id: &str) -> Result<Context, Problem> {
         let of = known(word)?;
         let entry = self.current(of, id).await?;
-        let entry =
-            entry.ok_or_else(|| problems::not_found(format!("there is no {word} with the id {id}")))?;
+        let entry = entry
+            .ok_or_else(|| problems::not_found(format!("there is no {word} with the id {id}")))?;
         Ok(entry.body.clone())
     }
 
@@ -53,7 +55,9 @@ impl Front50 {
     pub fn broken(&self) -> Vec<(String, String)> {
         let of_type = |of: ObjectType| {
             let broken = self.shelf(of).broken();
-            broken.into_iter().map(move |(id, reason)| (self.bucket.layout.object(of, &id), reason))
+            broken
+                .into_iter()
+                .map(move |(id, reason)| (self.bucket.layout.object(of, &id), reason))
         };
         ObjectType::ALL.into_iter().flat_map(of_type).collect()
     }
@@ -62,7 +66,10 @@ impl Front50 {
 fn known(word: &str) -> Result<ObjectType, Problem> {
     ObjectType::from_word(word).ok_or_else(|| {
         let words: Vec<&str> = ObjectType::ALL.into_iter().map(ObjectType::word).collect();
-        let detail = format!("there is no object type {word:?}; use one of {}", words.join(", "));
+        let detail = format!(
+            "there is no object type {word:?}; use one of {}",
+            words.join(", ")
+        );
         problems::invalid_field("/objectType", detail)
     })
 }

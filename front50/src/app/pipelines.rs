@@ -64,9 +64,8 @@ impl Front50 {
         let id = match (&save.id_in_path, &draft.id) {
             (Some(path), Some(body)) if !path.eq_ignore_ascii_case(body) => {
                 let word = save.of.word();
-                let detail = format!(
-                    "The provided id {body} doesn't match the existing {word} id {path}"
-                );
+                let detail =
+                    format!("The provided id {body} doesn't match the existing {word} id {path}");
                 return Err(problems::invalid_field("/id", detail));
             }
             (Some(path), _) => path.clone(),
@@ -103,12 +102,16 @@ impl Front50 {
             && let (Some(found), Some(stored)) = (&found, stored)
         {
             // Only this very piece of work has this id: it was done before.
-            return Ok(Arc::new(Entry::new(id, stored.clone(), found.etag.clone(), found.size)));
+            return Ok(Arc::new(Entry::new(
+                id,
+                stored.clone(),
+                found.etag.clone(),
+                found.size,
+            )));
         }
         let mut ids = self.new_ids(save.work.as_deref());
         let now = self.now_ms();
-        let document =
-            pipeline::complete(draft, stored, id, &save.user, now, &mut || ids.uuid());
+        let document = pipeline::complete(draft, stored, id, &save.user, now, &mut || ids.uuid());
         if let Some(stored) = stored
             && save.stale_check
             && pipeline::is_stale(draft, stored, &document)
@@ -133,7 +136,11 @@ impl Front50 {
             self.take_back(of, id, &entry, stored).await?;
             return Err(problems::name_taken(of, name.name, name.application).into());
         }
-        let change = if found.is_some() { Change::Updated } else { Change::Created };
+        let change = if found.is_some() {
+            Change::Updated
+        } else {
+            Change::Created
+        };
         self.publish(of, id, change, &entry.body, None).await;
         if let Some(before) = before.filter(|before| !is_same(before, &name)) {
             self.release(&before, id).await;
@@ -151,7 +158,10 @@ impl Front50 {
     ) -> Result<(), Problem> {
         let condition = kork::ports::Condition::IfMatch(entry.etag.clone());
         let result = match before {
-            Some(before) => self.write(of, id, before.clone(), condition).await.map(|_| ()),
+            Some(before) => self
+                .write(of, id, before.clone(), condition)
+                .await
+                .map(|_| ()),
             None => {
                 let result = self.bucket.delete(of, id, entry.etag.clone()).await;
                 self.shelf(of).remove(id);
@@ -165,9 +175,8 @@ impl Front50 {
     }
 
     fn check_room(&self, name: &Name<'_>, before: Option<&Name<'_>>) -> Result<(), Problem> {
-        let stays = before.is_some_and(|before| {
-            before.application.eq_ignore_ascii_case(name.application)
-        });
+        let stays =
+            before.is_some_and(|before| before.application.eq_ignore_ascii_case(name.application));
         let max = self.limits.pipelines_per_application_max;
         if stays || self.shelf(name.of).count(&name.application.to_lowercase()) < max {
             return Ok(());
@@ -179,7 +188,9 @@ impl Front50 {
     }
 
     async fn check_template(&self, document: &Context) -> Result<(), Problem> {
-        let Some(template) = pipeline::needed_template(document) else { return Ok(()) };
+        let Some(template) = pipeline::needed_template(document) else {
+            return Ok(());
+        };
         match self.current(ObjectType::PipelineTemplate, template).await? {
             Some(_) => Ok(()),
             None => Err(problems::invalid_field(
@@ -225,7 +236,10 @@ impl Front50 {
                     && other.id != entry.id
                     && pipeline::order(&other.body, &entry.body).is_lt()
             };
-            document.insert("index".to_owned(), json!(self.shelf(of).filter(earlier).len()));
+            document.insert(
+                "index".to_owned(),
+                json!(self.shelf(of).filter(earlier).len()),
+            );
         }
         Ok(document)
     }
@@ -249,9 +263,15 @@ impl Front50 {
         if crate::domain::names::application("", application).is_some() {
             return Ok(None);
         }
-        let name = Name { of, application, name };
+        let name = Name {
+            of,
+            application,
+            name,
+        };
         // While the bucket is away, memory is all there is.
-        let Ok(Some(id)) = self.holder(&name).await else { return Ok(None) };
+        let Ok(Some(id)) = self.holder(&name).await else {
+            return Ok(None);
+        };
         Ok(self.current(of, &id).await?.filter(is_it))
     }
 
@@ -268,14 +288,18 @@ impl Front50 {
     ) -> Result<Vec<Context>, Problem> {
         let wanted = application.map(str::to_lowercase);
         let entries = self.shelf(of).filter(|entry| {
-            wanted.as_ref().is_none_or(|application| entry.application == *application)
+            wanted
+                .as_ref()
+                .is_none_or(|application| entry.application == *application)
         });
         let bodies: Vec<&Context> = entries.iter().map(|entry| &entry.body).collect();
         let renumber = of == ObjectType::Pipeline && application.is_some();
         let mut shown = pipeline::shown(bodies, name_filter, limit, renumber);
         if application.is_none() {
             shown.sort_by_cached_key(|document| {
-                text(document, "application").unwrap_or_default().to_lowercase()
+                text(document, "application")
+                    .unwrap_or_default()
+                    .to_lowercase()
             });
         }
         if entries.iter().map(|entry| entry.size).sum::<usize>() > limits::ANSWER_BYTES_MAX {
@@ -300,7 +324,11 @@ impl Front50 {
             Some(entry) => self.delete_named(of, &entry).await?,
         };
         gone.ok_or_else(|| {
-            let word = if of == ObjectType::Strategy { "pipeline strategy" } else { of.word() };
+            let word = if of == ObjectType::Strategy {
+                "pipeline strategy"
+            } else {
+                of.word()
+            };
             problems::not_found(format!(
                 "No {word} found with name '{name}' in application '{application}'"
             ))
@@ -313,11 +341,11 @@ impl Front50 {
         of: ObjectType,
         entry: &Entry,
     ) -> Result<Option<Context>, Problem> {
-        let is_it =
-            |now: &Entry| now.application == entry.application && now.name == entry.name;
+        let is_it = |now: &Entry| now.application == entry.application && now.name == entry.name;
         let gone = self.discard(of, &entry.id, is_it).await?;
         if let Some(gone) = &gone {
-            self.release(&Self::name_of(of, &gone.body), &entry.id).await;
+            self.release(&Self::name_of(of, &gone.body), &entry.id)
+                .await;
         }
         Ok(gone.map(|gone| gone.body))
     }
@@ -344,11 +372,15 @@ impl Front50 {
         };
         for id in indices.keys() {
             let entry = self.current(of, id).await?;
-            entry.filter(|entry| is_here(&entry.body)).ok_or_else(|| missing(id))?;
+            entry
+                .filter(|entry| is_here(&entry.body))
+                .ok_or_else(|| missing(id))?;
         }
         for (id, index) in indices {
             self.replace(of, id, |stored| {
-                let stored = stored.filter(|stored| is_here(stored)).ok_or_else(|| missing(id))?;
+                let stored = stored
+                    .filter(|stored| is_here(stored))
+                    .ok_or_else(|| missing(id))?;
                 if stored.get("index") == Some(&json!(index)) {
                     return Ok(None);
                 }
@@ -377,5 +409,9 @@ pub(crate) fn fits(of: ObjectType, documents: &[Context]) -> Result<(), Problem>
         return Ok(());
     }
     let what = format!("{} documents of type {}", documents.len(), of.word());
-    Err(problems::answer_too_large(&what, bytes, "ask with a limit, or page by page"))
+    Err(problems::answer_too_large(
+        &what,
+        bytes,
+        "ask with a limit, or page by page",
+    ))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kork::model::{Context, Problem};
 
 use super::{
-    Front50, WRITE_TRIES_MAX, bucket::Found, bucket::WriteError, changes::Change,
-    pipelines::fits, reservation::Name, shelf::Entry,
+    Front50, WRITE_TRIES_MAX, bucket::Found, bucket::WriteError, changes::Change, pipelines::fits,
+    reservation::Name, shelf::Entry,
 };
 use crate::domain::{ObjectType, names, problems, project};
 
@@ -43,11 +43,20 @@ impl Front50 {
         if let Some(known) = self.shelf(PROJECT).named("", id_or_name) {
             return self.current(PROJECT, &known.id).await;
         }
-        let name = Name { of: PROJECT, application: "", name: id_or_name.trim() };
+        let name = Name {
+            of: PROJECT,
+            application: "",
+            name: id_or_name.trim(),
+        };
         // While the bucket is away, memory is all there is.
-        let Ok(Some(id)) = self.holder(&name).await else { return Ok(None) };
+        let Ok(Some(id)) = self.holder(&name).await else {
+            return Ok(None);
+        };
         let wanted = name.name.to_lowercase();
-        Ok(self.current(PROJECT, &id).await?.filter(|entry| entry.name == wanted))
+        Ok(self
+            .current(PROJECT, &id)
+            .await?
+            .filter(|entry| entry.name == wanted))
     }
 
     /// Creates or replaces a project. `work` as in [`super::SavePipeline`].
@@ -61,15 +70,22 @@ impl Front50 {
         work: Option<&str>,
     ) -> Result<Context, Problem> {
         let draft = project::submitted(document, &self.limits)?;
-        let id = draft.id.clone().unwrap_or_else(|| self.new_ids(work).uuid());
-        let name = Name { of: PROJECT, application: "", name: &draft.name };
+        let id = draft
+            .id
+            .clone()
+            .unwrap_or_else(|| self.new_ids(work).uuid());
+        let name = Name {
+            of: PROJECT,
+            application: "",
+            name: &draft.name,
+        };
         let _turn = self.lock(PROJECT, &id).await;
         for _ in 0..WRITE_TRIES_MAX {
             let found = self.bucket.read(PROJECT, &id).await?;
             let stored = found.as_ref().and_then(Found::document);
             let before = stored.map(|stored| Self::name_of(PROJECT, stored));
-            let is_named_anew = before
-                .is_none_or(|before| before.name.to_lowercase() != name.name.to_lowercase());
+            let is_named_anew =
+                before.is_none_or(|before| before.name.to_lowercase() != name.name.to_lowercase());
             if is_named_anew {
                 self.reserve(&name, &id).await?;
             }
@@ -84,7 +100,11 @@ impl Front50 {
                 self.take_back(PROJECT, &id, &entry, stored).await?;
                 return Err(problems::name_taken(PROJECT, &draft.name, ""));
             }
-            let change = if found.is_some() { Change::Updated } else { Change::Created };
+            let change = if found.is_some() {
+                Change::Updated
+            } else {
+                Change::Created
+            };
             self.announce(PROJECT, &id, change, &entry.body).await;
             if let Some(before) = before.filter(|_| is_named_anew) {
                 self.release(&before, &id).await;

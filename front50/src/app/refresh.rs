@@ -80,9 +80,14 @@ impl Front50 {
         let known = self.shelf(of).etags();
         let listed = self.bucket.list(of).await?;
         let ids: HashSet<&str> = listed.iter().map(|(id, _)| id.as_str()).collect();
-        let gone = known.keys().filter(|id| !ids.contains(id.as_str())).cloned();
-        let changed =
-            listed.iter().filter(|(id, etag)| known.get(id) != Some(etag)).map(|(id, _)| id.clone());
+        let gone = known
+            .keys()
+            .filter(|id| !ids.contains(id.as_str()))
+            .cloned();
+        let changed = listed
+            .iter()
+            .filter(|(id, etag)| known.get(id) != Some(etag))
+            .map(|(id, _)| id.clone());
         let mut waiting: Vec<String> = gone.chain(changed).collect();
         let mut running = JoinSet::new();
         let mut result = Ok(());
@@ -110,14 +115,17 @@ impl Front50 {
         }
         match (before, now) {
             (None, Some(now)) => {
-                self.publish(of, id, Change::Created, &now.body, Some(&now.etag)).await;
+                self.publish(of, id, Change::Created, &now.body, Some(&now.etag))
+                    .await;
             }
             (Some(before), Some(now)) if before.etag != now.etag => {
-                self.publish(of, id, Change::Updated, &now.body, Some(&now.etag)).await;
+                self.publish(of, id, Change::Updated, &now.body, Some(&now.etag))
+                    .await;
             }
             (Some(before), None) => {
                 let body: &Context = &before.body;
-                self.publish(of, id, Change::Deleted, body, Some(&before.etag)).await;
+                self.publish(of, id, Change::Deleted, body, Some(&before.etag))
+                    .await;
             }
             (Some(_) | None, _) => {}
         }

@@ -47,10 +47,15 @@ impl Name<'_> {
 
 impl Front50 {
     fn name_key(&self, name: &Name<'_>) -> String {
-        self.bucket.layout.name(name.of, name.application, name.name)
+        self.bucket
+            .layout
+            .name(name.of, name.application, name.name)
     }
 
-    async fn reservation(&self, key: &str) -> Result<Option<(Option<Reservation>, String)>, Problem> {
+    async fn reservation(
+        &self,
+        key: &str,
+    ) -> Result<Option<(Option<Reservation>, String)>, Problem> {
         let found = self.bucket.get(key).await?;
         Ok(found.map(|(body, etag)| (serde_json::from_slice(&body).ok(), etag)))
     }
@@ -58,7 +63,9 @@ impl Front50 {
     /// Id of the document that holds a name, by its record.
     pub(crate) async fn holder(&self, name: &Name<'_>) -> Result<Option<String>, Problem> {
         let record = self.reservation(&self.name_key(name)).await?;
-        Ok(record.and_then(|(record, _)| record).map(|record| record.id))
+        Ok(record
+            .and_then(|(record, _)| record)
+            .map(|record| record.id))
     }
 
     /// Reserves a name for an id; fine when the id holds it already.
@@ -110,7 +117,10 @@ impl Front50 {
 
     /// True when the record still is the id's: nobody took the name over during a slow write.
     pub(crate) async fn still_holds(&self, name: &Name<'_>, id: &str) -> Result<bool, Problem> {
-        Ok(self.holder(name).await?.is_some_and(|holder| holder == id.to_lowercase()))
+        Ok(self
+            .holder(name)
+            .await?
+            .is_some_and(|holder| holder == id.to_lowercase()))
     }
 
     /// Gives a name back if the id holds it. A failure only delays the name's next use.
@@ -131,7 +141,9 @@ impl Front50 {
     /// True when the bucket's document with this id has this name.
     async fn has_name(&self, name: &Name<'_>, id: &str) -> Result<bool, Problem> {
         let found = self.bucket.read(name.of, id).await?;
-        let Some(document) = found.and_then(|found| found.body.ok()) else { return Ok(false) };
+        let Some(document) = found.and_then(|found| found.body.ok()) else {
+            return Ok(false);
+        };
         Ok(name.is_of(&Entry::new(id, document, String::new(), 0)))
     }
 

@@ -26,9 +26,21 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(id: &str, body: Context, etag: String, size: usize) -> Self {
-        let lower = |member| text(&body, member).unwrap_or_default().trim().to_lowercase();
+        let lower = |member| {
+            text(&body, member)
+                .unwrap_or_default()
+                .trim()
+                .to_lowercase()
+        };
         let (application, name) = (lower("application"), lower("name"));
-        Self { id: id.to_lowercase(), body, etag, size, application, name }
+        Self {
+            id: id.to_lowercase(),
+            body,
+            etag,
+            size,
+            application,
+            name,
+        }
     }
 }
 
@@ -53,7 +65,9 @@ impl Shelf {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Contents> {
-        self.contents.write().unwrap_or_else(PoisonError::into_inner)
+        self.contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Entry>> {
@@ -62,14 +76,24 @@ impl Shelf {
 
     /// Documents that fulfil a condition, by id.
     pub(crate) fn filter(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        self.read().entries.values().filter(|entry| wanted(entry)).cloned().collect()
+        self.read()
+            .entries
+            .values()
+            .filter(|entry| wanted(entry))
+            .cloned()
+            .collect()
     }
 
     /// The first documents behind an id, by id.
     pub(crate) fn after(&self, id: &str, most: usize) -> Vec<Arc<Entry>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = (Excluded(id.to_lowercase()), Unbounded);
-        self.read().entries.range(from).take(most).map(|(_, entry)| Arc::clone(entry)).collect()
+        self.read()
+            .entries
+            .range(from)
+            .take(most)
+            .map(|(_, entry)| Arc::clone(entry))
+            .collect()
     }
 
     /// The document with this name, any case, in an application (lower case).
@@ -77,29 +101,49 @@ impl Shelf {
         let name = name.trim().to_lowercase();
         let contents = self.read();
         let mut entries = contents.entries.values();
-        entries.find(|entry| entry.application == application && entry.name == name).cloned()
+        entries
+            .find(|entry| entry.application == application && entry.name == name)
+            .cloned()
     }
 
     pub(crate) fn count(&self, application: &str) -> usize {
-        self.read().entries.values().filter(|entry| entry.application == application).count()
+        self.read()
+            .entries
+            .values()
+            .filter(|entry| entry.application == application)
+            .count()
     }
 
     /// Etags by id, of documents and of broken objects.
     pub(crate) fn etags(&self) -> HashMap<String, String> {
         let contents = self.read();
-        let good = contents.entries.iter().map(|(id, entry)| (id.clone(), entry.etag.clone()));
-        let broken = contents.broken.iter().map(|(id, (etag, _))| (id.clone(), etag.clone()));
+        let good = contents
+            .entries
+            .iter()
+            .map(|(id, entry)| (id.clone(), entry.etag.clone()));
+        let broken = contents
+            .broken
+            .iter()
+            .map(|(id, (etag, _))| (id.clone(), etag.clone()));
         good.chain(broken).collect()
     }
 
     /// Ids of broken objects with the reasons.
     pub(crate) fn broken(&self) -> Vec<(String, String)> {
         let contents = self.read();
-        contents.broken.iter().map(|(id, (_, reason))| (id.clone(), reason.clone())).collect()
+        contents
+            .broken
+            .iter()
+            .map(|(id, (_, reason))| (id.clone(), reason.clone()))
+            .collect()
     }
 
     pub(crate) fn turn(&self, id: &str) -> u64 {
-        self.read().turns.get(&id.to_lowercase()).copied().unwrap_or(0)
+        self.read()
+            .turns
+            .get(&id.to_lowercase())
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Puts what this process wrote.
@@ -108,7 +152,9 @@ impl Shelf {
         let mut contents = self.write();
         contents.turned(&entry.id);
         contents.broken.remove(&entry.id);
-        contents.entries.insert(entry.id.clone(), Arc::clone(&entry));
+        contents
+            .entries
+            .insert(entry.id.clone(), Arc::clone(&entry));
         entry
     }
 
@@ -138,11 +184,19 @@ impl Shelf {
         contents.broken.remove(&id);
         match found {
             None => {}
-            Some(Found { body: Ok(body), etag, size }) => {
+            Some(Found {
+                body: Ok(body),
+                etag,
+                size,
+            }) => {
                 let entry = Entry::new(&id, body, etag, size);
                 contents.entries.insert(id, Arc::new(entry));
             }
-            Some(Found { body: Err(reason), etag, .. }) => {
+            Some(Found {
+                body: Err(reason),
+                etag,
+                ..
+            }) => {
                 contents.broken.insert(id, (etag, reason));
             }
         }
@@ -163,7 +217,11 @@ mod tests {
 
     fn found(etag: &str) -> Option<Found> {
         let body = Context::from_iter([("name".to_owned(), "N".into())]);
-        Some(Found { body: Ok(body), etag: etag.to_owned(), size: 1 })
+        Some(Found {
+            body: Ok(body),
+            etag: etag.to_owned(),
+            size: 1,
+        })
     }
 
     #[test]
@@ -172,7 +230,10 @@ mod tests {
         let turn = shelf.turn("A");
         shelf.put(Entry::new("a", Context::new(), "new".to_owned(), 1));
         assert!(!shelf.settle("A", turn, found("old")));
-        assert_eq!(shelf.get("A").map(|entry| entry.etag.clone()), Some("new".to_owned()));
+        assert_eq!(
+            shelf.get("A").map(|entry| entry.etag.clone()),
+            Some("new".to_owned())
+        );
         assert!(shelf.settle("a", shelf.turn("a"), None));
         assert!(shelf.get("a").is_none());
     }
@@ -180,7 +241,11 @@ mod tests {
     #[test]
     fn broken_objects_are_kept_apart() {
         let shelf = Shelf::default();
-        let broken = Found { body: Err("no JSON".to_owned()), etag: "e".to_owned(), size: 1 };
+        let broken = Found {
+            body: Err("no JSON".to_owned()),
+            etag: "e".to_owned(),
+            size: 1,
+        };
         assert!(shelf.settle("a", 0, Some(broken)));
         assert_eq!(shelf.broken(), [("a".to_owned(), "no JSON".to_owned())]);
         assert!(shelf.settle("a", shelf.turn("a"), found("good")));

@@ -30,7 +30,10 @@ impl Front50 {
             let turn = shelf.turn(id);
             let found = self.bucket.read(of, id).await?;
             if let Some(Err(reason)) = found.as_ref().map(|found| &found.body)
-                && !shelf.broken().iter().any(|(known, _)| *known == id.to_lowercase())
+                && !shelf
+                    .broken()
+                    .iter()
+                    .any(|(known, _)| *known == id.to_lowercase())
             {
                 let key = self.bucket.layout.object(of, id);
                 tracing::warn!(%key, %reason, "an object cannot be read and is left out");
@@ -56,9 +59,10 @@ impl Front50 {
                 let broken = self.shelf(of).broken();
                 match broken.iter().find(|(broken, _)| *broken == lower) {
                     None => Ok(None),
-                    Some((_, reason)) => {
-                        Err(problems::unreadable(&self.bucket.layout.object(of, id), reason))
-                    }
+                    Some((_, reason)) => Err(problems::unreadable(
+                        &self.bucket.layout.object(of, id),
+                        reason,
+                    )),
                 }
             }
             Ok(Err(problem)) if problem.kind != Kind::Unavailable => Err(problem),
@@ -68,7 +72,9 @@ impl Front50 {
 
     /// The condition under which a version read before may be replaced.
     pub(crate) fn unchanged(found: Option<&Found>) -> Condition {
-        found.map_or(Condition::IfAbsent, |found| Condition::IfMatch(found.etag.clone()))
+        found.map_or(Condition::IfAbsent, |found| {
+            Condition::IfMatch(found.etag.clone())
+        })
     }
 
     /// Writes a document under a condition and keeps it in memory. Announces nothing.
@@ -80,7 +86,9 @@ impl Front50 {
         condition: Condition,
     ) -> Result<Arc<Entry>, WriteError> {
         let (stored, size) = self.bucket.write(of, id, &document, condition).await?;
-        Ok(self.shelf(of).put(Entry::new(id, document, stored.etag, size)))
+        Ok(self
+            .shelf(of)
+            .put(Entry::new(id, document, stored.etag, size)))
     }
 
     /// Replaces a document by what `make` makes of the current one; again when others were faster.
@@ -97,8 +105,15 @@ impl Front50 {
             let Some(document) = make(found.as_ref().and_then(Found::document))? else {
                 return Ok(None);
             };
-            let change = if found.is_some() { Change::Updated } else { Change::Created };
-            match self.write(of, id, document, Self::unchanged(found.as_ref())).await {
+            let change = if found.is_some() {
+                Change::Updated
+            } else {
+                Change::Created
+            };
+            match self
+                .write(of, id, document, Self::unchanged(found.as_ref()))
+                .await
+            {
                 Ok(entry) => {
                     self.announce(of, id, change, &entry.body).await;
                     return Ok(Some(entry));

@@ -31,13 +31,20 @@ impl Front50 {
             return Ok(first);
         }
         let result = match self.carry_out(order).await {
-            Ok(context) => WorkResult { context, ..WorkResult::succeeded(Context::new()) },
+            Ok(context) => WorkResult {
+                context,
+                ..WorkResult::succeeded(Context::new())
+            },
             Err(problem) if problem.kind == Kind::Unavailable => return Err(problem),
             Err(problem) => WorkResult::failed(problem),
         };
         let body = serde_json::to_vec(&result)
             .map_err(|error| problems::store("recording finished work", &error))?;
-        match self.bucket.put(&record, Bytes::from(body), Condition::IfAbsent).await {
+        match self
+            .bucket
+            .put(&record, Bytes::from(body), Condition::IfAbsent)
+            .await
+        {
             Ok(_) => Ok(result),
             // Another worker did it at the same time; its result counts.
             Err(WriteError::Changed) => match self.bucket.get(&record).await? {
@@ -91,7 +98,10 @@ impl Front50 {
             [
                 ("application.name", name),
                 ("newState", Value::Object(state)),
-                ("previousState", Value::Object(before.map(without_nulls).unwrap_or_default())),
+                (
+                    "previousState",
+                    Value::Object(before.map(without_nulls).unwrap_or_default()),
+                ),
             ],
         ))
     }
@@ -106,7 +116,10 @@ impl Front50 {
         let gone = gone.map_err(|problem| below("/application", problem))?;
         let mut context = notified("deleteapplication", [("application.name", json!(name))]);
         if let Some(gone) = gone {
-            context.insert("previousState".to_owned(), Value::Object(without_nulls(gone)));
+            context.insert(
+                "previousState".to_owned(),
+                Value::Object(without_nulls(gone)),
+            );
         }
         Ok(context)
     }
@@ -150,7 +163,10 @@ impl Front50 {
             Err(problem) if problem.kind == Kind::NotFound => {}
             Err(problem) => return Err(problem),
         }
-        let names = [("application", json!(application)), ("pipeline.name", json!(name))];
+        let names = [
+            ("application", json!(application)),
+            ("pipeline.name", json!(name)),
+        ];
         Ok(notified("deletepipeline", names))
     }
 
@@ -164,7 +180,10 @@ impl Front50 {
         let application = text(&order.payload, "application").unwrap_or(&order.application);
         let of = pipeline_type(&order.payload);
         self.reorder(of, application, &indices, &order.user).await?;
-        Ok(notified("reorderpipelines", [("application", json!(application))]))
+        Ok(notified(
+            "reorderpipelines",
+            [("application", json!(application))],
+        ))
     }
 }
 
@@ -189,7 +208,9 @@ fn below(member: &str, mut problem: Problem) -> Problem {
         error.pointer = format!("{member}{}", error.pointer);
     }
     if problem.errors.is_empty() {
-        problem.errors.push(problems::field(member, problem.detail.clone()));
+        problem
+            .errors
+            .push(problems::field(member, problem.detail.clone()));
     }
     problem
 }
@@ -226,7 +247,11 @@ fn flag(payload: &Context, member: &str) -> bool {
 }
 
 fn pipeline_type(payload: &Context) -> ObjectType {
-    if flag(payload, "isStrategy") { ObjectType::Strategy } else { ObjectType::Pipeline }
+    if flag(payload, "isStrategy") {
+        ObjectType::Strategy
+    } else {
+        ObjectType::Pipeline
+    }
 }
 
 /// States in tasks leave out what is null.

@@ -7,10 +7,7 @@ use kork::{
     ports::{Ports, Start, TopicStream},
 };
 
-use crate::{
-    app::Front50,
-    pause,
-};
+use crate::{app::Front50, pause};
 
 /// Wait before a lost subscription is made anew.
 const RESUBSCRIBE_MS: u64 = 1_000;

@@ -14,7 +14,11 @@ use crate::{
 };
 
 const fn pipeline_type(strategies: bool) -> ObjectType {
-    if strategies { ObjectType::Strategy } else { ObjectType::Pipeline }
+    if strategies {
+        ObjectType::Strategy
+    } else {
+        ObjectType::Pipeline
+    }
 }
 
 /// Serves requests of one type with an expression over the service and the request.
@@ -45,17 +49,25 @@ async fn applications(
     front50: &Arc<Front50>,
 ) -> Result<Vec<Box<dyn Registration>>, RpcError> {
     let mut list = Vec::new();
-    answer!(rpc, front50, list, |_it: api::ListApplications| front50.applications());
-    answer!(rpc, front50, list, |it: api::GetApplication| front50.application(&it.name).await);
+    answer!(rpc, front50, list, |_it: api::ListApplications| front50
+        .applications());
+    answer!(rpc, front50, list, |it: api::GetApplication| front50
+        .application(&it.name)
+        .await);
     answer!(rpc, front50, list, |it: api::UpsertApplication| {
         let (application, _) = front50.upsert_application(it.application, &it.user).await?;
         Ok::<_, Problem>(application)
     });
     answer!(rpc, front50, list, |it: api::DeleteApplication| {
-        front50.delete_application(&it.name, &it.user).await.map(|_| ())
+        front50
+            .delete_application(&it.name, &it.user)
+            .await
+            .map(|_| ())
     });
     answer!(rpc, front50, list, |it: api::ApplicationHistory| {
-        front50.history(ObjectType::Application, &it.name, it.limit).await
+        front50
+            .history(ObjectType::Application, &it.name, it.limit)
+            .await
     });
     Ok(list)
 }
@@ -67,14 +79,21 @@ async fn pipelines(
     let mut list = Vec::new();
     answer!(rpc, front50, list, |it: api::ListPipelines| {
         let of = pipeline_type(it.strategies);
-        front50.pipelines(of, it.application.as_deref(), it.name_filter.as_deref(), it.limit)
+        front50.pipelines(
+            of,
+            it.application.as_deref(),
+            it.name_filter.as_deref(),
+            it.limit,
+        )
     });
     answer!(rpc, front50, list, |it: api::GetPipeline| {
         front50.pipeline(pipeline_type(it.strategies), &it.id).await
     });
     answer!(rpc, front50, list, |it: api::PipelineByName| {
         let of = pipeline_type(it.strategies);
-        front50.pipeline_by_name(of, &it.application, &it.name).await
+        front50
+            .pipeline_by_name(of, &it.application, &it.name)
+            .await
     });
     answer!(rpc, front50, list, |it: api::SavePipeline| {
         let save = SavePipeline {
@@ -88,18 +107,27 @@ async fn pipelines(
         front50.save_pipeline(&save).await
     });
     answer!(rpc, front50, list, |it: api::BulkSavePipelines| {
-        front50.bulk_save(it.pipelines, it.stale_check, &it.user).await
+        front50
+            .bulk_save(it.pipelines, it.stale_check, &it.user)
+            .await
     });
     answer!(rpc, front50, list, |it: api::DeletePipeline| {
         let of = pipeline_type(it.strategies);
-        front50.delete_pipeline(of, &it.application, &it.name).await.map(|_| ())
+        front50
+            .delete_pipeline(of, &it.application, &it.name)
+            .await
+            .map(|_| ())
     });
     answer!(rpc, front50, list, |it: api::PipelineHistory| {
-        front50.history(pipeline_type(it.strategies), &it.id, it.limit).await
+        front50
+            .history(pipeline_type(it.strategies), &it.id, it.limit)
+            .await
     });
     answer!(rpc, front50, list, |it: api::ReorderPipelines| {
         let of = pipeline_type(it.strategies);
-        front50.reorder(of, &it.application, &it.ids_to_indices, &it.user).await
+        front50
+            .reorder(of, &it.application, &it.ids_to_indices, &it.user)
+            .await
     });
     Ok(list)
 }
@@ -109,15 +137,22 @@ async fn others(
     front50: &Arc<Front50>,
 ) -> Result<Vec<Box<dyn Registration>>, RpcError> {
     let mut list = Vec::new();
-    answer!(rpc, front50, list, |it: api::GetNotifications| front50.notifications(&it.name).await);
+    answer!(rpc, front50, list, |it: api::GetNotifications| front50
+        .notifications(&it.name)
+        .await);
     answer!(rpc, front50, list, |it: api::SaveNotifications| {
-        front50.save_notifications(&it.name, it.notifications, &it.user).await
+        front50
+            .save_notifications(&it.name, it.notifications, &it.user)
+            .await
     });
     answer!(rpc, front50, list, |it: api::DeleteNotifications| {
         front50.delete_notifications(&it.name).await
     });
-    answer!(rpc, front50, list, |_it: api::ListProjects| front50.projects());
-    answer!(rpc, front50, list, |it: api::GetProject| front50.project(&it.id_or_name).await);
+    answer!(rpc, front50, list, |_it: api::ListProjects| front50
+        .projects());
+    answer!(rpc, front50, list, |it: api::GetProject| front50
+        .project(&it.id_or_name)
+        .await);
     answer!(rpc, front50, list, |it: api::UpsertProject| {
         front50.upsert_project(it.project, &it.user, None).await
     });

@@ -33,13 +33,17 @@ pub(crate) async fn work(front50: Arc<Front50>, ports: Ports, shutdown: kork::se
     let room = Arc::new(tokio::sync::Semaphore::new(ORDERS_MAX));
     loop {
         // Only what can be worked on at once is taken.
-        let Ok(first) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(first) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
         drop(first);
         let free = room.available_permits().max(1);
         match ports.queue.pull(&queue, free, LEASE, WAIT).await {
             Ok(deliveries) => {
                 for delivery in deliveries {
-                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                    let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                        return;
+                    };
                     let (front50, ports) = (Arc::clone(&front50), ports.clone());
                     // Finishes what it has begun when the service stops.
                     shutdown.spawn(async move {
@@ -61,7 +65,10 @@ async fn one(front50: &Arc<Front50>, ports: &Ports, delivery: Delivery) {
         Ok(order) => order,
         Err(error) => {
             let reason = format!("not a work order: {error}");
-            settled(&delivery.id, ports.queue.reject(&delivery.lease, &reason).await);
+            settled(
+                &delivery.id,
+                ports.queue.reject(&delivery.lease, &reason).await,
+            );
             return;
         }
     };
@@ -84,11 +91,17 @@ async fn one(front50: &Arc<Front50>, ports: &Ports, delivery: Delivery) {
 }
 
 async fn finish(front50: &Arc<Front50>, ports: &Ports, order: &WorkOrder) -> Result<(), String> {
-    let result = front50.work(order).await.map_err(|problem| problem.to_string())?;
+    let result = front50
+        .work(order)
+        .await
+        .map_err(|problem| problem.to_string())?;
     let report = WorkReport::done(order, result);
     let payload = serde_json::to_vec(&report).map_err(|error| error.to_string())?;
     let id = format!("{}/done", order.key);
-    let sent = ports.queue.enqueue(work::REPORTS, &id, payload.into(), None).await;
+    let sent = ports
+        .queue
+        .enqueue(work::REPORTS, &id, payload.into(), None)
+        .await;
     sent.map(|_| ()).map_err(|error| error.to_string())
 }
 

@@ -52,7 +52,10 @@ pub fn submitted(mut members: Context, limits: &Limits) -> Result<Draft, Problem
     };
     if name.is_empty() {
         if !errors.iter().any(|error| error.pointer == "/name") {
-            errors.push(problems::field("/name", "Application must have a non-empty name"));
+            errors.push(problems::field(
+                "/name",
+                "Application must have a non-empty name",
+            ));
         }
     } else {
         errors.extend(names::application("/name", &name));
@@ -64,7 +67,11 @@ pub fn submitted(mut members: Context, limits: &Limits) -> Result<Draft, Problem
     for own in ["updateTs", "createTs", "lastModifiedBy"] {
         members.remove(own);
     }
-    Ok(Draft { name, members, permissions })
+    Ok(Draft {
+        name,
+        members,
+        permissions,
+    })
 }
 
 /// The application to store: the submitted members over the stored ones.
@@ -83,7 +90,10 @@ pub fn merged(
         document.remove("permissions");
     }
     if text(&document, "email").is_none_or(|email| email.trim().is_empty()) {
-        return Err(problems::invalid_field("/email", "Application must have a non-empty email"));
+        return Err(problems::invalid_field(
+            "/email",
+            "Application must have a non-empty email",
+        ));
     }
     document.insert("name".to_owned(), Value::String(draft.name.to_uppercase()));
     for member in ["description", "createTs", "cloudProviders"] {
@@ -125,7 +135,10 @@ mod tests {
             &Limits::default(),
         )
         .expect("acceptable");
-        assert_eq!(draft.permissions, Some(object(json!({"READ": ["ops team"]}))));
+        assert_eq!(
+            draft.permissions,
+            Some(object(json!({"READ": ["ops team"]})))
+        );
         let got = merged(&draft, None, "", 5).expect("complete");
         let expected = json!({"name": "BILLING", "description": null, "email": "b@example.com",
             "updateTs": "5", "createTs": null, "lastModifiedBy": "anonymous",
@@ -139,32 +152,66 @@ mod tests {
         let change = object(json!({"name": "a", "extra": "changed"}));
         let draft = submitted(change, &Limits::default()).expect("acceptable");
         let got = merged(&draft, Some(&stored), "bob", 5).expect("complete");
-        assert_eq!((&got["extra"], &got["kept"]), (&json!("changed"), &json!(1)));
+        assert_eq!(
+            (&got["extra"], &got["kept"]),
+            (&json!("changed"), &json!(1))
+        );
     }
 
     #[test]
     fn bad_applications_are_refused() {
         let table = [
-            (json!({"email": "x"}), "/name", "Application must have a non-empty name"),
-            (json!({"name": "a"}), "/email", "Application must have a non-empty email"),
-            (json!({"name": "a", "email": " "}), "/email", "Application must have a non-empty email"),
-            (json!({"name": "a", "email": []}), "/email", "email must be a text"),
-            (json!({"name": "a/b", "email": "x"}), "/name",
-                "the application name must not contain slashes, backslashes or control characters"),
-            (json!({"name": "a", "email": "x", "permissions": {"FLY": ["a"]}}), "/permissions/FLY",
-                "unknown authorization; use READ, WRITE, EXECUTE or CREATE"),
-            (json!({"name": "a", "email": "x", "trafficGuards": [1]}), "/trafficGuards/0",
-                "trafficGuards must be a list of objects"),
+            (
+                json!({"email": "x"}),
+                "/name",
+                "Application must have a non-empty name",
+            ),
+            (
+                json!({"name": "a"}),
+                "/email",
+                "Application must have a non-empty email",
+            ),
+            (
+                json!({"name": "a", "email": " "}),
+                "/email",
+                "Application must have a non-empty email",
+            ),
+            (
+                json!({"name": "a", "email": []}),
+                "/email",
+                "email must be a text",
+            ),
+            (
+                json!({"name": "a/b", "email": "x"}),
+                "/name",
+                "the application name must not contain slashes, backslashes or control characters",
+            ),
+            (
+                json!({"name": "a", "email": "x", "permissions": {"FLY": ["a"]}}),
+                "/permissions/FLY",
+                "unknown authorization; use READ, WRITE, EXECUTE or CREATE",
+            ),
+            (
+                json!({"name": "a", "email": "x", "trafficGuards": [1]}),
+                "/trafficGuards/0",
+                "trafficGuards must be a list of objects",
+            ),
         ];
         for (document, pointer, detail) in table {
             let problem = submitted(object(document.clone()), &Limits::default())
                 .and_then(|draft| merged(&draft, None, "u", 1))
                 .expect_err(&document.to_string());
             let error = &problem.errors[0];
-            assert_eq!((error.pointer.as_str(), error.detail.as_str()), (pointer, detail));
+            assert_eq!(
+                (error.pointer.as_str(), error.detail.as_str()),
+                (pointer, detail)
+            );
         }
         let odd = object(json!({"name": "bad name!", "email": "notanemail"}));
-        assert!(submitted(odd, &Limits::default()).is_ok(), "Spinnaker takes it, and no path breaks");
+        assert!(
+            submitted(odd, &Limits::default()).is_ok(),
+            "Spinnaker takes it, and no path breaks"
+        );
     }
 
     #[test]
@@ -174,6 +221,9 @@ mod tests {
         let none = object(json!({"permissions": {}}));
         assert!(!shown(&stored, Some(&none)).contains_key("permissions"));
         let some = object(json!({"permissions": {"READ": ["devs"]}}));
-        assert_eq!(shown(&stored, Some(&some))["permissions"], json!({"READ": ["devs"]}));
+        assert_eq!(
+            shown(&stored, Some(&some))["permissions"],
+            json!({"READ": ["devs"]})
+        );
     }
 }

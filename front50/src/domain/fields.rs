@@ -33,7 +33,9 @@ impl Shape {
 /// Gives each listed member its type. A `null` member is left out, as Spinnaker stores it.
 pub fn conform(document: &mut Context, shapes: &[(&str, Shape)], errors: &mut Vec<FieldError>) {
     for (name, shape) in shapes {
-        let Some(value) = document.remove(*name) else { continue };
+        let Some(value) = document.remove(*name) else {
+            continue;
+        };
         if value.is_null() {
             continue;
         }
@@ -65,9 +67,11 @@ fn converted(value: Value, shape: Shape) -> Result<Value, String> {
         (Shape::Whole, Value::Number(number)) => {
             number.as_i64().map(Value::from).ok_or_else(String::new)
         }
-        (Shape::Whole, Value::String(text)) => {
-            text.trim().parse::<i64>().map(Value::from).map_err(|_not_a_number| String::new())
-        }
+        (Shape::Whole, Value::String(text)) => text
+            .trim()
+            .parse::<i64>()
+            .map(Value::from)
+            .map_err(|_not_a_number| String::new()),
         (Shape::Texts, Value::Array(entries)) => all(entries, Value::is_string),
         (Shape::Objects, Value::Array(entries)) => all(entries, Value::is_object),
         (_, _) => Err(String::new()),

@@ -16,13 +16,24 @@ pub struct Layout {
 impl Layout {
     /// Slashes around the root folder and doubled ones inside are dropped, as in Spinnaker.
     pub fn new(root_folder: &str) -> Self {
-        let parts: Vec<&str> = root_folder.split('/').filter(|part| !part.is_empty()).collect();
-        Self { root: parts.join("/") }
+        let parts: Vec<&str> = root_folder
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect();
+        Self {
+            root: parts.join("/"),
+        }
     }
 
     /// Key of an object. Only the id is lower-cased; nothing is escaped.
     pub fn object(&self, of: ObjectType, id: &str) -> String {
-        format!("{}/{}/{}/{}", self.root, of.group(), id.to_lowercase(), of.file())
+        format!(
+            "{}/{}/{}/{}",
+            self.root,
+            of.group(),
+            id.to_lowercase(),
+            of.file()
+        )
     }
 
     /// Prefix of all objects of a group.
@@ -64,19 +75,28 @@ impl Layout {
 
 /// SHA-256 in hexadecimal.
 pub fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        for half in [byte >> 4, byte & 15] {
-            hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-        hex
-    })
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            for half in [byte >> 4, byte & 15] {
+                hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+            }
+            hex
+        })
 }
 
 /// A UUID that is always the same for the same seed: ids that a repeated piece of work gives.
 pub fn seeded_uuid(seed: &str) -> String {
     let hex = digest(seed);
     // Version 8 (own scheme), variant 10, so that it is a valid UUID.
-    format!("{}-{}-8{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+    format!(
+        "{}-{}-8{}-a{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[13..16],
+        &hex[17..20],
+        &hex[20..32]
+    )
 }
 
 #[cfg(test)]
@@ -88,13 +108,19 @@ mod tests {
         let layout = Layout::new("//front50/");
         let key = layout.object(ObjectType::Pipeline, "My-Own-ID-1");
         assert_eq!(key, "front50/pipelines/my-own-id-1/pipeline-metadata.json");
-        assert_eq!(layout.id_of(ObjectType::Pipeline, &key), Some("my-own-id-1"));
+        assert_eq!(
+            layout.id_of(ObjectType::Pipeline, &key),
+            Some("my-own-id-1")
+        );
         let account = layout.object(ObjectType::ServiceAccount, "Robot@Managed.example");
         assert_eq!(
             account,
             "front50/serviceAccounts/robot@managed.example/serviceAccount-metadata.json"
         );
-        assert_eq!(layout.marker(ObjectType::EntityTags), "front50/tags/last-modified.json");
+        assert_eq!(
+            layout.marker(ObjectType::EntityTags),
+            "front50/tags/last-modified.json"
+        );
     }
 
     #[test]
@@ -112,7 +138,10 @@ mod tests {
         }
         let permission = "front50/applications/shop/application-permission.json";
         assert_eq!(layout.id_of(ObjectType::Application, permission), None);
-        assert_eq!(layout.id_of(ObjectType::ApplicationPermission, permission), Some("shop"));
+        assert_eq!(
+            layout.id_of(ObjectType::ApplicationPermission, permission),
+            Some("shop")
+        );
     }
 
     #[test]

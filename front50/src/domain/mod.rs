@@ -23,7 +23,11 @@ pub const ANONYMOUS: &str = "anonymous";
 
 /// The user as it is stored in `lastModifiedBy`.
 pub fn author(user: &str) -> &str {
-    if user.trim().is_empty() { ANONYMOUS } else { user }
+    if user.trim().is_empty() {
+        ANONYMOUS
+    } else {
+        user
+    }
 }
 
 /// The text of a member; `None` when it is absent or not a text.
@@ -43,6 +47,8 @@ pub fn update_ts(document: &Context) -> Option<u64> {
 /// The `updateTs` of the next version: the time, but always later than the stored one, so that two
 /// versions never share it and a stale check on it is exact.
 pub fn next_update_ts(stored: Option<&Context>, now_ms: u64) -> u64 {
-    let after = stored.and_then(update_ts).map_or(0, |stored| stored.saturating_add(1));
+    let after = stored
+        .and_then(update_ts)
+        .map_or(0, |stored| stored.saturating_add(1));
     now_ms.max(after)
 }

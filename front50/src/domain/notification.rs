@@ -27,7 +27,10 @@ pub fn document(
         members.insert("application".to_owned(), json!(name));
     }
     members.insert("lastModifiedBy".to_owned(), json!(author(user)));
-    members.insert("lastModified".to_owned(), json!(next_update_ts(None, now_ms)));
+    members.insert(
+        "lastModified".to_owned(),
+        json!(next_update_ts(None, now_ms)),
+    );
     let wrong = members.iter().find(|(member, value)| {
         let own = ["application", "lastModifiedBy", "lastModified"].contains(&member.as_str());
         !own && matches!(value, Value::Array(list) if !list.iter().all(Value::is_object))

@@ -22,7 +22,9 @@ pub fn roles(given: &Value, errors: &mut Vec<FieldError>) -> Option<Context> {
             errors.push(field(pointer, text));
             continue;
         }
-        let Some(names) = names.as_array().filter(|names| names.iter().all(Value::is_string))
+        let Some(names) = names
+            .as_array()
+            .filter(|names| names.iter().all(Value::is_string))
         else {
             errors.push(field(pointer, "the roles must be a list of texts"));
             continue;
@@ -58,7 +60,9 @@ pub fn granted(stored: &Context) -> Context {
         _ => Context::new(),
     };
     roles.retain(|_, names| named(names));
-    if let Some(old) = stored.get("requiredGroupMembership").filter(|old| named(old))
+    if let Some(old) = stored
+        .get("requiredGroupMembership")
+        .filter(|old| named(old))
         && roles.is_empty()
     {
         roles.insert("READ".to_owned(), old.clone());
@@ -75,6 +79,9 @@ mod tests {
     fn the_old_form_is_read() {
         let old = json!({"name": "a", "requiredGroupMembership": ["legacy"]});
         let got = granted(old.as_object().expect("an object"));
-        assert_eq!(Value::Object(got), json!({"READ": ["legacy"], "WRITE": ["legacy"]}));
+        assert_eq!(
+            Value::Object(got),
+            json!({"READ": ["legacy"], "WRITE": ["legacy"]})
+        );
     }
 }

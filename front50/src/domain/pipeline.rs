@@ -79,36 +79,62 @@ pub fn submitted(of: ObjectType, document: Context, limits: &Limits) -> Result<D
         .into_iter()
         .filter(|member| {
             // A member of a wrong type was reported already.
-            !errors.iter().any(|error| error.pointer == format!("/{member}"))
+            !errors
+                .iter()
+                .any(|error| error.pointer == format!("/{member}"))
                 && text(&document, member).is_none_or(str::is_empty)
         })
         .collect();
     let required = format!("A {word} requires name and application fields");
-    errors.extend(missing.iter().map(|member| problems::field(format!("/{member}"), &required)));
+    errors.extend(
+        missing
+            .iter()
+            .map(|member| problems::field(format!("/{member}"), &required)),
+    );
     let name = text(&document, "name").unwrap_or_default().to_owned();
-    let application = text(&document, "application").unwrap_or_default().to_owned();
-    errors.extend(names::shown_name("/name", &format!("the {word} name"), &name));
+    let application = text(&document, "application")
+        .unwrap_or_default()
+        .to_owned();
+    errors.extend(names::shown_name(
+        "/name",
+        &format!("the {word} name"),
+        &name,
+    ));
     if !application.is_empty() {
         errors.extend(names::application("/application", &application));
     }
-    let id = text(&document, "id").filter(|id| !id.is_empty()).map(str::to_owned);
+    let id = text(&document, "id")
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned);
     if let Some(id) = &id {
         errors.extend(names::key_part("/id", &format!("the {word} id"), id));
     } else {
         document.remove("id");
     }
     if let Some(first) = errors.first() {
-        let detail = if missing.is_empty() { first.detail.clone() } else { required };
+        let detail = if missing.is_empty() {
+            first.detail.clone()
+        } else {
+            required
+        };
         return Err(problems::invalid(detail, errors));
     }
-    Ok(Draft { document, application, name, id })
+    Ok(Draft {
+        document,
+        application,
+        name,
+        id,
+    })
 }
 
 fn within_limits(of: ObjectType, document: &Context, limits: &Limits) -> Result<(), Problem> {
     let word = of.word();
     let max = limits.document_bytes_max;
     document_bytes(word, document, max)?;
-    let stages = document.get("stages").and_then(Value::as_array).map_or(0, Vec::len);
+    let stages = document
+        .get("stages")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
     if stages > limits.stages_max {
         let max = limits.stages_max;
         let detail = format!("the {word} has {stages} stages, at most {max} are allowed");
@@ -235,7 +261,9 @@ pub fn needed_template(document: &Context) -> Option<&str> {
         return None;
     }
     let template = document.get("template")?;
-    let source = template.get("reference").or_else(|| template.get("source"))?;
+    let source = template
+        .get("reference")
+        .or_else(|| template.get("source"))?;
     source.as_str()?.strip_prefix("spinnaker://")
 }
 

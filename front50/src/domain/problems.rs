@@ -14,7 +14,10 @@ pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
 
 /// A wrong field.
 pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> FieldError {
-    FieldError { pointer: pointer.into(), detail: detail.into() }
+    FieldError {
+        pointer: pointer.into(),
+        detail: detail.into(),
+    }
 }
 
 /// A document with one wrong field, whose sentence says all.
@@ -59,7 +62,9 @@ pub fn too_large(detail: impl Into<String>) -> Problem {
 /// The object store does not answer, or refuses.
 pub fn store(doing: &str, cause: &(dyn std::error::Error + 'static)) -> Problem {
     let detail = format!("the object store failed while {doing}; try again in a moment");
-    Problem::new("FRONT50-0006", Kind::Unavailable, detail).because(cause).retry_after(1)
+    Problem::new("FRONT50-0006", Kind::Unavailable, detail)
+        .because(cause)
+        .retry_after(1)
 }
 
 /// Other writers were faster each time.

@@ -36,13 +36,19 @@ pub fn submitted(mut document: Context, limits: &Limits) -> Result<Draft, Proble
         ("config", Shape::Object),
     ];
     conform(&mut document, &shapes, &mut errors);
-    let name = text(&document, "name").unwrap_or_default().trim().to_owned();
+    let name = text(&document, "name")
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
     if name.is_empty() {
         // Spinnaker takes it, and from then on answers 500 to every question about projects.
         errors.push(field("/name", "A project requires a name"));
     }
     errors.extend(names::shown_name("/name", "the project name", &name));
-    let id = text(&document, "id").map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+    let id = text(&document, "id")
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned);
     if let Some(id) = &id {
         errors.extend(names::key_part("/id", "the project id", id));
     }
@@ -54,7 +60,12 @@ pub fn submitted(mut document: Context, limits: &Limits) -> Result<Draft, Proble
         return Err(problems::invalid(first.detail.clone(), errors));
     }
     let email = document.remove("email").unwrap_or(Value::Null);
-    Ok(Draft { name, id, email, config })
+    Ok(Draft {
+        name,
+        id,
+        email,
+        config,
+    })
 }
 
 fn config_of(mut given: Context, errors: &mut Vec<FieldError>) -> Context {
@@ -69,8 +80,14 @@ fn config_of(mut given: Context, errors: &mut Vec<FieldError>) -> Context {
         errors.push(field(format!("/config{}", error.pointer), error.detail));
     }
     let mut list = |member: &str| given.remove(member).unwrap_or_else(|| json!([]));
-    let pipelines = only(list("pipelineConfigs"), &["application", "pipelineConfigId"]);
-    let clusters = only(list("clusters"), &["account", "stack", "detail", "applications"]);
+    let pipelines = only(
+        list("pipelineConfigs"),
+        &["application", "pipelineConfigId"],
+    );
+    let clusters = only(
+        list("clusters"),
+        &["account", "stack", "detail", "applications"],
+    );
     Context::from_iter([
         ("pipelineConfigs".to_owned(), pipelines),
         ("applications".to_owned(), list("applications")),
@@ -80,10 +97,15 @@ fn config_of(mut given: Context, errors: &mut Vec<FieldError>) -> Context {
 
 /// The objects of a list with exactly these members.
 fn only(list: Value, members: &[&str]) -> Value {
-    let Value::Array(list) = list else { return list };
+    let Value::Array(list) = list else {
+        return list;
+    };
     let entry = |entry: Value| -> Value {
         let member = |name: &&str| {
-            ((*name).to_owned(), entry.get(*name).cloned().unwrap_or(Value::Null))
+            (
+                (*name).to_owned(),
+                entry.get(*name).cloned().unwrap_or(Value::Null),
+            )
         };
         Value::Object(members.iter().map(member).collect())
     };
@@ -105,7 +127,10 @@ pub fn complete(
         ("name".to_owned(), json!(draft.name)),
         ("email".to_owned(), draft.email.clone()),
         ("config".to_owned(), Value::Object(draft.config.clone())),
-        ("createTs".to_owned(), created.unwrap_or_else(|| json!(now_ms))),
+        (
+            "createTs".to_owned(),
+            created.unwrap_or_else(|| json!(now_ms)),
+        ),
         ("updateTs".to_owned(), json!(next_update_ts(stored, now_ms))),
         ("lastModifiedBy".to_owned(), json!(author(user))),
     ])
@@ -117,7 +142,8 @@ pub fn without(stored: &Context, application: &str, user: &str, now_ms: u64) -> 
     let config = project.get_mut("config")?.as_object_mut()?;
     let mut changed = false;
     let is_it = |name: Option<&Value>| {
-        name.and_then(Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case(application))
+        name.and_then(Value::as_str)
+            .is_some_and(|name| name.eq_ignore_ascii_case(application))
     };
     if let Some(Value::Array(applications)) = config.get_mut("applications") {
         let before = applications.len();
@@ -130,7 +156,10 @@ pub fn without(stored: &Context, application: &str, user: &str, now_ms: u64) -> 
         changed |= pipelines.len() != before;
     }
     project.insert("lastModifiedBy".to_owned(), json!(author(user)));
-    project.insert("updateTs".to_owned(), json!(next_update_ts(Some(stored), now_ms)));
+    project.insert(
+        "updateTs".to_owned(),
+        json!(next_update_ts(Some(stored), now_ms)),
+    );
     changed.then_some(project)
 }
 
@@ -154,7 +183,10 @@ mod tests {
             "createTs": 5, "updateTs": 5, "lastModifiedBy": "ana"});
         assert_eq!(Value::Object(got.clone()), expected);
         let again = complete(&draft, Some(&got), "other", "bob", 5);
-        assert_eq!((&again["id"], &again["createTs"], &again["updateTs"]), (&json!("p1"), &json!(5), &json!(6)));
+        assert_eq!(
+            (&again["id"], &again["createTs"], &again["updateTs"]),
+            (&json!("p1"), &json!(5), &json!(6))
+        );
     }
 
     #[test]
@@ -164,21 +196,29 @@ mod tests {
             (json!({"name": " "}), "/name"),
             (json!({"name": "a", "id": "a/b"}), "/id"),
             (json!({"name": "a", "config": []}), "/config"),
-            (json!({"name": "a", "config": {"applications": [1]}}), "/config/applications/0"),
+            (
+                json!({"name": "a", "config": {"applications": [1]}}),
+                "/config/applications/0",
+            ),
         ] {
-            let problem = submitted(object(given.clone()), &Limits::default())
-                .expect_err(&given.to_string());
+            let problem =
+                submitted(object(given.clone()), &Limits::default()).expect_err(&given.to_string());
             assert_eq!(problem.errors[0].pointer, pointer, "{given}");
         }
     }
 
     #[test]
     fn an_application_leaves_its_projects() {
-        let stored = object(json!({"config": {"applications": ["shop", "billing"], "pipelineConfigs": [
-            {"application": "SHOP", "pipelineConfigId": "1"}, {"application": "billing", "pipelineConfigId": "2"}]}}));
+        let stored = object(
+            json!({"config": {"applications": ["shop", "billing"], "pipelineConfigs": [
+            {"application": "SHOP", "pipelineConfigId": "1"}, {"application": "billing", "pipelineConfigId": "2"}]}}),
+        );
         let got = without(&stored, "Shop", "ana", 5).expect("changed");
         assert_eq!(got["config"]["applications"], json!(["billing"]));
-        assert_eq!(got["config"]["pipelineConfigs"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            got["config"]["pipelineConfigs"].as_array().map(Vec::len),
+            Some(1)
+        );
         assert_eq!(without(&got, "shop", "ana", 5), None);
     }
 }

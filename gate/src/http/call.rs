@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use kork_model::{Context, Kind, Problem, api};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::{Path, Segment, Track};
 
 use super::{connection::Connection, negotiate, query::Query, refusal::Refusal};
@@ -101,20 +101,35 @@ pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> 
         },
         Err(wrong) => wrong,
     };
-    let pointer = pointer(&track.path());
-    let place = format!("line {}, column {}", wrong.line(), wrong.column());
-    let (code, detail) = if wrong.is_data() {
-        (
-            "GATE-0006",
-            format!("the body is JSON of another shape at {place}"),
-        )
-    } else {
-        ("GATE-0005", format!("the body is not JSON at {place}"))
-    };
-    let problem = Problem::new(code, Kind::Invalid, detail)
-        .with_data(serde_json::json!({"line": wrong.line(), "column": wrong.column()}))
-        .field(pointer, wrong.to_string());
-    Err(problem.into())
+    // A wrong value is found before a mistake in the syntax behind it; the mistake counts more.
+    if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
+        let wrong = if wrong.is_data() { syntax } else { wrong };
+        return Err(unreadable(
+            "GATE-0005",
+            "the body is not JSON",
+            &wrong,
+            String::new(),
+        ));
+    }
+    let what = "the body is JSON of another shape";
+    Err(unreadable(
+        "GATE-0006",
+        what,
+        &wrong,
+        pointer(&track.path()),
+    ))
+}
+
+fn unreadable(code: &str, what: &str, wrong: &serde_json::Error, pointer: String) -> Refusal {
+    let (line, column) = (wrong.line(), wrong.column());
+    Problem::new(
+        code,
+        Kind::Invalid,
+        format!("{what} at line {line}, column {column}"),
+    )
+    .with_data(serde_json::json!({"line": line, "column": column}))
+    .field(pointer, wrong.to_string())
+    .into()
 }
 
 fn pointer(path: &Path) -> String {
@@ -152,7 +167,7 @@ mod tests {
         assert_eq!(problem.data.unwrap()["line"], 2);
         assert_eq!(refused::<Context>("").code, "GATE-0005");
         assert_eq!(refused::<Context>("{} x").code, "GATE-0005");
-        assert_eq!(refused::<Context>(&"[".repeat(1000)).code, "GATE-0006");
+        assert_eq!(refused::<Context>(&"[".repeat(1000)).code, "GATE-0005");
         let deep = format!("{{\"a\":{}", "[".repeat(1000));
         assert_eq!(refused::<Context>(&deep).code, "GATE-0005");
     }

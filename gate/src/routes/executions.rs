@@ -10,7 +10,7 @@ use kork_model::{
 };
 
 use super::param::{
-    EVENT_ID, EXECUTION_IDS, EXPAND, LIMIT, PIPELINE_CONFIG_IDS, PIPELINE_LIMIT, PIPELINE_NAME,
+    EVENT_ID, EXECUTION_IDS, EXPAND, LIMIT, PIPELINE_CONFIG_IDS, PIPELINE_NAME,
     PIPELINE_NAME_FILTER, REVERSE, SIZE, START_INDEX, STATUSES, TRIGGER, TRIGGER_TIME_END,
     TRIGGER_TIME_START, TRIGGER_TYPES,
 };
@@ -37,13 +37,7 @@ pub(crate) const ROUTES: &[Route] = &[
         TAG,
         "The newest executions of each pipeline of an application, by rising start time.",
     )
-    .query(&[
-        &LIMIT,
-        &STATUSES,
-        &EXPAND,
-        &PIPELINE_NAME_FILTER,
-        &PIPELINE_LIMIT,
-    ])
+    .query(&[&LIMIT, &STATUSES, &EXPAND, &PIPELINE_NAME_FILTER])
     .json("Execution[]"),
     Route::new(Verb::Get, "/executions", "executions", run!(by_ids))
         .about(

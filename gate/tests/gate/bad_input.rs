@@ -67,12 +67,7 @@ async fn bodies_that_cannot_be_read_are_refused_by_every_route() {
             .send()
             .await
             .unwrap();
-        let deep_code = if body["content"]["application/json"]["schema"]["type"] == "array" {
-            "GATE-0006"
-        } else {
-            "GATE-0005"
-        };
-        check(deep, 400, deep_code, &what).await;
+        check(deep, 400, "GATE-0005", &what).await;
         let large = request()
             .body(vec![b' '; 1024 * 1024 + 1])
             .send()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::services::{NOWHERE, TASK, TestGate};
 
 /// A path of the document with values for its parameters.
-pub fn filled(path: &str) -> String {
+pub(crate) fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| match part {
         "{id}" if path.contains("/tasks/") => TASK.to_owned(),
         "{name}" | "{nameOrId}" => "deploy".to_owned(),
@@ -19,7 +19,7 @@ pub fn filled(path: &str) -> String {
 }
 
 /// (method, path, operation) of everything in the document.
-pub fn operations() -> Vec<(String, String, Value)> {
+pub(crate) fn operations() -> Vec<(String, String, Value)> {
     let document = gate::document();
     let mut found = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {

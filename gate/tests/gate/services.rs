@@ -35,30 +35,30 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 /// An id that names a task; every other id names a pipeline's execution.
-pub const TASK: &str = "01TASK00000000000000000000";
+pub(crate) const TASK: &str = "01TASK00000000000000000000";
 /// Whatever is called so does not exist.
-pub const NOWHERE: &str = "nowhere";
+pub(crate) const NOWHERE: &str = "nowhere";
 
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// A gateway under test. Stops when [`Self::stop`] is called.
-pub struct TestGate {
-    pub base: String,
-    pub ports: Ports,
-    pub chassis: Chassis,
-    pub http: reqwest::Client,
+pub(crate) struct TestGate {
+    pub(crate) base: String,
+    pub(crate) ports: Ports,
+    pub(crate) chassis: Chassis,
+    pub(crate) http: reqwest::Client,
     asked: Asked,
     registrations: Vec<Box<dyn Registration>>,
     running: tokio::task::JoinHandle<Result<(), gate::Error>>,
 }
 
-pub fn in_memory() -> Ports {
+pub(crate) fn in_memory() -> Ports {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids = Arc::new(SeededIds::new(7, Arc::clone(&clock)));
     Embedded::in_memory(clock, ids).ports()
 }
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         port: 0,
         workers: 1,
@@ -68,19 +68,19 @@ pub fn config() -> Config {
 
 impl TestGate {
     /// With all services.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let mut gate = Self::start_with(config(), in_memory()).await;
         gate.serve_all().await;
         gate
     }
 
     /// With limits, without services.
-    pub async fn start_limited(limits: Limits) -> Self {
+    pub(crate) async fn start_limited(limits: Limits) -> Self {
         Self::start_with(Config { limits, ..config() }, in_memory()).await
     }
 
     /// Without services.
-    pub async fn start_with(config: Config, ports: Ports) -> Self {
+    pub(crate) async fn start_with(config: Config, ports: Ports) -> Self {
         let chassis = Chassis::default();
         let server = gate::bind(config, ports.clone(), chassis.clone()).expect("it binds");
         let base = format!("http://{}", server.addr());
@@ -103,16 +103,16 @@ impl TestGate {
         }
     }
 
-    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    pub async fn send(&self, method: &str, path: &str) -> Response {
+    pub(crate) async fn send(&self, method: &str, path: &str) -> Response {
         self.request(method, path).send().await.expect("an answer")
     }
 
-    pub async fn send_json(&self, method: &str, path: &str, body: &Value) -> Response {
+    pub(crate) async fn send_json(&self, method: &str, path: &str, body: &Value) -> Response {
         self.request(method, path)
             .json(body)
             .send()
@@ -120,7 +120,7 @@ impl TestGate {
             .expect("an answer")
     }
 
-    pub async fn get_json(&self, path: &str) -> Value {
+    pub(crate) async fn get_json(&self, path: &str) -> Value {
         let answer = self.send("GET", path).await;
         assert_eq!(answer.status(), 200, "GET {path}");
         assert_eq!(
@@ -132,7 +132,7 @@ impl TestGate {
     }
 
     /// The last request to an endpoint.
-    pub fn last(&self, endpoint: &str) -> Value {
+    pub(crate) fn last(&self, endpoint: &str) -> Value {
         let asked = self.asked.lock().unwrap();
         let found = asked.iter().rev().find(|(name, _)| name == endpoint);
         found
@@ -141,7 +141,7 @@ impl TestGate {
             .clone()
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.chassis.shutdown.request();
         let grace = std::time::Duration::from_secs(5);
         let ended = tokio::time::timeout(grace, self.running).await;
@@ -152,7 +152,7 @@ impl TestGate {
     }
 
     /// Serves one endpoint.
-    pub async fn serve<C: Call>(
+    pub(crate) async fn serve<C: Call>(
         &mut self,
         answer: impl Fn(&C) -> Result<C::Answer, Problem> + Send + Sync + 'static,
     ) {
@@ -169,7 +169,7 @@ impl TestGate {
             .push(registration.await.expect("it is served"));
     }
 
-    pub async fn serve_all(&mut self) {
+    pub(crate) async fn serve_all(&mut self) {
         self.serve_front50().await;
         self.serve_orca().await;
         self.serve_clouddriver().await;
@@ -339,7 +339,7 @@ impl TestGate {
     }
 }
 
-pub fn object(value: &Value) -> Context {
+pub(crate) fn object(value: &Value) -> Context {
     value.as_object().expect("an object").clone()
 }
 
@@ -367,7 +367,7 @@ fn pipeline(application: &str, name: &str, index: u32) -> Context {
     }))
 }
 
-pub fn execution(id: &str, started: u64) -> Execution {
+pub(crate) fn execution(id: &str, started: u64) -> Execution {
     let task = id == TASK;
     let kind = if task {
         ExecutionType::Orchestration

@@ -10,7 +10,13 @@ use serde::Serialize;
 /// The state of all parts of a process. Clones share it.
 #[derive(Clone, Default)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+    parts: Arc<Mutex<BTreeMap<String, State>>>,
+}
+
+/// Ready, perhaps with a note, or missing for a reason.
+enum State {
+    Ready(Option<String>),
+    Missing(String),
 }
 
 /// One part that must be ready: `orca.recovery`, `front50.store`. Not ready until it says so.
@@ -32,18 +38,23 @@ pub struct HealthReport {
 impl Health {
     /// Adds a part that is not ready yet.
     pub fn part(&self, name: &str) -> Part {
-        self.set(name, Some("starting".to_owned()));
+        self.set(name, State::Missing("starting".to_owned()));
         Part { name: name.to_owned(), health: self.clone() }
     }
 
     /// The state of everything.
     pub fn report(&self) -> HealthReport {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = if parts.values().all(Option::is_none) { "UP" } else { "DOWN" };
+        let status = if parts.values().all(|state| matches!(state, State::Ready(_))) { "UP" } else { "DOWN" };
         let parts = parts
             .iter()
-            .map(|(name, missing)| {
-                (name.clone(), missing.clone().unwrap_or_else(|| "UP".to_owned()))
+            .map(|(name, state)| {
+                let text = match state {
+                    State::Ready(None) => "UP".to_owned(),
+                    State::Ready(Some(note)) => format!("UP, {note}"),
+                    State::Missing(reason) => reason.clone(),
+                };
+                (name.clone(), text)
             })
             .collect();
         HealthReport { status, parts }
@@ -54,21 +65,26 @@ impl Health {
         self.report().status == "UP"
     }
 
-    fn set(&self, name: &str, missing: Option<String>) {
+    fn set(&self, name: &str, state: State) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.insert(name.to_owned(), missing);
+        parts.insert(name.to_owned(), state);
     }
 }
 
 impl Part {
     /// It works.
     pub fn ready(&self) {
-        self.health.set(&self.name, None);
+        self.health.set(&self.name, State::Ready(None));
+    }
+
+    /// It works, and something about it should be looked at.
+    pub fn ready_with(&self, note: impl Into<String>) {
+        self.health.set(&self.name, State::Ready(Some(note.into())));
     }
 
     /// It does not work, because.
     pub fn missing(&self, reason: impl Into<String>) {
-        self.health.set(&self.name, Some(reason.into()));
+        self.health.set(&self.name, State::Missing(reason.into()));
     }
 }
 
@@ -85,5 +101,8 @@ mod tests {
         assert!(!health.is_ready());
         store.ready();
         assert!(health.is_ready());
+        store.ready_with("2 unreadable objects");
+        assert!(health.is_ready());
+        assert_eq!(health.report().parts["front50.store"], "UP, 2 unreadable objects");
     }
 }

@@ -1,9 +1,14 @@
 //! The chassis of a service: what each of the six has, written once.
 
+pub mod config;
 mod health;
+pub mod management;
+mod metrics;
 mod shutdown;
+pub mod telemetry;
 
 pub use health::{Health, HealthReport, Part};
+pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use shutdown::Shutdown;
 
 /// What a service is started with besides its configuration and its ports.
@@ -11,4 +16,5 @@ pub use shutdown::Shutdown;
 pub struct Chassis {
     pub shutdown: Shutdown,
     pub health: Health,
+    pub metrics: Metrics,
 }

@@ -30,21 +30,53 @@ fn bad_input_is_refused_with_pointers() {
         (json!({"name": "n"}), &["/application"]),
         (json!({"name": "n", "application": null}), &["/application"]),
         (json!({"name": {}, "application": "a"}), &["/name"]),
-        (json!({"name": "n", "application": "a/b"}), &["/application"]),
+        (
+            json!({"name": "n", "application": "a/b"}),
+            &["/application"],
+        ),
         (json!({"name": "n\u{7}", "application": "a"}), &["/name"]),
-        (json!({"name": "n", "application": "a", "id": "../x"}), &["/id"]),
-        (json!({"name": "n", "application": "a", "stages": "nope"}), &["/stages"]),
-        (json!({"name": "n", "application": "a", "stages": [{}, 2]}), &["/stages/1"]),
-        (json!({"name": "n", "application": "a", "triggers": 7}), &["/triggers"]),
-        (json!({"name": "n", "application": "a", "index": "x", "disabled": 3}), &["/index", "/disabled"]),
-        (json!({"name": "n", "application": "a", "template": []}), &["/template"]),
+        (
+            json!({"name": "n", "application": "a", "id": "../x"}),
+            &["/id"],
+        ),
+        (
+            json!({"name": "n", "application": "a", "stages": "nope"}),
+            &["/stages"],
+        ),
+        (
+            json!({"name": "n", "application": "a", "stages": [{}, 2]}),
+            &["/stages/1"],
+        ),
+        (
+            json!({"name": "n", "application": "a", "triggers": 7}),
+            &["/triggers"],
+        ),
+        (
+            json!({"name": "n", "application": "a", "index": "x", "disabled": 3}),
+            &["/index", "/disabled"],
+        ),
+        (
+            json!({"name": "n", "application": "a", "template": []}),
+            &["/template"],
+        ),
     ];
     for (document, pointers) in table {
-        let problem = submitted(ObjectType::Pipeline, object(document.clone()), &Limits::default())
-            .expect_err(&document.to_string());
-        let got: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+        let problem = submitted(
+            ObjectType::Pipeline,
+            object(document.clone()),
+            &Limits::default(),
+        )
+        .expect_err(&document.to_string());
+        let got: Vec<&str> = problem
+            .errors
+            .iter()
+            .map(|error| error.pointer.as_str())
+            .collect();
         assert_eq!(&got, pointers, "{document}");
-        assert_eq!((problem.code.as_str(), problem.kind.status()), ("FRONT50-0001", 400));
+        assert_eq!(
+            (problem.code.as_str(), problem.kind.status()),
+            ("FRONT50-0001", 400)
+        );
     }
 }
 
@@ -52,21 +84,34 @@ fn bad_input_is_refused_with_pointers() {
 fn the_sentence_about_missing_fields_is_spinnakers() {
     let problem = submitted(ObjectType::Pipeline, Context::new(), &Limits::default())
         .expect_err("nothing in it");
-    assert_eq!(problem.detail, "A pipeline requires name and application fields");
+    assert_eq!(
+        problem.detail,
+        "A pipeline requires name and application fields"
+    );
     assert_eq!(problem.errors[0].detail, problem.detail);
 }
 
 #[test]
 fn limits_hold() {
-    let limits = Limits { document_bytes_max: 200, stages_max: 2, ..Limits::default() };
+    let limits = Limits {
+        document_bytes_max: 200,
+        stages_max: 2,
+        ..Limits::default()
+    };
     let with_stages =
         |n: usize| object(json!({"name": "n", "application": "a", "stages": vec![json!({}); n]}));
     assert!(submitted(ObjectType::Pipeline, with_stages(2), &limits).is_ok());
     let problem = submitted(ObjectType::Pipeline, with_stages(3), &limits).expect_err("3 stages");
-    assert_eq!(problem.detail, "the pipeline has 3 stages, at most 2 are allowed");
+    assert_eq!(
+        problem.detail,
+        "the pipeline has 3 stages, at most 2 are allowed"
+    );
     let big = object(json!({"name": "n", "application": "a", "x": "y".repeat(200)}));
     let problem = submitted(ObjectType::Pipeline, big, &limits).expect_err("too long");
-    assert_eq!((problem.code.as_str(), problem.kind.status()), ("FRONT50-0005", 413));
+    assert_eq!(
+        (problem.code.as_str(), problem.kind.status()),
+        ("FRONT50-0005", 413)
+    );
     let nested = |levels: usize| {
         let deep = (0..levels).fold(json!(1), |inner, _| json!([inner]));
         object(json!({"name": "n", "application": "a", "x": deep}))
@@ -104,31 +149,54 @@ fn defaults_are_added_and_unknown_members_kept() {
 fn cron_triggers_get_ids_as_spinnaker_gives_them() {
     let ids = |document: &Context| -> Vec<Value> {
         let triggers = document["triggers"].as_array().expect("triggers");
-        triggers.iter().map(|trigger| trigger.get("id").cloned().unwrap_or(Value::Null)).collect()
+        triggers
+            .iter()
+            .map(|trigger| trigger.get("id").cloned().unwrap_or(Value::Null))
+            .collect()
     };
     let pipeline = |renew: bool| {
         let mut draft = accept(json!({"application": "a", "name": "n", "triggers": [
             {"type": "cron", "id": "given"}, {"type": "cron"}, {"type": "git"}, {"type": "git", "id": "g"}]}));
         if renew {
-            draft.document.insert("regenerateCronTriggerIds".to_owned(), json!(true));
+            draft
+                .document
+                .insert("regenerateCronTriggerIds".to_owned(), json!(true));
         }
         draft
     };
     let new = stored(&pipeline(false), None);
-    assert_eq!(ids(&new), [json!("new-1"), json!("new-2"), json!(null), json!("g")]);
+    assert_eq!(
+        ids(&new),
+        [json!("new-1"), json!("new-2"), json!(null), json!("g")]
+    );
     let updated = stored(&pipeline(false), Some(&new));
-    assert_eq!(ids(&updated), [json!("given"), json!("new-1"), json!(null), json!("g")]);
+    assert_eq!(
+        ids(&updated),
+        [json!("given"), json!("new-1"), json!(null), json!("g")]
+    );
     let renewed = stored(&pipeline(true), Some(&new));
-    assert_eq!(ids(&renewed), [json!("new-1"), json!("new-2"), json!(null), json!("g")]);
+    assert_eq!(
+        ids(&renewed),
+        [json!("new-1"), json!("new-2"), json!(null), json!("g")]
+    );
     assert!(!renewed.contains_key("regenerateCronTriggerIds"));
 }
 
 #[test]
 fn the_stored_index_stays_and_time_always_moves() {
-    let first = stored(&accept(json!({"application": "a", "name": "n", "index": 7})), None);
-    let second = stored(&accept(json!({"application": "a", "name": "n"})), Some(&first));
+    let first = stored(
+        &accept(json!({"application": "a", "name": "n", "index": 7})),
+        None,
+    );
+    let second = stored(
+        &accept(json!({"application": "a", "name": "n"})),
+        Some(&first),
+    );
     assert_eq!(second["index"], 7);
-    assert_eq!(second["updateTs"], "1001", "later than the stored one at the same millisecond");
+    assert_eq!(
+        second["updateTs"], "1001",
+        "later than the stored one at the same millisecond"
+    );
 }
 
 #[test]
@@ -137,13 +205,30 @@ fn a_version_is_stale_unless_it_is_the_stored_one_or_changes_nothing() {
     let check = |updated: Value, expect: bool| {
         let draft = accept(updated);
         let complete = stored(&draft, Some(&first));
-        assert_eq!(is_stale(&draft, &first, &complete), expect, "{:?}", draft.document);
+        assert_eq!(
+            is_stale(&draft, &first, &complete),
+            expect,
+            "{:?}",
+            draft.document
+        );
     };
-    check(json!({"application": "a", "name": "n", "x": 1, "updateTs": "1000"}), false);
-    check(json!({"application": "a", "name": "n", "x": 1, "updateTs": 1000}), false);
-    check(json!({"application": "a", "name": "n", "x": 1, "updateTs": "5"}), true);
+    check(
+        json!({"application": "a", "name": "n", "x": 1, "updateTs": "1000"}),
+        false,
+    );
+    check(
+        json!({"application": "a", "name": "n", "x": 1, "updateTs": 1000}),
+        false,
+    );
+    check(
+        json!({"application": "a", "name": "n", "x": 1, "updateTs": "5"}),
+        true,
+    );
     check(json!({"application": "a", "name": "n", "x": 1}), true);
-    check(json!({"application": "a", "name": "n", "updateTs": "5"}), false);
+    check(
+        json!({"application": "a", "name": "n", "updateTs": "5"}),
+        false,
+    );
 }
 
 #[test]
@@ -158,13 +243,34 @@ fn lists_are_ordered_by_index_then_name_and_renumbered() {
     .map(object);
     let names = |list: Vec<Context>| -> Vec<(String, Value)> {
         list.into_iter()
-            .map(|each| (text(&each, "name").unwrap_or_default().to_owned(), each["index"].clone()))
+            .map(|each| {
+                (
+                    text(&each, "name").unwrap_or_default().to_owned(),
+                    each["index"].clone(),
+                )
+            })
             .collect()
     };
     let all = names(shown(documents.to_vec(), None, None, true));
-    let expected = ["strindex", "given-id", "badcron", "deploy", "Trimmed Name.v2"];
-    assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), expected);
-    assert_eq!(all.iter().map(|(_, index)| index.clone()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let expected = [
+        "strindex",
+        "given-id",
+        "badcron",
+        "deploy",
+        "Trimmed Name.v2",
+    ];
+    assert_eq!(
+        all.iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(
+        all.iter()
+            .map(|(_, index)| index.clone())
+            .collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4]
+    );
     let one = names(shown(documents.to_vec(), Some("TRIM"), None, true));
     assert_eq!(one, [("Trimmed Name.v2".to_owned(), json!(0))]);
     assert_eq!(shown(documents.to_vec(), None, Some(2), true).len(), 2);

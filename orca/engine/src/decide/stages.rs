@@ -14,13 +14,16 @@ use crate::{
 impl Decider {
     /// Starts a stage that may start: skips it, plans it, or ends it when it cannot be planned.
     pub(crate) fn start_stage(&mut self, id: &StageId) -> bool {
-        let Some(stage) = self.state.stage(id).cloned() else {
+        let Some(mut stage) = self.state.stage(id).cloned() else {
             return false;
         };
         if stage.status != Status::NotStarted {
             return false;
         }
         let at = self.now;
+        if stage::of(&stage).is_some() && stage::dry_run::is_played(&self.state.execution, &stage) {
+            stage::dry_run::mark(&mut stage);
+        }
         let Some(definition) = stage::of(&stage) else {
             self.unknown_type(&stage);
             return true;
@@ -33,7 +36,6 @@ impl Decider {
             });
             return true;
         }
-        let mut stage = stage;
         if stage.parent_stage_id.is_none() {
             stage.context = self.evaluated(&stage);
         }

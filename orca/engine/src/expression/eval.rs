@@ -11,7 +11,7 @@ use super::compare::{equal, order, truth};
 use super::error::{ExpressionError, Result};
 use super::limits::{MAX_RESULT_BYTES, MAX_STEPS};
 use super::value::{Text, Val};
-use super::{functions, methods, number, property, regex, types};
+use super::{functions, methods, number, pattern, property, types};
 
 /// One expression under evaluation.
 pub(super) struct Evaluator<'a> {
@@ -326,7 +326,7 @@ impl<'a> Evaluator<'a> {
                 if left.is_null() {
                     return Err(ExpressionError::evaluation("null cannot match anything"));
                 }
-                regex::matches(self, &text, pattern)?
+                pattern::matches(self, &text, pattern)?
             }
             Comparison::Between => match right.items().as_deref() {
                 Some([low, high]) => order(left, low)?.is_ge() && order(left, high)?.is_le(),

@@ -41,7 +41,7 @@ pub(super) fn read<'a>(evaluator: &Evaluator<'a>, target: &Val<'a>, name: &str) 
             _ => None,
         },
         Val::Class(java) => types::constant(*java, name),
-        _ => methods::getter(target, name),
+        _ => methods::getter(evaluator, target, name),
     };
     found.ok_or_else(|| missing(target, name))
 }

@@ -6,6 +6,7 @@
 mod check_preconditions;
 mod custom;
 mod deploy;
+pub(crate) mod dry_run;
 mod evaluate_variables;
 mod execution_window;
 mod manual_judgment;
@@ -187,6 +188,9 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 pub(crate) fn of(stage: &Stage) -> Option<&'static dyn Definition> {
+    if dry_run::is_marked(stage) {
+        return Some(&dry_run::DryRun);
+    }
     definition(
         &stage.kind,
         stage.context.get("alias").and_then(Value::as_str),

@@ -47,7 +47,7 @@ pub(super) fn replace(
     let mut last = 0;
     let limit = if first_only { 1 } else { usize::MAX };
     for captures in regex.captures_iter(text).take(limit) {
-        let whole = captures.get_match();
+        let whole = captures.get(0).expect("group 0 is the whole match");
         result.push_str(&text[last..whole.start()]);
         expand(&captures, replacement, &mut result)?;
         last = whole.end();

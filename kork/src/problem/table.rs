@@ -1,0 +1,75 @@
+//! Every code in alphabetical order, one line each; the pages are compiled in.
+
+use super::ErrorCode;
+
+macro_rules! table {
+    ($($code:literal,)*) => {
+        &[$({
+            const PAGE: &str = include_str!(concat!("pages/", $code, ".md"));
+            ErrorCode { code: $code, title: title_of(PAGE), page: PAGE }
+        },)*]
+    };
+}
+
+/// The first line of a page without its mark.
+const fn title_of(page: &'static str) -> &'static str {
+    const MARK: usize = "# ".len();
+    let bytes = page.as_bytes();
+    let mut end = MARK;
+    while end < bytes.len() && bytes[end] != b'\n' {
+        end += 1;
+    }
+    page.split_at(end).0.split_at(MARK).1
+}
+
+#[rustfmt::skip]
+pub(super) const TABLE: &[ErrorCode] = table![
+    "GATE-0001",
+    "GATE-0002",
+    "GATE-0003",
+    "GATE-0004",
+    "GATE-0005",
+    "GATE-0006",
+    "GATE-0007",
+    "GATE-0008",
+    "GATE-0009",
+    "GATE-0010",
+    "GATE-0011",
+    "GATE-0012",
+    "GATE-0013",
+    "GATE-0014",
+    "GATE-0015",
+    "GATE-0016",
+    "GATE-0017",
+    "GATE-0018",
+    "GATE-0019",
+    "GATE-0020",
+    "KORK-0001",
+    "KORK-0002",
+    "KORK-0003",
+    "KORK-0004",
+    "KORK-0005",
+    "KORK-0006",
+    "KORK-0007",
+    "KORK-0008",
+    "KORK-0009",
+    "KORK-0010",
+    "ORCA-0001",
+    "ORCA-0002",
+    "ORCA-0003",
+    "ORCA-0004",
+    "ORCA-0005",
+    "ORCA-0006",
+    "ORCA-0007",
+    "ORCA-0008",
+    "ORCA-0009",
+    "ORCA-0010",
+    "ORCA-0011",
+    "ORCA-0012",
+    "ORCA-0013",
+    "ORCA-0014",
+    "ORCA-0015",
+    "ORCA-0016",
+    "ORCA-0017",
+    "ORCA-0018",
+];
