@@ -132,7 +132,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SuiteArgs {
     /// Directory of the data; `$XDG_DATA_HOME/gennaker` or `~/.local/share/gennaker` unless given.
-    #[arg(long, value_name = "DIR", env = "GENNAKER_DATA_DIR")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
     /// Keep the data in a temporary directory and remove it at the end, with all started processes.
     #[arg(long, conflicts_with = "data_dir")]

@@ -1,50 +1,320 @@
-//! The suite in one process.
+//! The suite in one process: configuration -> ports -> services in order -> ready.
+//!
+//! Gate's address is bound first, so that a port in use is told before anything starts, and served
+//! last, so that whoever reaches it finds all services behind it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use kork::{
+    embedded::{Embedded, OpenError},
+    ports::Ports,
+    service::{Chassis, management, telemetry},
+};
+use serde_json::Value;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex, mpsc},
+};
 
-use crate::{args::SuiteArgs, client::Failure};
+use crate::{args::SuiteArgs, client::Failure, config};
 
-pub(crate) struct Options {}
+/// Time for a soft stop; what is not done by then is cut off and goes on at the next start.
+const STOP_GRACE: Duration = Duration::from_secs(8);
+/// Time for all services to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two looks at the health of the parts.
+const READY_LOOK_MS: u64 = 5;
+/// Parts that must be ready before gate serves, by the first word of their names.
+const SERVICES: [&str; 3] = ["front50.", "clouddriver.", "orca."];
+
+/// How a suite is started.
+pub(crate) struct Options {
+    file: Option<Utf8PathBuf>,
+    flags: Value,
+    ephemeral: bool,
+    /// Lines of the log when nobody says which.
+    log_filter: &'static str,
+}
 
 impl Options {
-    pub(crate) fn for_up(_args: &SuiteArgs, _health_port: Option<u16>) -> Self {
-        Self {}
+    /// For `gennaker up`.
+    pub(crate) fn for_up(args: &SuiteArgs, health_port: Option<u16>) -> Self {
+        Self {
+            file: args.config.clone(),
+            flags: config::flags(args, health_port),
+            ephemeral: args.ephemeral,
+            log_filter: "info",
+        }
     }
-    pub(crate) fn for_demo(_args: &SuiteArgs) -> Self {
-        Self {}
+
+    /// For the demo, whose story the log must not cut in pieces.
+    pub(crate) fn for_demo(args: &SuiteArgs) -> Self {
+        Self { log_filter: "error", ..Self::for_up(args, None) }
     }
 }
 
-pub(crate) struct Suite {}
+/// A running suite.
+pub(crate) struct Suite {
+    chassis: Chassis,
+    ports: Ports,
+    gate: SocketAddr,
+    health: SocketAddr,
+    data_dir: Utf8PathBuf,
+    /// Removes the data when it is dropped.
+    temporary: Option<tempfile::TempDir>,
+    failures: Mutex<mpsc::Receiver<Failure>>,
+    /// Lets go of the data directory when it is dropped.
+    embedded: Embedded,
+    log: telemetry::Guard,
+}
 
 impl Suite {
-    pub(crate) async fn start(_: Options) -> Result<Self, Failure> {
-        Ok(Self {})
+    /// Starts everything; when this returns, gate answers.
+    pub(crate) async fn start(options: Options) -> Result<Self, Failure> {
+        let config = config::load(options.file.as_deref(), options.flags)?.config;
+        let log = start_log(&config.log, options.log_filter)?;
+        let (data_dir, temporary) = data_dir(&config.data_dir, options.ephemeral)?;
+        let embedded = Embedded::open(&data_dir).map_err(not_opened)?;
+        let (ports, chassis) = (embedded.ports(), Chassis::default());
+        let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
+
+        let gate = gate::bind(config.gate, ports.clone(), chassis.clone()).map_err(not_bound)?;
+        let address = gate.addr();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], config.health_port));
+        let health = management::start(loopback, &chassis).map_err(|e| Failure::InUse {
+            detail: format!("health and metrics cannot listen on {loopback}: {e}"),
+            next: "free the port, or choose another with --health-port".to_owned(),
+        })?;
+        let service = Service { chassis: chassis.clone(), failed };
+        service.spawn("front50", front50::run(config.front50, ports.clone(), chassis.clone()));
+        service.spawn("clouddriver", clouddriver::run(config.clouddriver, ports.clone(), chassis.clone()));
+        service.spawn("orca", orca::run(config.orca, ports.clone(), chassis.clone()));
+        let suite = Self {
+            chassis,
+            ports,
+            gate: address,
+            health,
+            data_dir,
+            temporary,
+            failures: Mutex::new(failures),
+            embedded,
+            log,
+        };
+        suite.ready(&SERVICES).await?;
+        service.spawn("gate", gate.run());
+        suite.ready(&["gate."]).await?;
+        Ok(suite)
     }
-    pub(crate) fn gate(&self) -> SocketAddr {
-        ([127, 0, 0, 1], 1).into()
+
+    /// Where gate listens.
+    pub(crate) const fn gate(&self) -> SocketAddr {
+        self.gate
     }
-    pub(crate) fn health(&self) -> Option<SocketAddr> {
-        None
+
+    /// Where health and metrics are.
+    pub(crate) const fn health(&self) -> SocketAddr {
+        self.health
     }
+
+    /// Where the data are.
     pub(crate) fn data_dir(&self) -> &Utf8Path {
-        Utf8Path::new("x")
+        &self.data_dir
     }
-    pub(crate) fn is_ephemeral(&self) -> bool {
-        false
+
+    /// The data and all processes are removed at the end.
+    pub(crate) const fn is_ephemeral(&self) -> bool {
+        self.temporary.is_some()
     }
+
+    /// Returns when a service ended although nobody asked it to.
     pub(crate) async fn failed(&self) -> Failure {
-        std::future::pending().await
+        match self.failures.lock().await.recv().await {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
     }
+
+    /// Stops; true when all work ended by itself. Server groups and the proxy keep running, unless
+    /// the suite is ephemeral.
     pub(crate) async fn stop(self) -> bool {
-        true
+        if self.is_ephemeral() { self.stop_all().await } else { self.finish().await }
     }
-    pub(crate) async fn stop_all(self) {}
+
+    /// Stops together with every process that the suite started.
+    pub(crate) async fn stop_all(self) -> bool {
+        self.finish().await
+    }
+
+    async fn finish(self) -> bool {
+        let clean = self.chassis.shutdown.finish(STOP_GRACE).await;
+        let Self { ports, embedded, temporary, log, .. } = self;
+        // Dropping the store waits for its last write.
+        let closed = tokio::task::spawn_blocking(move || {
+            drop(ports);
+            drop(embedded);
+            temporary.map_or(Ok(()), tempfile::TempDir::close)
+        });
+        match closed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the temporary data are not removed"),
+            Err(error) => tracing::error!(%error, "the store did not close"),
+        }
+        drop(log);
+        clean
+    }
+
+    /// Waits until the parts whose names begin so are there and ready.
+    async fn ready(&self, services: &[&str]) -> Result<(), Failure> {
+        let wait = async {
+            loop {
+                let parts = self.chassis.health.report().parts;
+                let is_up = |service: &&str| {
+                    let mut own = parts.iter().filter(|(name, _)| name.starts_with(*service)).peekable();
+                    own.peek().is_some() && own.all(|(_, state)| state == "UP")
+                };
+                if services.iter().all(is_up) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(READY_LOOK_MS)).await;
+            }
+        };
+        tokio::select! {
+            () = wait => Ok(()),
+            failure = self.failed() => Err(failure),
+            () = tokio::time::sleep(READY_TIMEOUT) => {
+                let parts = self.chassis.health.report().parts.into_iter();
+                let missing: Vec<String> = parts
+                    .filter(|(_, state)| state != "UP")
+                    .map(|(name, state)| format!("{name}: {state}"))
+                    .collect();
+                Err(Failure::TimedOut {
+                    detail: format!("the suite is not ready after {} s", READY_TIMEOUT.as_secs()),
+                    next: format!("look at the log for {}", missing.join("; ")),
+                })
+            }
+        }
+    }
+}
+
+/// Runs services and reports the first that ends too early.
+struct Service {
+    chassis: Chassis,
+    failed: mpsc::Sender<Failure>,
+}
+
+impl Service {
+    fn spawn<E: std::error::Error + Send + 'static>(
+        &self,
+        name: &'static str,
+        run: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let (shutdown, failed) = (self.chassis.shutdown.clone(), self.failed.clone());
+        self.chassis.shutdown.spawn(async move {
+            let ended = run.await;
+            let cause = match ended {
+                Ok(()) if shutdown.is_requested() => return,
+                Ok(()) => "it ended without a reason".to_owned(),
+                Err(error) => chain(&error),
+            };
+            tracing::error!(service = name, cause, "a service ended");
+            let failure = Failure::Internal { detail: format!("{name} does not run"), cause };
+            // A full channel holds an earlier failure, which is the one to tell.
+            failed.try_send(failure).ok();
+        });
+    }
 }
 
 /// Returns at SIGINT or SIGTERM.
 pub(crate) async fn stop_signal() {
-    std::future::pending().await
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        tracing::warn!("signals cannot be listened to; the process ends without cleaning up");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn start_log(log: &config::Log, otherwise: &str) -> Result<telemetry::Guard, Failure> {
+    let asked = std::env::var("GENNAKER_LOG").ok().filter(|filter| !filter.is_empty());
+    let configured = Some(log.filter.clone()).filter(|filter| !filter.is_empty());
+    let filter = asked.or(configured).unwrap_or_else(|| otherwise.to_owned());
+    telemetry::init(log.format, &filter).map_err(|error| Failure::Config {
+        detail: "the log cannot be started".to_owned(),
+        fields: vec![("/log/filter".to_owned(), chain(&error))],
+    })
+}
+
+fn data_dir(
+    configured: &str,
+    ephemeral: bool,
+) -> Result<(Utf8PathBuf, Option<tempfile::TempDir>), Failure> {
+    if !ephemeral {
+        let chosen = Some(configured).filter(|dir| !dir.is_empty()).map(Utf8PathBuf::from);
+        let dir = chosen.map_or_else(config::default_data_dir, Ok)?;
+        let absolute = camino::absolute_utf8(&dir).map_err(|e| not_usable(&dir, &e))?;
+        return Ok((absolute, None));
+    }
+    let place = Utf8PathBuf::from("a temporary directory");
+    let made = tempfile::Builder::new().prefix("gennaker-").tempdir();
+    let made = made.map_err(|e| not_usable(&place, &e))?;
+    let dir = Utf8PathBuf::from_path_buf(made.path().to_owned());
+    let dir = dir.map_err(|path| not_usable(&place, &std::io::Error::other(path.display().to_string())))?;
+    Ok((dir, Some(made)))
+}
+
+fn not_usable(dir: &Utf8Path, error: &std::io::Error) -> Failure {
+    Failure::InUse {
+        detail: format!("{dir} cannot hold the data: {error}"),
+        next: "choose another directory with --data-dir".to_owned(),
+    }
+}
+
+fn not_opened(error: OpenError) -> Failure {
+    let text = chain(&error);
+    match error {
+        OpenError::InUse { .. } => Failure::InUse {
+            detail: text,
+            next: "one suite per directory: talk to the running one, or use --data-dir".to_owned(),
+        },
+        OpenError::Unavailable { .. } => Failure::InUse {
+            detail: text,
+            next: "check the rights and the space there, or use --data-dir".to_owned(),
+        },
+        OpenError::Damaged { .. } => Failure::Internal {
+            detail: "the data cannot be opened".to_owned(),
+            cause: text,
+        },
+    }
+}
+
+fn not_bound(error: gate::Error) -> Failure {
+    let text = chain(&error);
+    match error {
+        gate::Error::Bind { .. } => Failure::InUse {
+            detail: text,
+            next: "stop what listens there, or choose another port: --gate-port 0 takes a free one"
+                .to_owned(),
+        },
+        gate::Error::OpenToOthers { .. } | gate::Error::Config { .. } => Failure::Config {
+            detail: text,
+            fields: Vec::new(),
+        },
+        gate::Error::Ended(_) => Failure::Internal { detail: "gate does not run".to_owned(), cause: text },
+    }
+}
+
+/// The error with all its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

@@ -25,9 +25,9 @@ pub(crate) enum Failure {
     /// Something did not end in time.
     #[error("{detail}")]
     TimedOut { detail: String, next: String },
-    /// The configuration is wrong.
+    /// The configuration is wrong: JSON pointers and what is wrong there.
     #[error("{detail}")]
-    Config { detail: String, next: String },
+    Config { detail: String, fields: Vec<(String, String)> },
     /// The data directory or a port is in use.
     #[error("{detail}")]
     InUse { detail: String, next: String },
@@ -151,8 +151,13 @@ impl Failure {
             Self::Refused(refusal) => told_by_gate(refusal),
             Self::Input { next, .. }
             | Self::TimedOut { next, .. }
-            | Self::Config { next, .. }
             | Self::InUse { next, .. } => plain(Some(next)),
+            Self::Config { fields, .. } => Told {
+                detail: self.to_string(),
+                fields: fields.clone(),
+                next: Some("`gennaker config schema` describes every setting".to_owned()),
+                ..Told::default()
+            },
             Self::Unreadable { .. } => plain(Some(&format!(
                 "check that a Gennaker gate answers there; this is version {}",
                 env!("CARGO_PKG_VERSION")

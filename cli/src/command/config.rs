@@ -1,9 +1,11 @@
 //! `gennaker config`: check, dump, schema.
 
+use serde_json::Value;
+
 use crate::{
     args::ConfigCommand,
     client::Failure,
-    config::{load, schema},
+    config::{Config, chosen, load},
     exit::Exit,
     output::Out,
 };
@@ -11,11 +13,17 @@ use crate::{
 pub(super) fn run(command: &ConfigCommand, out: &Out) -> Result<Exit, Failure> {
     match command {
         ConfigCommand::Check { config } => {
-            load(config.as_deref())?;
-            out.line("the configuration is right");
+            load(config.as_deref(), Value::Null)?;
+            out.note("the configuration is right");
         }
-        ConfigCommand::Dump { config } => out.document(&load(config.as_deref())?),
-        ConfigCommand::Schema => out.json(&schema()),
+        ConfigCommand::Dump { config } => {
+            let loaded = load(config.as_deref(), Value::Null)?;
+            out.document(&loaded.config);
+            for line in chosen(&loaded) {
+                out.note(&format!("not the default: {line}"));
+            }
+        }
+        ConfigCommand::Schema => out.json(&kork::service::config::schema::<Config>()),
     }
     Ok(Exit::Success)
 }

@@ -57,11 +57,8 @@ async fn second_signal() {
 fn tell(suite: &Suite, out: &Out) {
     let gate = suite.gate();
     out.line(&format!("gate listens on http://{gate}"));
-    if let Some(health) = suite.health() {
-        out.line(&format!(
-            "health and metrics are at http://{health}/health/ready and /metrics"
-        ));
-    }
+    let health = suite.health();
+    out.line(&format!("health and metrics are at http://{health}/health/ready and /metrics"));
     let kept = if suite.is_ephemeral() {
         " and are removed at the end"
     } else {

@@ -21,7 +21,7 @@ pub(crate) fn from_pipeline(pipeline: &Context) -> Result<String, serde_yaml_ng:
     let list = |key: &str| pipeline.get(key).cloned().unwrap_or_else(|| json!([]));
     let plain: String = text("name")
         .chars()
-        .filter(|c| c.is_ascii_alphanumeric())
+        .filter(char::is_ascii_alphanumeric)
         .collect();
     let template = json!({
         "schema": "1",

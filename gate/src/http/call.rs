@@ -8,7 +8,7 @@ use kork_model::{Context, Kind, Problem, api};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::{Path, Segment, Track};
 
-use super::{connection::Connection, negotiate, query::Query, refusal::Refusal};
+use super::{connection::Connection, negotiate, query::Query, refusal::Refusal, route::PathValues};
 use crate::server::Gate;
 
 /// The user of every request as long as nobody logs in.
@@ -18,7 +18,7 @@ pub(crate) const USER: &str = "anonymous";
 pub(crate) struct Call {
     pub(crate) gate: Arc<Gate>,
     /// Decoded path parameters by their name in the route.
-    pub(crate) path: Vec<(&'static str, String)>,
+    pub(crate) path: PathValues,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -94,30 +94,26 @@ pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> 
     let value = T::deserialize(serde_path_to_error::Deserializer::new(
         &mut json, &mut track,
     ));
-    let wrong = match value {
-        Ok(value) => match json.end() {
-            Ok(()) => return Ok(value),
-            Err(wrong) => wrong,
-        },
+    let wrong = match value.and_then(|value| json.end().map(|()| value)) {
+        Ok(value) => return Ok(value),
         Err(wrong) => wrong,
     };
     // A wrong value is found before a mistake in the syntax behind it; the mistake counts more.
-    if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
-        let wrong = if wrong.is_data() { syntax } else { wrong };
-        return Err(unreadable(
-            "GATE-0005",
-            "the body is not JSON",
-            &wrong,
-            String::new(),
-        ));
+    let behind = serde_json::from_slice::<IgnoredAny>(body).err();
+    let not_json = "the body is not JSON";
+    match behind.filter(|_| wrong.is_data()) {
+        Some(syntax) => Err(unreadable("GATE-0005", not_json, &syntax, String::new())),
+        None if wrong.is_data() => {
+            let what = "the body is JSON of another shape";
+            Err(unreadable(
+                "GATE-0006",
+                what,
+                &wrong,
+                pointer(&track.path()),
+            ))
+        }
+        None => Err(unreadable("GATE-0005", not_json, &wrong, String::new())),
     }
-    let what = "the body is JSON of another shape";
-    Err(unreadable(
-        "GATE-0006",
-        what,
-        &wrong,
-        pointer(&track.path()),
-    ))
 }
 
 fn unreadable(code: &str, what: &str, wrong: &serde_json::Error, pointer: String) -> Refusal {
@@ -136,7 +132,10 @@ fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Seq { index } => {
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+            }
             Segment::Map { key } => {
                 pointer.push('/');
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
@@ -168,7 +167,7 @@ mod tests {
         assert_eq!(refused::<Context>("").code, "GATE-0005");
         assert_eq!(refused::<Context>("{} x").code, "GATE-0005");
         assert_eq!(refused::<Context>(&"[".repeat(1000)).code, "GATE-0005");
-        let deep = format!("{{\"a\":{}", "[".repeat(1000));
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
         assert_eq!(refused::<Context>(&deep).code, "GATE-0005");
     }
 

@@ -23,7 +23,7 @@ use super::{
     negotiate, path,
     query::Query,
     refusal::Refusal,
-    route::{BodyRule, Found, Gives, Route, Verb},
+    route::{BodyRule, Found, Gives, PathValues, Route, Verb},
 };
 use crate::{limit, server::Gate};
 
@@ -110,7 +110,7 @@ async fn serve(
 fn route(
     request: &HttpRequest,
     gate: &Gate,
-) -> Result<(&'static Route, Vec<(&'static str, String)>), Refusal> {
+) -> Result<(&'static Route, PathValues), Refusal> {
     let raw = request.uri().path();
     if raw.len() > limit::PATH_BYTES_MAX {
         return Err(Refusal::uri_too_long(

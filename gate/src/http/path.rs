@@ -3,7 +3,8 @@
 
 /// Decodes `%XX`, and `+` as a blank when `plus` is set; says what is wrong otherwise.
 pub(crate) fn decode(text: &str, plus: bool) -> Result<String, String> {
-    if !text.contains('%') && !(plus && text.contains('+')) {
+    let is_encoded = text.contains('%') || (plus && text.contains('+'));
+    if !is_encoded {
         return Ok(text.to_owned());
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -156,9 +156,12 @@ macro_rules! run {
 }
 pub(crate) use run;
 
+/// Decoded path parameters by their name in the route.
+pub(crate) type PathValues = Vec<(&'static str, String)>;
+
 /// What the router found for a path.
 pub(crate) enum Found {
-    Route(&'static Route, Vec<(&'static str, String)>),
+    Route(&'static Route, PathValues),
     /// The path has routes, none with this method: these it has.
     Methods(Vec<Verb>),
     Nothing,

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document and the page that shows it, both made from the route table.
+//! The `OpenAPI` 3.1 document and the page that shows it, both made from the route table.
 
 mod page;
 mod schema;
@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) use page::{error_page, page};
 
-/// The OpenAPI 3.1 document of the gateway.
+/// The `OpenAPI` 3.1 document of the gateway.
 pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut tags: Vec<&str> = Vec::new();

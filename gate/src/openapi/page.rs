@@ -52,7 +52,7 @@ pub(crate) fn page(document: &Value) -> String {
     );
     for tag in document["tags"].as_array().into_iter().flatten() {
         let tag = tag["name"].as_str().unwrap_or_default();
-        body.push_str(&format!("<section><h2>{}</h2>", escape(tag)));
+        add!(body, "<section><h2>{}</h2>", escape(tag)));
         for (path, operations) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in operations.as_object().into_iter().flatten() {
                 if operation["tags"][0] == tag {
@@ -97,7 +97,7 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
         html.push_str("<table><tr><th>Parameter</th><th>In</th><th>Type</th><th></th></tr>");
         for parameter in parameters {
             let text = |key: &str| escape(parameter[key].as_str().unwrap_or_default());
-            html.push_str(&format!(
+            add!(html, 
                 "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 text("name"),
                 text("in"),
@@ -113,7 +113,7 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
         } else {
             " (optional)"
         };
-        html.push_str(&format!(
+        add!(html, 
             "<p>Body{needed}: {}</p>",
             contents(&body["content"])
         ));
@@ -126,7 +126,7 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
             } else {
                 what
             };
-            html.push_str(&format!("<p>Answer <code>{status}</code>: {what}</p>"));
+            add!(html, "<p>Answer <code>{status}</code>: {what}</p>"));
         }
     }
     html.push_str("</details>");
@@ -143,7 +143,7 @@ fn schema_html(name: &str, schema: &Value) -> String {
         escape(text)
     );
     for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
-        html.push_str(&format!(
+        add!(html, 
             "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
             escape(member),
             kind(schema),
@@ -151,7 +151,7 @@ fn schema_html(name: &str, schema: &Value) -> String {
         ));
     }
     for value in schema["enum"].as_array().into_iter().flatten() {
-        html.push_str(&format!(
+        add!(html, 
             "<tr><td><code>{}</code></td></tr>",
             value.as_str().unwrap_or("")
         ));
@@ -195,9 +195,9 @@ pub(crate) fn error_page(title: &str, markdown: &str) -> String {
         .filter(|block| !block.is_empty())
     {
         if let Some(heading) = block.strip_prefix("## ") {
-            html.push_str(&format!("<h2>{}</h2>", inline(heading)));
+            add!(html, "<h2>{}</h2>", inline(heading)));
         } else if let Some(heading) = block.strip_prefix("# ") {
-            html.push_str(&format!("<h1>{}</h1>", inline(heading)));
+            add!(html, "<h1>{}</h1>", inline(heading)));
         } else if block.starts_with("- ") {
             let items = block
                 .split("\n- ")
@@ -205,15 +205,15 @@ pub(crate) fn error_page(title: &str, markdown: &str) -> String {
             let items: Vec<_> = items
                 .map(|item| format!("<li>{}</li>", inline(item)))
                 .collect();
-            html.push_str(&format!("<ul>{}</ul>", items.concat()));
+            add!(html, "<ul>{}</ul>", items.concat()));
         } else if let Some(code) = block
             .strip_prefix("```")
             .and_then(|b| b.strip_suffix("```"))
         {
             let code = code.split_once('\n').map_or("", |(_, code)| code);
-            html.push_str(&format!("<pre>{}</pre>", escape(code)));
+            add!(html, "<pre>{}</pre>", escape(code)));
         } else {
-            html.push_str(&format!("<p>{}</p>", inline(block)));
+            add!(html, "<p>{}</p>", inline(block)));
         }
     }
     html.push_str("<p><a href=\"/errors\">All errors</a></p>");
@@ -225,7 +225,7 @@ fn inline(text: &str) -> String {
     let mut html = String::new();
     for (position, part) in text.split('`').enumerate() {
         if position % 2 == 1 {
-            html.push_str(&format!("<code>{}</code>", escape(part)));
+            add!(html, "<code>{}</code>", escape(part)));
         } else {
             html.push_str(&links(part));
         }
@@ -247,7 +247,7 @@ fn links(text: &str) -> String {
             rest = after;
             continue;
         };
-        html.push_str(&format!(
+        add!(html, 
             "<a href=\"{}\">{}</a>",
             escape(target),
             escape(label)

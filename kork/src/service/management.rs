@@ -108,7 +108,7 @@ mod tests {
         assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
         part.ready();
         assert!(get(address, "/health/ready").await.starts_with("HTTP/1.1 200"));
-        assert!(get(address, "/metrics").await.contains("seen_total 1"));
+        assert!(get(address, "/metrics").await.contains("seen_total{} 1"));
         assert!(chassis.shutdown.finish(Duration::from_secs(20)).await);
         assert!(TcpStream::connect(address).await.is_err());
     }

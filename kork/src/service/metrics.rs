@@ -220,7 +220,7 @@ mod tests {
         let text = metrics.encode();
         for line in [
             "orca_steps_total{kind=\"wait\"} 3",
-            "orca_running 4",
+            "orca_running{} 4",
             "orca_step_seconds_count{kind=\"wait\"} 1",
             "# HELP orca_steps Steps.",
         ] {
