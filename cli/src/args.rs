@@ -40,7 +40,7 @@ fn concat_help() -> String {
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Globals {
-    /// Gate to talk to; http://127.0.0.1:8084 unless given.
+    /// Gate to talk to; the one on port 8084 of this machine unless given.
     #[arg(long, global = true, env = "GENNAKER_GATE", value_name = "URL")]
     pub(crate) gate: Option<String>,
     /// How data are written to stdout.

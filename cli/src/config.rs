@@ -51,7 +51,11 @@ pub(crate) fn load(file: Option<&Utf8Path>, flags: Value) -> Result<Loaded<Confi
         let problem = config::problem(&problems);
         Failure::Config {
             detail: problem.detail,
-            fields: problem.errors.into_iter().map(|e| (e.pointer, e.detail)).collect(),
+            fields: problem
+                .errors
+                .into_iter()
+                .map(|e| (e.pointer, e.detail))
+                .collect(),
         }
     })?;
     let problems = loaded.config.gate.problems();
@@ -60,7 +64,10 @@ pub(crate) fn load(file: Option<&Utf8Path>, flags: Value) -> Result<Loaded<Confi
     }
     Err(Failure::Config {
         detail: "the section gate cannot work".to_owned(),
-        fields: problems.into_iter().map(|text| ("/gate".to_owned(), text)).collect(),
+        fields: problems
+            .into_iter()
+            .map(|text| ("/gate".to_owned(), text))
+            .collect(),
     })
 }
 
@@ -88,19 +95,33 @@ pub(crate) fn flags(args: &SuiteArgs, health_port: Option<u16>) -> Value {
 
 /// Settings that are not the default, with where they come from.
 pub(crate) fn chosen(loaded: &Loaded<Config>) -> Vec<String> {
-    let settings = loaded.dump().into_iter().filter(|setting| setting.origin != Origin::Default);
-    settings.map(|s| format!("{} = {} ({})", s.path, s.value, s.origin)).collect()
+    let settings = loaded
+        .dump()
+        .into_iter()
+        .filter(|setting| setting.origin != Origin::Default);
+    settings
+        .map(|s| format!("{} = {} ({})", s.path, s.value, s.origin))
+        .collect()
 }
 
 /// Where the data are when nobody says.
 pub(crate) fn default_data_dir() -> Result<Utf8PathBuf, Failure> {
     let path = |name: &str| {
-        let value = std::env::var(name).ok().filter(|value| value.starts_with('/'));
+        let value = std::env::var(name)
+            .ok()
+            .filter(|value| value.starts_with('/'));
         value.map(Utf8PathBuf::from)
     };
-    let found = path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")));
-    found.map(|dir| dir.join("gennaker")).ok_or_else(|| Failure::Config {
-        detail: "there is no place for the data: neither XDG_DATA_HOME nor HOME is set".to_owned(),
-        fields: vec![("/dataDir".to_owned(), "set it, or use --data-dir DIR or --ephemeral".to_owned())],
-    })
+    let found =
+        path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")));
+    found
+        .map(|dir| dir.join("gennaker"))
+        .ok_or_else(|| Failure::Config {
+            detail: "there is no place for the data: neither XDG_DATA_HOME nor HOME is set"
+                .to_owned(),
+            fields: vec![(
+                "/dataDir".to_owned(),
+                "set it, or use --data-dir DIR or --ephemeral".to_owned(),
+            )],
+        })
 }

@@ -22,7 +22,7 @@ use crate::{args::SuiteArgs, client::Failure, config};
 /// Time for a soft stop; what is not done by then is cut off and goes on at the next start.
 const STOP_GRACE: Duration = Duration::from_secs(8);
 /// Time for all services to become ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between two looks at the health of the parts.
 const READY_LOOK_MS: u64 = 5;
 /// Parts that must be ready before gate serves, by the first word of their names.
@@ -44,13 +44,16 @@ impl Options {
             file: args.config.clone(),
             flags: config::flags(args, health_port),
             ephemeral: args.ephemeral,
-            log_filter: "info",
+            log_filter: "info,actix_server=warn",
         }
     }
 
     /// For the demo, whose story the log must not cut in pieces.
     pub(crate) fn for_demo(args: &SuiteArgs) -> Self {
-        Self { log_filter: "error", ..Self::for_up(args, None) }
+        Self {
+            log_filter: "error",
+            ..Self::for_up(args, None)
+        }
     }
 }
 
@@ -72,9 +75,12 @@ pub(crate) struct Suite {
 impl Suite {
     /// Starts everything; when this returns, gate answers.
     pub(crate) async fn start(options: Options) -> Result<Self, Failure> {
-        let config = config::load(options.file.as_deref(), options.flags)?.config;
+        let mut config = config::load(options.file.as_deref(), options.flags)?.config;
         let log = start_log(&config.log, options.log_filter)?;
         let (data_dir, temporary) = data_dir(&config.data_dir, options.ephemeral)?;
+        if config.clouddriver.data_dir == clouddriver::Config::default().data_dir {
+            config.clouddriver.data_dir = data_dir.join("clouddriver").into_string();
+        }
         let embedded = Embedded::open(&data_dir).map_err(not_opened)?;
         let (ports, chassis) = (embedded.ports(), Chassis::default());
         let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
@@ -86,10 +92,22 @@ impl Suite {
             detail: format!("health and metrics cannot listen on {loopback}: {e}"),
             next: "free the port, or choose another with --health-port".to_owned(),
         })?;
-        let service = Service { chassis: chassis.clone(), failed };
-        service.spawn("front50", front50::run(config.front50, ports.clone(), chassis.clone()));
-        service.spawn("clouddriver", clouddriver::run(config.clouddriver, ports.clone(), chassis.clone()));
-        service.spawn("orca", orca::run(config.orca, ports.clone(), chassis.clone()));
+        let service = Service {
+            chassis: chassis.clone(),
+            failed,
+        };
+        service.spawn(
+            "front50",
+            front50::run(config.front50, ports.clone(), chassis.clone()),
+        );
+        service.spawn(
+            "clouddriver",
+            clouddriver::run(config.clouddriver, ports.clone(), chassis.clone()),
+        );
+        service.spawn(
+            "orca",
+            orca::run(config.orca, ports.clone(), chassis.clone()),
+        );
         let suite = Self {
             chassis,
             ports,
@@ -138,7 +156,11 @@ impl Suite {
     /// Stops; true when all work ended by itself. Server groups and the proxy keep running, unless
     /// the suite is ephemeral.
     pub(crate) async fn stop(self) -> bool {
-        if self.is_ephemeral() { self.stop_all().await } else { self.finish().await }
+        if self.is_ephemeral() {
+            self.stop_all().await
+        } else {
+            self.finish().await
+        }
     }
 
     /// Stops together with every process that the suite started.
@@ -148,7 +170,13 @@ impl Suite {
 
     async fn finish(self) -> bool {
         let clean = self.chassis.shutdown.finish(STOP_GRACE).await;
-        let Self { ports, embedded, temporary, log, .. } = self;
+        let Self {
+            ports,
+            embedded,
+            temporary,
+            log,
+            ..
+        } = self;
         // Dropping the store waits for its last write.
         let closed = tokio::task::spawn_blocking(move || {
             drop(ports);
@@ -170,7 +198,10 @@ impl Suite {
             loop {
                 let parts = self.chassis.health.report().parts;
                 let is_up = |service: &&str| {
-                    let mut own = parts.iter().filter(|(name, _)| name.starts_with(*service)).peekable();
+                    let mut own = parts
+                        .iter()
+                        .filter(|(name, _)| name.starts_with(*service))
+                        .peekable();
                     own.peek().is_some() && own.all(|(_, state)| state == "UP")
                 };
                 if services.iter().all(is_up) {
@@ -218,7 +249,10 @@ impl Service {
                 Err(error) => chain(&error),
             };
             tracing::error!(service = name, cause, "a service ended");
-            let failure = Failure::Internal { detail: format!("{name} does not run"), cause };
+            let failure = Failure::Internal {
+                detail: format!("{name} does not run"),
+                cause,
+            };
             // A full channel holds an earlier failure, which is the one to tell.
             failed.try_send(failure).ok();
         });
@@ -227,7 +261,10 @@ impl Service {
 
 /// Returns at SIGINT or SIGTERM.
 pub(crate) async fn stop_signal() {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let signals = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
         tracing::warn!("signals cannot be listened to; the process ends without cleaning up");
         return std::future::pending().await;
@@ -239,7 +276,9 @@ pub(crate) async fn stop_signal() {
 }
 
 fn start_log(log: &config::Log, otherwise: &str) -> Result<telemetry::Guard, Failure> {
-    let asked = std::env::var("GENNAKER_LOG").ok().filter(|filter| !filter.is_empty());
+    let asked = std::env::var("GENNAKER_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
     let configured = Some(log.filter.clone()).filter(|filter| !filter.is_empty());
     let filter = asked.or(configured).unwrap_or_else(|| otherwise.to_owned());
     telemetry::init(log.format, &filter).map_err(|error| Failure::Config {
@@ -253,7 +292,9 @@ fn data_dir(
     ephemeral: bool,
 ) -> Result<(Utf8PathBuf, Option<tempfile::TempDir>), Failure> {
     if !ephemeral {
-        let chosen = Some(configured).filter(|dir| !dir.is_empty()).map(Utf8PathBuf::from);
+        let chosen = Some(configured)
+            .filter(|dir| !dir.is_empty())
+            .map(Utf8PathBuf::from);
         let dir = chosen.map_or_else(config::default_data_dir, Ok)?;
         let absolute = camino::absolute_utf8(&dir).map_err(|e| not_usable(&dir, &e))?;
         return Ok((absolute, None));
@@ -262,7 +303,8 @@ fn data_dir(
     let made = tempfile::Builder::new().prefix("gennaker-").tempdir();
     let made = made.map_err(|e| not_usable(&place, &e))?;
     let dir = Utf8PathBuf::from_path_buf(made.path().to_owned());
-    let dir = dir.map_err(|path| not_usable(&place, &std::io::Error::other(path.display().to_string())))?;
+    let dir =
+        dir.map_err(|path| not_usable(&place, &std::io::Error::other(path.display().to_string())))?;
     Ok((dir, Some(made)))
 }
 
@@ -303,7 +345,10 @@ fn not_bound(error: gate::Error) -> Failure {
             detail: text,
             fields: Vec::new(),
         },
-        gate::Error::Ended(_) => Failure::Internal { detail: "gate does not run".to_owned(), cause: text },
+        gate::Error::Ended(_) => Failure::Internal {
+            detail: "gate does not run".to_owned(),
+            cause: text,
+        },
     }
 }
 

@@ -156,14 +156,12 @@ impl Default for Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Proxy {
-    /// With no listener and nobody connected it ends after so long, milliseconds.
-    pub idle_exit_ms: u64,
     /// Longest start of the proxy, milliseconds.
     pub start_timeout_ms: u64,
 }
 
 impl Default for Proxy {
     fn default() -> Self {
-        Self { idle_exit_ms: 60_000, start_timeout_ms: 10_000 }
+        Self { start_timeout_ms: 10_000 }
     }
 }

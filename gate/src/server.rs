@@ -29,7 +29,7 @@ pub(crate) struct Gate {
     pub(crate) router: Router,
     /// One permit per client of the event stream.
     pub(crate) event_slots: Arc<Semaphore>,
-    /// The OpenAPI document, and the page that shows it.
+    /// The `OpenAPI` document, and the page that shows it.
     pub(crate) document: Bytes,
     pub(crate) page: Bytes,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Gate {
 /// A gateway that listens and waits for [`Self::run`].
 pub struct Server {
     address: SocketAddr,
-    server: dev::Server,
+    inner: dev::Server,
     chassis: Chassis,
     part: Part,
 }
@@ -52,20 +52,22 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
         return Err(Error::Config { problems });
     }
     let listener = listen(&config)?;
+    let (host, port, workers) = (config.host.clone(), config.port, config.workers);
     let failed = |source| Error::Bind {
-        host: config.host.clone(),
-        port: config.port,
+        host: host.clone(),
+        port,
         source,
     };
+    let limits = config.limits.clone();
     let address = listener.local_addr().map_err(failed)?;
     let part = chassis.health.part("gate.http");
     let document = openapi::document();
     let gate = web::Data::new(Gate {
         router: Router::new(routes::table()),
-        event_slots: Arc::new(Semaphore::new(config.limits.event_clients_max)),
+        event_slots: Arc::new(Semaphore::new(limits.event_clients_max)),
         page: Bytes::from(openapi::page(&document)),
         document: Bytes::from(document.to_string()),
-        config: config.clone(),
+        config,
         ports,
         chassis: chassis.clone(),
     });
@@ -74,22 +76,22 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
             .app_data(gate.clone())
             .default_service(web::to(dispatch))
     })
-    .workers(config.workers)
-    .max_connections(config.limits.connections_max)
+    .workers(workers)
+    .max_connections(limits.connections_max)
     .keep_alive(limit::KEEP_ALIVE)
     .client_request_timeout(limit::HEAD_WAIT)
     .client_disconnect_timeout(Duration::from_secs(1))
     // A client that hangs up while it follows the event stream is noticed at once.
     .h1_allow_half_closed(false)
     .on_connect(Connection::remember)
-    .shutdown_timeout(config.limits.shutdown_grace_s)
+    .shutdown_timeout(limits.shutdown_grace_s)
     .disable_signals()
     .listen(listener)
     .map_err(failed)?
     .run();
     Ok(Server {
         address,
-        server,
+        inner: server,
         chassis,
         part,
     })
@@ -112,12 +114,12 @@ impl Server {
         tracing::info!(address = %self.address, "gate listens");
         self.part.ready();
         tokio::select! {
-            ended = &mut self.server => return ended.map_err(Error::Ended),
+            ended = &mut self.inner => return ended.map_err(Error::Ended),
             () = self.chassis.shutdown.requested() => {}
         }
         self.part.missing("stopping");
-        let handle = self.server.handle();
-        let (ended, ()) = tokio::join!(self.server, handle.stop(true));
+        let handle = self.inner.handle();
+        let (ended, ()) = tokio::join!(self.inner, handle.stop(true));
         ended.map_err(Error::Ended)
     }
 }

@@ -24,7 +24,9 @@ pub struct ErrorCode {
 
 /// The code's entry; `None` for one that has no page.
 pub fn lookup(code: &str) -> Option<&'static ErrorCode> {
-    let found = table::TABLE.binary_search_by(|entry| entry.code.cmp(code)).ok()?;
+    let found = table::TABLE
+        .binary_search_by(|entry| entry.code.cmp(code))
+        .ok()?;
     table::TABLE.get(found)
 }
 
@@ -65,7 +67,10 @@ pub fn to_http(
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
     put("type", json!(format!("/errors/{}", problem.code)));
-    put("title", json!(lookup(&problem.code).map_or(phrase, |entry| entry.title)));
+    put(
+        "title",
+        json!(lookup(&problem.code).map_or(phrase, |entry| entry.title)),
+    );
     put("status", json!(status));
     put("detail", json!(problem.detail));
     put("instance", json!(instance));
@@ -96,7 +101,9 @@ pub fn to_http(
 
 fn iso_8601(timestamp: Timestamp) -> String {
     let millis = i64::try_from(timestamp.millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+    jiff::Timestamp::from_millisecond(millis)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
 }
 
 #[cfg(test)]
@@ -111,18 +118,34 @@ mod tests {
         let files: BTreeSet<String> = std::fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .map(|name| name.strip_suffix(".md").expect("only pages lie here").to_owned())
+            .map(|name| {
+                name.strip_suffix(".md")
+                    .expect("only pages lie here")
+                    .to_owned()
+            })
             .collect();
         let listed: BTreeSet<String> = all().iter().map(|entry| entry.code.to_owned()).collect();
         assert_eq!(files, listed, "each page needs its line in table.rs");
-        assert!(all().is_sorted_by(|a, b| a.code < b.code), "the table is alphabetical");
+        assert!(
+            all().is_sorted_by(|a, b| a.code < b.code),
+            "the table is alphabetical"
+        );
         for entry in all() {
             let code = entry.code;
             let (prefix, number) = code.rsplit_once('-').unwrap();
-            assert!(prefix.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()), "{code}");
+            assert!(
+                prefix
+                    .chars()
+                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()),
+                "{code}"
+            );
             assert!(number.len() == 4 && number.parse::<u16>().is_ok(), "{code}");
             assert!(entry.title.len() > 3, "{code} has no title");
-            for section in ["\n## What it means\n", "\n## Usual cause\n", "\n## What to do\n"] {
+            for section in [
+                "\n## What it means\n",
+                "\n## Usual cause\n",
+                "\n## What to do\n",
+            ] {
                 let text = entry.page.split(section).nth(1).unwrap_or_default();
                 let text = text.split("\n## ").next().unwrap_or_default();
                 assert!(text.trim().len() > 10, "{code} says nothing under{section}");
@@ -160,7 +183,10 @@ mod tests {
     fn a_code_without_a_page_still_renders() {
         let problem = Problem::new("ODD-1", Kind::Bug, "odd");
         let (status, body) = to_http(&problem, "/x", None, Timestamp(u64::MAX));
-        assert_eq!((status, &body["title"]), (500, &json!("Internal Server Error")));
+        assert_eq!(
+            (status, &body["title"]),
+            (500, &json!("Internal Server Error"))
+        );
         assert!(lookup("ODD-1").is_none());
     }
 }

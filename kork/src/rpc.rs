@@ -22,14 +22,19 @@ pub async fn call_within<C: Call>(
     request: &C,
     timeout: Duration,
 ) -> Result<C::Answer, Problem> {
-    let body = serde_json::to_vec(request)
-        .map_err(|e| Problem::new("KORK-0003", Kind::Bug, "a request cannot be written").because(&e))?;
+    let body = serde_json::to_vec(request).map_err(|e| {
+        Problem::new("KORK-0003", Kind::Bug, "a request cannot be written").because(&e)
+    })?;
     let answer = rpc
         .call(C::SERVICE, C::ENDPOINT, Bytes::from(body), timeout)
         .await
         .map_err(|e| problem_of(C::SERVICE, e))?;
     serde_json::from_slice(&answer).map_err(|e| {
-        let text = format!("the answer of {}.{} cannot be read", C::SERVICE, C::ENDPOINT);
+        let text = format!(
+            "the answer of {}.{} cannot be read",
+            C::SERVICE,
+            C::ENDPOINT
+        );
         Problem::new("KORK-0003", Kind::Bug, text).because(&e)
     })
 }
@@ -39,11 +44,15 @@ fn problem_of(service: &str, error: RpcError) -> Problem {
         RpcError::Problem(problem) => *problem,
         RpcError::NoResponder { .. } | RpcError::Unavailable { .. } => {
             let text = format!("the service {service} is not there");
-            Problem::new("KORK-0001", Kind::Unavailable, text).because(&error).retry_after(1)
+            Problem::new("KORK-0001", Kind::Unavailable, text)
+                .because(&error)
+                .retry_after(1)
         }
         RpcError::Timeout { .. } => {
             let text = format!("the service {service} took too long");
-            Problem::new("KORK-0002", Kind::Timeout, text).because(&error).retry_after(1)
+            Problem::new("KORK-0002", Kind::Timeout, text)
+                .because(&error)
+                .retry_after(1)
         }
         RpcError::TooLarge { .. } => {
             let text = format!("a message to or from {service} is too large");
@@ -66,7 +75,11 @@ where
 {
     async fn handle(&self, request: Bytes) -> Result<Bytes, Problem> {
         let request: C = serde_json::from_slice(&request).map_err(|e| {
-            let text = format!("the request to {}.{} cannot be read", C::SERVICE, C::ENDPOINT);
+            let text = format!(
+                "the request to {}.{} cannot be read",
+                C::SERVICE,
+                C::ENDPOINT
+            );
             Problem::new("KORK-0003", Kind::Invalid, text).because(&e)
         })?;
         let answer = (self.answer)(request).await?;
@@ -83,6 +96,9 @@ where
     F: Fn(C) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<C::Answer, Problem>> + Send + 'static,
 {
-    let handler = Typed::<C, F> { answer, request: PhantomData };
+    let handler = Typed::<C, F> {
+        answer,
+        request: PhantomData,
+    };
     rpc.serve(C::SERVICE, C::ENDPOINT, Arc::new(handler)).await
 }

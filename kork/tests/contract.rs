@@ -1,5 +1,10 @@
 //! Every embedded adapter against the contract suites, in a directory and in memory.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::{
     future::{Future, ready},
     sync::{Arc, Mutex},
@@ -15,7 +20,10 @@ use kork::{
 use tempfile::TempDir;
 
 /// Makes ports in new directories, which live as long as the maker.
-fn in_directories() -> (impl Fn() -> std::future::Ready<Ports>, Arc<Mutex<Vec<TempDir>>>) {
+fn in_directories() -> (
+    impl Fn() -> std::future::Ready<Ports>,
+    Arc<Mutex<Vec<TempDir>>>,
+) {
     let dirs = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&dirs);
     let make = move || {

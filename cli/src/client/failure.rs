@@ -27,7 +27,10 @@ pub(crate) enum Failure {
     TimedOut { detail: String, next: String },
     /// The configuration is wrong: JSON pointers and what is wrong there.
     #[error("{detail}")]
-    Config { detail: String, fields: Vec<(String, String)> },
+    Config {
+        detail: String,
+        fields: Vec<(String, String)>,
+    },
     /// The data directory or a port is in use.
     #[error("{detail}")]
     InUse { detail: String, next: String },
@@ -149,9 +152,9 @@ impl Failure {
                 ..Told::default()
             },
             Self::Refused(refusal) => told_by_gate(refusal),
-            Self::Input { next, .. }
-            | Self::TimedOut { next, .. }
-            | Self::InUse { next, .. } => plain(Some(next)),
+            Self::Input { next, .. } | Self::TimedOut { next, .. } | Self::InUse { next, .. } => {
+                plain(Some(next))
+            }
             Self::Config { fields, .. } => Told {
                 detail: self.to_string(),
                 fields: fields.clone(),

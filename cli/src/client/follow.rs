@@ -24,7 +24,7 @@ pub(crate) fn follow(client: &Client, id: &str) -> mpsc::Receiver<Result<Executi
         // The stream is opened before the first read: no change falls between the two.
         let mut events = match EventStream::open(&client).await {
             Ok(events) => Some(events),
-            Err(failure) if matches!(failure, Failure::Refused(_)) => None,
+            Err(Failure::Refused(_)) => None,
             Err(failure) => {
                 // A dropped receiver wants no answer.
                 changes.send(Err(failure)).await.ok();

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 /// Longest time to connect to gate.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that gate may take for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Talks to one gate. Clones share connections.
 #[derive(Debug, Clone)]

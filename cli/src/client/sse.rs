@@ -63,13 +63,12 @@ impl EventStream {
                 self.response = self.connect().await.ok();
                 continue;
             };
-            match response.chunk().await {
-                Ok(Some(bytes)) => self.ready.extend(self.parser.push(&bytes)),
+            if let Ok(Some(bytes)) = response.chunk().await {
+                self.ready.extend(self.parser.push(&bytes));
+            } else {
                 // Gate stopped, or the connection broke: both mean connecting again.
-                Ok(None) | Err(_) => {
-                    self.response = None;
-                    self.parser = Parser::default();
-                }
+                self.response = None;
+                self.parser = Parser::default();
             }
         }
     }

@@ -10,7 +10,7 @@ use super::{Client, Failure};
 /// Pause between two looks at a task.
 const LOOK_MS: u64 = 150;
 /// Longest time that the command waits for a task.
-const TASK_TIMEOUT: Duration = Duration::from_secs(600);
+const TASK_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Runs jobs as one task and waits until it ended; `told` hears of each step once. The task as gate
 /// shows it; a task that did not succeed is a failure with its reason.

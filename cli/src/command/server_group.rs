@@ -134,7 +134,7 @@ async fn operate(
     }
     let description = format!("{kind}: {}", place.name);
     run_task(client, &place.application, &description, &[job], |step| {
-        out.note(step)
+        out.note(step);
     })
     .await?;
     out.note(&format!("{kind} of {} is done", place.name));

@@ -58,7 +58,9 @@ fn tell(suite: &Suite, out: &Out) {
     let gate = suite.gate();
     out.line(&format!("gate listens on http://{gate}"));
     let health = suite.health();
-    out.line(&format!("health and metrics are at http://{health}/health/ready and /metrics"));
+    out.line(&format!(
+        "health and metrics are at http://{health}/health/ready and /metrics"
+    ));
     let kept = if suite.is_ephemeral() {
         " and are removed at the end"
     } else {

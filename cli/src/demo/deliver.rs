@@ -17,7 +17,7 @@ use crate::{
 /// How often a live drawing is brought up to date when nothing happens.
 const REDRAW_MS: u64 = 150;
 /// Longest time that one delivery may take, apart from waiting for the person.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(300);
+const DELIVERY_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Delivers a release and waits for the end.
 pub(super) async fn deliver(

@@ -72,9 +72,9 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn say(&self, text: &str) {
         if self.on_stderr {
-            self.out.note(text)
+            self.out.note(text);
         } else {
-            self.out.line(text)
+            self.out.line(text);
         }
     }
 
@@ -236,15 +236,7 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
         "name": APPLICATION, "email": "demo@example.com", "cloudProviders": "local",
         "description": "a small web service, delivered three times"}});
     run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
-    let exe = std::env::current_exe().map_err(|e| Failure::Internal {
-        detail: "this program does not know where it is".to_owned(),
-        cause: e.to_string(),
-    })?;
-    command::save_pipeline(
-        client,
-        pipeline::definition(&account, &exe.to_string_lossy()),
-    )
-    .await?;
+    command::save_pipeline(client, pipeline::definition(&account)).await?;
     stage.say(&format!(
         "application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
         over HTTP, ask a person, deploy to prod as red/black"

@@ -14,16 +14,18 @@ const TEST: &str = "demo-test";
 const PROD: &str = "demo-prod";
 /// A new server group that is not healthy by then has failed.
 const HEALTHY_DEADLINE_MS: u64 = 3_000;
+/// Time for the last requests, and again for a clean end, of an instance that leaves.
+const LEAVE_MS: u64 = 2_000;
 /// Seconds that the pipeline waits before it checks what it deployed.
 const WAIT_S: u64 = 1;
 
 /// Deploy to test -> wait -> check over HTTP -> manual judgment -> deploy to prod as red/black.
-pub(super) fn definition(account: &str, exe: &str) -> Value {
+pub(super) fn definition(account: &str) -> Value {
     let after = |refs: &str| json!([refs]);
-    let mut test = cluster(account, exe, "test", 1, TEST);
+    let mut test = cluster(account, "test", 1, TEST);
     test["strategy"] = json!("highlander");
-    test["command"] = command(exe, &["--prices", "http://prices.test.example"]);
-    let mut prod = cluster(account, exe, "prod", 2, PROD);
+    test["command"] = command(&["--prices", "http://prices.test.example"]);
+    let mut prod = cluster(account, "prod", 2, PROD);
     prod["strategy"] = json!("redblack");
     prod["maxRemainingAsgs"] = json!(2);
     prod["rollback"] = json!({"onFailure": true, "destroyLatest": true});
@@ -57,22 +59,24 @@ pub(super) fn definition(account: &str, exe: &str) -> Value {
     })
 }
 
-fn cluster(account: &str, exe: &str, stack: &str, desired: u64, load_balancer: &str) -> Value {
+fn cluster(account: &str, stack: &str, desired: u64, load_balancer: &str) -> Value {
     json!({
         "account": account,
         "cloudProvider": "local",
         "application": APPLICATION,
         "stack": stack,
         "capacity": {"min": desired, "max": desired, "desired": desired},
-        "command": command(exe, &[]),
-        "health": {"path": "/health", "deadlineMs": HEALTHY_DEADLINE_MS},
+        "command": command(&[]),
+        "health": {"path": "/health", "periodMs": 100, "deadlineMs": HEALTHY_DEADLINE_MS},
+        "drainMs": LEAVE_MS,
+        "stopGraceMs": LEAVE_MS,
         "loadBalancers": [load_balancer],
     })
 }
 
-fn command(exe: &str, more: &[&str]) -> Value {
+fn command(more: &[&str]) -> Value {
     let mut words = vec![
-        exe,
+        "$GENNAKER",
         "sample-service",
         "--version-name",
         "${parameters.version}",

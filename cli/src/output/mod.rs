@@ -36,6 +36,8 @@ pub(crate) struct Out {
     notes_terminal: bool,
     /// The reader of stdout went away (`| head`): nothing more is written there.
     closed: AtomicBool,
+    /// The same of stderr.
+    notes_closed: AtomicBool,
 }
 
 impl Out {
@@ -54,6 +56,7 @@ impl Out {
             is_terminal,
             notes_terminal,
             closed: AtomicBool::new(false),
+            notes_closed: AtomicBool::new(false),
         }
     }
 
@@ -108,9 +111,24 @@ impl Out {
         }
     }
 
-    /// One line on stderr. A closed stderr leaves nobody to tell.
+    /// One line on stderr.
     pub(crate) fn note(&self, text: &str) {
-        note_raw(&format!("{text}\n"));
+        self.note_raw(&format!("{text}\n"));
+    }
+
+    /// Text as it is on stderr. When stderr itself cannot be written, nobody is left to be told.
+    fn note_raw(&self, text: &str) {
+        if self.notes_closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut stderr = std::io::stderr().lock();
+        if stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush())
+            .is_err()
+        {
+            self.notes_closed.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Colours of stderr.
@@ -120,7 +138,7 @@ impl Out {
 
     /// A question on stderr, without a line end.
     pub(crate) fn ask(&self, text: &str) {
-        note_raw(text);
+        self.note_raw(text);
     }
 
     /// Shows an execution as it goes on, on stdout.
@@ -138,20 +156,11 @@ impl Out {
         if self.format == Format::Json
             && let Some(document) = failure.document()
         {
-            note_raw(&format!("{document}\n"));
+            self.note_raw(&format!("{document}\n"));
             return;
         }
-        note_raw(&explain(failure, self.notes));
+        self.note_raw(&explain(failure, self.notes));
     }
-}
-
-fn note_raw(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // Nobody is left to be told when stderr itself cannot be written.
-    stderr
-        .write_all(text.as_bytes())
-        .and_then(|()| stderr.flush())
-        .ok();
 }
 
 fn explain(failure: &Failure, paint: Paint) -> String {

@@ -1,7 +1,7 @@
 //! An execution as a tree of its stages: drawn anew in place on a terminal, one line for each
 //! change elsewhere.
 
-use std::{collections::BTreeMap, io::Write};
+use std::collections::BTreeMap;
 
 use kork_model::{Execution, Stage, StageId, StageOwner, Status, Timestamp};
 use serde_json::Value;
@@ -70,7 +70,7 @@ impl<'a> Progress<'a> {
         };
         let mut frame = String::new();
         if self.drawn > 0 {
-            frame.push_str(&format!("\u{1b}[{}A", self.drawn));
+            frame = format!("\u{1b}[{}A", self.drawn);
         }
         frame.push_str("\u{1b}[J");
         for line in &lines[from..] {
@@ -127,12 +127,7 @@ impl<'a> Progress<'a> {
 
     fn write(&self, text: &str) {
         if self.on_stderr {
-            let mut stderr = std::io::stderr().lock();
-            // Nobody is left to be told when stderr itself cannot be written.
-            stderr
-                .write_all(text.as_bytes())
-                .and_then(|()| stderr.flush())
-                .ok();
+            self.out.note_raw(text);
         } else {
             self.out.raw(text);
         }

@@ -1,12 +1,14 @@
 //! A gate of canned answers on a port of its own, which remembers what it was asked.
 
+#![expect(clippy::unwrap_used, reason = "a fake that breaks fails its test")]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
 };
 
-pub struct FakeGate {
+pub(crate) struct FakeGate {
     url: String,
     /// Requests as `METHOD /path` with their bodies, oldest first.
     seen: Arc<Mutex<Vec<(String, String)>>>,
@@ -14,7 +16,7 @@ pub struct FakeGate {
 
 impl FakeGate {
     /// Listens until the test process ends.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -28,17 +30,18 @@ impl FakeGate {
         Self { url, seen }
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Body of the last request of this kind.
-    pub fn seen(&self, request: &str) -> String {
+    pub(crate) fn seen(&self, request: &str) -> String {
         let seen = self.seen.lock().unwrap();
         let found = seen.iter().rev().find(|(line, _)| line == request);
-        found
-            .map(|(_, body)| body.clone())
-            .unwrap_or_else(|| panic!("no {request} in {seen:?}"))
+        found.map_or_else(
+            || panic!("no {request} in {seen:?}"),
+            |(_, body)| body.clone(),
+        )
     }
 }
 

@@ -53,32 +53,7 @@ impl Front50 {
                 }
             }
         }
-        let mut running = JoinSet::new();
-        let mut waiting = waiting.into_iter();
-        loop {
-            while running.len() < PARALLEL_MAX
-                && let Some((place, document)) = waiting.next()
-            {
-                let (this, user) = (Arc::clone(self), user.to_owned());
-                running.spawn(async move {
-                    let save = SavePipeline {
-                        of: ObjectType::Pipeline,
-                        document,
-                        stale_check,
-                        user,
-                        id_in_path: None,
-                        work: None,
-                    };
-                    let result = this.save_unmarked(&save).await;
-                    (place, save.document, result)
-                });
-            }
-            let Some(ended) = running.join_next().await else {
-                break;
-            };
-            let Ok((place, document, result)) = ended else {
-                continue;
-            };
+        for (place, document, result) in self.save_all(waiting, stale_check, user).await {
             match result {
                 Ok(stored) => {
                     saved.insert(place, stored.get("name").cloned().unwrap_or_default());
@@ -103,6 +78,41 @@ impl Front50 {
                 failed.into_values().collect(),
             ),
         ]))
+    }
+
+    /// Saves documents, some at a time; answers with the place and the submitted document of each.
+    async fn save_all(
+        self: &Arc<Self>,
+        documents: Vec<(usize, Context)>,
+        stale_check: bool,
+        user: &str,
+    ) -> Vec<(usize, Context, Result<Context, Problem>)> {
+        let mut running = JoinSet::new();
+        let mut waiting = documents.into_iter();
+        let mut done = Vec::new();
+        loop {
+            while running.len() < PARALLEL_MAX
+                && let Some((place, document)) = waiting.next()
+            {
+                let this = Arc::clone(self);
+                let save = SavePipeline {
+                    of: ObjectType::Pipeline,
+                    document,
+                    stale_check,
+                    user: user.to_owned(),
+                    id_in_path: None,
+                    work: None,
+                };
+                running.spawn(async move {
+                    let result = this.save_unmarked(&save).await;
+                    (place, save.document, result)
+                });
+            }
+            match running.join_next().await {
+                None => return done,
+                Some(ended) => done.extend(ended),
+            }
+        }
     }
 
     /// The first of two that share an id or a name goes on, the second is refused.

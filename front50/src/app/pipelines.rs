@@ -157,16 +157,14 @@ impl Front50 {
         before: Option<&Context>,
     ) -> Result<(), Problem> {
         let condition = kork::ports::Condition::IfMatch(entry.etag.clone());
-        let result = match before {
-            Some(before) => self
-                .write(of, id, before.clone(), condition)
+        let result = if let Some(before) = before {
+            self.write(of, id, before.clone(), condition)
                 .await
-                .map(|_| ()),
-            None => {
-                let result = self.bucket.delete(of, id, entry.etag.clone()).await;
-                self.shelf(of).remove(id);
-                result
-            }
+                .map(|_| ())
+        } else {
+            let result = self.bucket.delete(of, id, entry.etag.clone()).await;
+            self.shelf(of).remove(id);
+            result
         };
         match result {
             Ok(()) | Err(WriteError::Changed) => Ok(()),

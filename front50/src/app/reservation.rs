@@ -28,6 +28,10 @@ struct Reservation {
 
 /// A name: of which type, in which application (lower case, empty for projects).
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`name` is Spinnaker's word for the text"
+)]
 pub(crate) struct Name<'a> {
     pub(crate) of: ObjectType,
     pub(crate) application: &'a str,
@@ -95,14 +99,10 @@ impl Front50 {
                 Some((Some(held), _)) if held.id == id => return Ok(()),
                 Some((Some(held), etag)) => {
                     let is_in_flight = self.now_ms().saturating_sub(held.at) < IN_FLIGHT_MS;
-                    match self.bucket.read(name.of, &held.id).await? {
-                        None if is_in_flight => return Err(name.taken()),
-                        None => Condition::IfMatch(etag),
-                        Some(_) if self.has_name(name, &held.id).await? => return Err(name.taken()),
-                        // The holder was renamed, or is about to take this name.
-                        Some(_) if is_in_flight => return Err(name.taken()),
-                        Some(_) => Condition::IfMatch(etag),
+                    if is_in_flight || self.has_name(name, &held.id).await? {
+                        return Err(name.taken());
                     }
+                    Condition::IfMatch(etag)
                 }
                 Some((None, etag)) => Condition::IfMatch(etag),
             };

@@ -215,13 +215,13 @@ impl Contents {
 mod tests {
     use super::*;
 
-    fn found(etag: &str) -> Option<Found> {
+    fn found(etag: &str) -> Found {
         let body = Context::from_iter([("name".to_owned(), "N".into())]);
-        Some(Found {
+        Found {
             body: Ok(body),
             etag: etag.to_owned(),
             size: 1,
-        })
+        }
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let shelf = Shelf::default();
         let turn = shelf.turn("A");
         shelf.put(Entry::new("a", Context::new(), "new".to_owned(), 1));
-        assert!(!shelf.settle("A", turn, found("old")));
+        assert!(!shelf.settle("A", turn, Some(found("old"))));
         assert_eq!(
             shelf.get("A").map(|entry| entry.etag.clone()),
             Some("new".to_owned())
@@ -248,7 +248,7 @@ mod tests {
         };
         assert!(shelf.settle("a", 0, Some(broken)));
         assert_eq!(shelf.broken(), [("a".to_owned(), "no JSON".to_owned())]);
-        assert!(shelf.settle("a", shelf.turn("a"), found("good")));
+        assert!(shelf.settle("a", shelf.turn("a"), Some(found("good"))));
         assert!(shelf.broken().is_empty());
         assert!(shelf.named("", "n").is_some());
     }

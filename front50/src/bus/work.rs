@@ -19,7 +19,7 @@ use crate::{app::Front50, pause};
 /// Orders that are worked on at the same time.
 const ORDERS_MAX: usize = 16;
 /// How long an order is ours; extended while it is worked on.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// When the lease is extended, in milliseconds.
 const EXTEND_EVERY_MS: u64 = 20_000;
 /// How long one look into the queue waits.

@@ -27,6 +27,10 @@ pub const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 32 * 1024;
 /// The limits that an installation may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each of them is the most of something"
+)]
 pub struct Limits {
     /// Largest document, in bytes of compact JSON. At most 921600, what one message can carry.
     pub document_bytes_max: usize,

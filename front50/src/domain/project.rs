@@ -168,7 +168,10 @@ mod tests {
     use super::*;
 
     fn object(value: Value) -> Context {
-        value.as_object().cloned().expect("an object")
+        match value {
+            Value::Object(object) => object,
+            other => panic!("{other} is not an object"),
+        }
     }
 
     #[test]

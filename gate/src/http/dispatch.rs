@@ -107,10 +107,7 @@ async fn serve(
         })
 }
 
-fn route(
-    request: &HttpRequest,
-    gate: &Gate,
-) -> Result<(&'static Route, PathValues), Refusal> {
+fn route(request: &HttpRequest, gate: &Gate) -> Result<(&'static Route, PathValues), Refusal> {
     let raw = request.uri().path();
     if raw.len() > limit::PATH_BYTES_MAX {
         return Err(Refusal::uri_too_long(

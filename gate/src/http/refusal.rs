@@ -5,8 +5,9 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
+use kork::problem::{MEDIA_TYPE, to_http};
 use kork_model::{Kind, Problem, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A problem with the status it is answered with.
 #[derive(Debug)]
@@ -128,42 +129,19 @@ impl Refusal {
             builder.force_close();
         }
         let body = self.body(instance, trace_id, now);
-        builder
-            .content_type("application/problem+json")
-            .body(body.to_string())
+        builder.content_type(MEDIA_TYPE).body(body.to_string())
     }
 
     fn body(&self, instance: &str, trace_id: &str, now: Timestamp) -> Value {
         let problem = &self.0.problem;
-        let reason = self.0.status.canonical_reason().unwrap_or("Error");
-        let mut body = json!({
-            "type": format!("/errors/{}", problem.code),
-            "title": reason,
-            "status": self.0.status.as_u16(),
-            "detail": problem.detail,
-            "instance": instance,
-            "code": problem.code,
-            "trace_id": trace_id,
-            "errors": problem.errors,
-            "message": problem.message(),
-            "error": reason,
-            "timestamp": iso(now),
-        });
-        if !problem.causes.is_empty() {
-            body["causes"] = json!(problem.causes);
-        }
-        if let Some(data) = &problem.data {
-            body["data"] = data.clone();
+        let (of_kind, mut body) = to_http(problem, instance, Some(trace_id), now);
+        // Some statuses exist only on HTTP and have no kind of their own.
+        if of_kind != self.0.status.as_u16() {
+            body["status"] = self.0.status.as_u16().into();
+            body["error"] = self.0.status.canonical_reason().unwrap_or("Error").into();
         }
         body
     }
-}
-
-fn iso(now: Timestamp) -> String {
-    i64::try_from(now.millis())
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(|| now.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]
@@ -180,6 +158,12 @@ mod tests {
         assert_eq!(body["timestamp"], "2023-11-14T22:13:20.123Z");
         assert_eq!(body["errors"][0]["pointer"], "/a/0");
         assert_eq!(body["type"], "/errors/GATE-0006");
+        let refusal = Refusal::method("PUT", "/x", "GET".to_owned());
+        let body = refusal.body("/x", "t-1", Timestamp(0));
+        assert_eq!(
+            (&body["status"], &body["error"]),
+            (&405.into(), &"Method Not Allowed".into())
+        );
         assert_eq!(body["trace_id"], "t-1");
     }
 }

@@ -1,5 +1,7 @@
 //! Self-contained pages: the API by its document, and the page of an error code.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 const STYLE: &str = "\
@@ -23,6 +25,13 @@ document.querySelectorAll('section').forEach(s=>{s.hidden=!s.querySelector('deta
 box.addEventListener('input',find);find();\
 const open=()=>{const d=document.getElementById(decodeURIComponent(location.hash.slice(1)));if(d){d.open=true;d.scrollIntoView()}};\
 addEventListener('hashchange',open);open();";
+
+/// Adds formatted text to a page.
+macro_rules! add {
+    ($page:expr, $($text:tt)*) => {
+        $page.write_fmt(format_args!($($text)*)).expect("a String takes everything")
+    };
+}
 
 /// Text for the inside of an element or an attribute in double quotes.
 fn escape(text: &str) -> String {
@@ -52,7 +61,7 @@ pub(crate) fn page(document: &Value) -> String {
     );
     for tag in document["tags"].as_array().into_iter().flatten() {
         let tag = tag["name"].as_str().unwrap_or_default();
-        add!(body, "<section><h2>{}</h2>", escape(tag)));
+        add!(body, "<section><h2>{}</h2>", escape(tag));
         for (path, operations) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in operations.as_object().into_iter().flatten() {
                 if operation["tags"][0] == tag {
@@ -97,13 +106,14 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
         html.push_str("<table><tr><th>Parameter</th><th>In</th><th>Type</th><th></th></tr>");
         for parameter in parameters {
             let text = |key: &str| escape(parameter[key].as_str().unwrap_or_default());
-            add!(html, 
+            add!(
+                html,
                 "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 text("name"),
                 text("in"),
                 kind(&parameter["schema"]),
                 text("description")
-            ));
+            );
         }
         html.push_str("</table>");
     }
@@ -113,10 +123,7 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
         } else {
             " (optional)"
         };
-        add!(html, 
-            "<p>Body{needed}: {}</p>",
-            contents(&body["content"])
-        ));
+        add!(html, "<p>Body{needed}: {}</p>", contents(&body["content"]));
     }
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
         if status != "default" {
@@ -126,7 +133,7 @@ fn operation_html(path: &str, method: &str, operation: &Value) -> String {
             } else {
                 what
             };
-            add!(html, "<p>Answer <code>{status}</code>: {what}</p>"));
+            add!(html, "<p>Answer <code>{status}</code>: {what}</p>");
         }
     }
     html.push_str("</details>");
@@ -143,18 +150,20 @@ fn schema_html(name: &str, schema: &Value) -> String {
         escape(text)
     );
     for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
-        add!(html, 
+        add!(
+            html,
             "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
             escape(member),
             kind(schema),
             escape(schema["description"].as_str().unwrap_or_default())
-        ));
+        );
     }
     for value in schema["enum"].as_array().into_iter().flatten() {
-        add!(html, 
+        add!(
+            html,
             "<tr><td><code>{}</code></td></tr>",
             value.as_str().unwrap_or("")
-        ));
+        );
     }
     html.push_str("</table></details>");
     html
@@ -195,9 +204,9 @@ pub(crate) fn error_page(title: &str, markdown: &str) -> String {
         .filter(|block| !block.is_empty())
     {
         if let Some(heading) = block.strip_prefix("## ") {
-            add!(html, "<h2>{}</h2>", inline(heading)));
+            add!(html, "<h2>{}</h2>", inline(heading));
         } else if let Some(heading) = block.strip_prefix("# ") {
-            add!(html, "<h1>{}</h1>", inline(heading)));
+            add!(html, "<h1>{}</h1>", inline(heading));
         } else if block.starts_with("- ") {
             let items = block
                 .split("\n- ")
@@ -205,15 +214,15 @@ pub(crate) fn error_page(title: &str, markdown: &str) -> String {
             let items: Vec<_> = items
                 .map(|item| format!("<li>{}</li>", inline(item)))
                 .collect();
-            add!(html, "<ul>{}</ul>", items.concat()));
+            add!(html, "<ul>{}</ul>", items.concat());
         } else if let Some(code) = block
             .strip_prefix("```")
             .and_then(|b| b.strip_suffix("```"))
         {
             let code = code.split_once('\n').map_or("", |(_, code)| code);
-            add!(html, "<pre>{}</pre>", escape(code)));
+            add!(html, "<pre>{}</pre>", escape(code));
         } else {
-            add!(html, "<p>{}</p>", inline(block)));
+            add!(html, "<p>{}</p>", inline(block));
         }
     }
     html.push_str("<p><a href=\"/errors\">All errors</a></p>");
@@ -225,7 +234,7 @@ fn inline(text: &str) -> String {
     let mut html = String::new();
     for (position, part) in text.split('`').enumerate() {
         if position % 2 == 1 {
-            add!(html, "<code>{}</code>", escape(part)));
+            add!(html, "<code>{}</code>", escape(part));
         } else {
             html.push_str(&links(part));
         }
@@ -247,11 +256,7 @@ fn links(text: &str) -> String {
             rest = after;
             continue;
         };
-        add!(html, 
-            "<a href=\"{}\">{}</a>",
-            escape(target),
-            escape(label)
-        ));
+        add!(html, "<a href=\"{}\">{}</a>", escape(target), escape(label));
         rest = tail;
     }
     html.push_str(&escape(rest));

@@ -145,10 +145,10 @@ impl Client {
         self.heartbeat.reset();
         let mut next = Some(first);
         loop {
-            if let Some(frame) = next.take() {
-                if let Err(left) = self.send(frame).await {
-                    return left;
-                }
+            if let Some(frame) = next.take()
+                && let Err(left) = self.send(frame).await
+            {
+                return left;
             }
             tokio::select! {
                 () = self.frames.closed() => return Left::Gone,

@@ -1,5 +1,6 @@
 //! Pages for people: the API, and the error codes.
 
+use kork::problem;
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,32 +57,31 @@ async fn document(call: Call) -> Outcome {
 }
 
 async fn errors(call: Call) -> Outcome {
-    let codes = catalogue();
-    let list: String = codes
+    let lines = problem::all()
         .iter()
-        .map(|(c, t, _)| format!("- [{c}](/errors/{c}) {t}\n"))
-        .collect();
-    let entries: Vec<Value> = codes
+        .map(|e| format!("- [{0}](/errors/{0}) {1}", e.code, e.title));
+    let text = format!("# Errors\n\n{}\n", lines.collect::<Vec<_>>().join("\n"));
+    let entries: Vec<Value> = problem::all()
         .iter()
-        .map(|(code, title, _)| {
-            json!({"code": code, "title": title, "page": format!("/errors/{code}")})
-        })
+        .map(|e| json!({"code": e.code, "title": e.title, "page": format!("/errors/{}", e.code)}))
         .collect();
-    let text = format!("# Errors\n\n{list}");
     std::future::ready(shown(&call, "Errors", &text, &json!(entries))).await
 }
 
 async fn error(call: Call) -> Outcome {
     let wanted = call.part("code").to_ascii_uppercase();
-    let codes = catalogue();
-    let found = codes.iter().find(|(code, ..)| *code == wanted);
-    let Some((code, title, text)) = found else {
+    let Some(found) = problem::lookup(&wanted) else {
         let short: String = wanted.chars().take(limit::ERROR_CODE_BYTES_MAX).collect();
         let detail = format!("there is no error {short}; /errors lists all");
         return std::future::ready(Err(Refusal::not_found(detail))).await;
     };
-    let body = json!({"code": code, "title": title, "markdown": text});
-    shown(&call, &format!("{code}: {title}"), text, &body)
+    let body = json!({"code": found.code, "title": found.title, "markdown": found.page});
+    shown(
+        &call,
+        &format!("{}: {}", found.code, found.title),
+        found.page,
+        &body,
+    )
 }
 
 /// HTML for browsers, JSON for who asks for JSON alone, Markdown for all others.
@@ -98,42 +98,4 @@ fn shown(call: &Call, title: &str, markdown: &str, json: &Value) -> Outcome {
     } else {
         Answer::of_type(MARKDOWN, markdown.to_owned())
     }
-}
-
-/// Code, title and page of every error.
-fn catalogue() -> Vec<(String, String, &'static str)> {
-    [
-        include_str!("../../../kork/src/problem/pages/GATE-0001.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0002.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0003.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0004.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0005.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0006.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0007.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0008.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0009.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0010.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0011.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0012.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0013.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0014.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0015.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0016.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0017.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0018.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0019.md"),
-        include_str!("../../../kork/src/problem/pages/GATE-0020.md"),
-    ]
-    .into_iter()
-    .enumerate()
-    .map(|(position, text): (usize, &'static str)| {
-        let title = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("# ")
-            .to_owned();
-        (format!("GATE-{:04}", position + 1), title, text)
-    })
-    .collect()
 }

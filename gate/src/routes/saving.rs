@@ -124,14 +124,21 @@ async fn save_as(call: &Call, id_in_path: Option<String>) -> Result<Context, Ref
     // `"id": null` and `"triggers": null` are sent for "none".
     pipeline.retain(|_, value| !value.is_null());
     let stale_check = call.query.flag(&STALE_CHECK)?.unwrap_or(false);
-    let save = SavePipeline {
+    let mut save = SavePipeline {
         pipeline,
         stale_check,
         user: USER.to_owned(),
         id_in_path,
         strategies: false,
     };
-    call.ask(&save).await
+    match (call.ask(&save).await, save.id_in_path.take()) {
+        // As in Spinnaker, a pipeline that is put under an unknown id is created with it.
+        (Err(refusal), Some(id)) if refusal.problem().kind == Kind::NotFound => {
+            save.pipeline.entry("id").or_insert_with(|| id.into());
+            call.ask(&save).await
+        }
+        (outcome, _) => outcome,
+    }
 }
 
 async fn delete(call: Call) -> Outcome {

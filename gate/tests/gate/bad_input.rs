@@ -4,7 +4,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 use crate::{
-    contract::{filled, operations},
+    contract::{body_for, filled, operations},
     services::TestGate,
 };
 
@@ -55,11 +55,7 @@ async fn bodies_that_cannot_be_read_are_refused_by_every_route() {
         };
         let broken = request().body("{\n \"a\": }").send().await.unwrap();
         let problem = check(broken, 400, "GATE-0005", &what).await;
-        assert_eq!(
-            problem["data"],
-            serde_json::json!({"line": 2, "column": 7}),
-            "{what}"
-        );
+        assert_eq!(problem["line"], 2, "{what}");
         let text = request().body("\"x\"").send().await.unwrap();
         check(text, 400, "GATE-0006", &what).await;
         let deep = request()
@@ -109,6 +105,17 @@ async fn a_body_without_an_announced_length_is_limited_too() {
     gate.stop().await;
 }
 
+async fn check_parameter(gate: &TestGate, asked: (&str, &str, &str), body: Option<Value>) {
+    let (method, url, name) = asked;
+    let mut request = gate.request(method, url);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let answer = request.send().await.unwrap();
+    let problem = check(answer, 400, "GATE-0008", &format!("{method} {url}")).await;
+    assert_eq!(problem["errors"][0]["pointer"], format!("?{name}"), "{url}");
+}
+
 #[tokio::test]
 async fn parameters_that_cannot_be_read_are_refused_by_every_route() {
     let gate = TestGate::start().await;
@@ -131,18 +138,10 @@ async fn parameters_that_cannot_be_read_are_refused_by_every_route() {
             };
             for value in bad {
                 let url = format!("{}?{needed}{name}={value}", filled(&path));
-                let mut request = gate.request(&method, &url);
-                if operation.get("requestBody").is_some() {
-                    let list = path == "/pipelines/bulksave";
-                    request = request.json(&if list {
-                        serde_json::json!([])
-                    } else {
-                        serde_json::json!({})
-                    });
-                }
-                let answer = request.send().await.unwrap();
-                let problem = check(answer, 400, "GATE-0008", &format!("{method} {url}")).await;
-                assert_eq!(problem["errors"][0]["pointer"], format!("?{name}"), "{url}");
+                let body = operation
+                    .get("requestBody")
+                    .map(|_| body_for(&path, &operation));
+                check_parameter(&gate, (&method, &url, name), body).await;
                 checked += 1;
             }
         }

@@ -31,7 +31,7 @@ pub(crate) fn operations() -> Vec<(String, String, Value)> {
 }
 
 /// A body that the operation takes.
-fn body_for(path: &str, operation: &Value) -> Value {
+pub(crate) fn body_for(path: &str, operation: &Value) -> Value {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     match path {
         "/actions/pipelines/reorder" | "/actions/strategies/reorder" => {
@@ -197,6 +197,12 @@ async fn saving_is_synchronous_and_empty_and_fails_with_the_cause() {
     assert_eq!(problem["code"], "FRONT50-0001");
     assert_eq!(problem["errors"][0]["pointer"], "/name");
     assert_eq!(problem["status"], 400);
+    let put = json!({"name": "n", "application": "a"});
+    let answer = gate
+        .send_json("PUT", &format!("/pipelines/{NOWHERE}"), &put)
+        .await;
+    assert_eq!(answer.status(), 200, "an unknown id is created");
+    assert_eq!(gate.last("pipelines.save")["pipeline"]["id"], NOWHERE);
     for name in ["deploy", NOWHERE] {
         let answer = gate
             .send("DELETE", &format!("/pipelines/shop/{name}"))
@@ -466,8 +472,7 @@ async fn expressions_come_in_three_forms() {
 
 #[tokio::test]
 async fn a_list_that_is_too_long_for_one_message_is_fetched_in_pages() {
-    let mut gate =
-        TestGate::start_with(crate::services::config(), crate::services::in_memory()).await;
+    let mut gate = TestGate::start_with(crate::services::config(), crate::services::in_memory());
     gate.serve(|r: &kork_model::api::orca::ListExecutions| {
         let asked = r.limit.unwrap_or(u32::MAX);
         if asked > 8 {
@@ -499,7 +504,7 @@ async fn a_list_that_is_too_long_for_one_message_is_fetched_in_pages() {
 
 #[tokio::test]
 async fn without_its_neighbours_gate_says_so() {
-    let gate = TestGate::start_with(crate::services::config(), crate::services::in_memory()).await;
+    let gate = TestGate::start_with(crate::services::config(), crate::services::in_memory());
     assert_eq!(gate.get_json("/auth/user").await["username"], "anonymous");
     let answer = gate.send("GET", "/applications").await;
     assert_eq!(answer.status(), 503);

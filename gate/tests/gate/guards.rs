@@ -226,8 +226,7 @@ async fn a_slow_head_is_dropped_and_others_are_served_meanwhile() {
     let gate = TestGate::start_limited(Limits {
         connections_max: 64,
         ..Limits::default()
-    })
-    .await;
+    });
     let address = gate.base.strip_prefix("http://").unwrap();
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")

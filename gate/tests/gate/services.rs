@@ -69,18 +69,18 @@ pub(crate) fn config() -> Config {
 impl TestGate {
     /// With all services.
     pub(crate) async fn start() -> Self {
-        let mut gate = Self::start_with(config(), in_memory()).await;
+        let mut gate = Self::start_with(config(), in_memory());
         gate.serve_all().await;
         gate
     }
 
     /// With limits, without services.
-    pub(crate) async fn start_limited(limits: Limits) -> Self {
-        Self::start_with(Config { limits, ..config() }, in_memory()).await
+    pub(crate) fn start_limited(limits: Limits) -> Self {
+        Self::start_with(Config { limits, ..config() }, in_memory())
     }
 
     /// Without services.
-    pub(crate) async fn start_with(config: Config, ports: Ports) -> Self {
+    pub(crate) fn start_with(config: Config, ports: Ports) -> Self {
         let chassis = Chassis::default();
         let server = gate::bind(config, ports.clone(), chassis.clone()).expect("it binds");
         let base = format!("http://{}", server.addr());
@@ -208,6 +208,7 @@ impl TestGate {
         self.serve(|r: &PipelineByName| Ok(pipeline(&r.application, &r.name, 0)))
             .await;
         self.serve(|r: &SavePipeline| {
+            known(r.id_in_path.as_deref().unwrap_or_default())?;
             if r.pipeline.contains_key("name") {
                 return Ok(r.pipeline.clone());
             }

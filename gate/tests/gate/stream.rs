@@ -200,7 +200,7 @@ async fn who_was_away_too_long_is_told_to_load_again() {
         inner: ports.topic,
         oldest: cursors[2],
     });
-    let gate = TestGate::start_with(config(), ports).await;
+    let gate = TestGate::start_with(config(), ports);
     let mut stream = Frames::open(&gate, "?types=4", Some(cursors[0])).await;
     let (id, kind, data) = stream.event().await;
     assert_eq!((id, kind.as_str()), (cursors[2].0 - 1, "reset"));
@@ -221,7 +221,7 @@ async fn an_idle_stream_shows_signs_of_life() {
         event_heartbeat_ms: 30,
         ..Limits::default()
     };
-    let gate = TestGate::start_limited(limits).await;
+    let gate = TestGate::start_limited(limits);
     let mut stream = Frames::open(&gate, "", None).await;
     let first = stream.next().await.unwrap();
     assert!(first.starts_with("retry: "), "{first}");
@@ -253,8 +253,7 @@ async fn clients_are_counted_and_leaving_frees_the_place() {
     let gate = TestGate::start_limited(Limits {
         event_clients_max: 1,
         ..Limits::default()
-    })
-    .await;
+    });
     let first = Frames::open(&gate, "", None).await;
     let refused = gate.send("GET", "/events").await;
     assert_eq!(refused.status(), 429);
@@ -272,7 +271,7 @@ async fn a_client_that_does_not_read_is_cut_off_alone() {
         event_stall_ms: 200,
         ..Limits::default()
     };
-    let gate = TestGate::start_limited(limits).await;
+    let gate = TestGate::start_limited(limits);
     let mut good = Frames::open(&gate, "", None).await;
     let address = gate.base.strip_prefix("http://").unwrap();
     let mut stuck = TcpStream::connect(address).await.unwrap();

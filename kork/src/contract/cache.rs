@@ -28,7 +28,10 @@ async fn a_value_is_there_until_it_is_deleted(ports: Ports) {
     assert_eq!(cache.get("k").await.expect("get"), None);
     for value in ["one", "two"] {
         cache.put("k", Bytes::from(value), None).await.expect("put");
-        assert_eq!(cache.get("k").await.expect("get").as_deref(), Some(value.as_bytes()));
+        assert_eq!(
+            cache.get("k").await.expect("get").as_deref(),
+            Some(value.as_bytes())
+        );
     }
     cache.delete("k").await.expect("delete");
     cache.delete("k").await.expect("deleting nothing is fine");
@@ -40,9 +43,15 @@ async fn a_value_is_gone_after_its_time(ports: Ports) {
     let (cache, start) = (&*ports.cache, ports.clock.now());
     let ttl = Some(Duration::from_millis(80));
     for key in ["short", "renewed"] {
-        cache.put(key, Bytes::from_static(b"v"), ttl).await.expect("put");
+        cache
+            .put(key, Bytes::from_static(b"v"), ttl)
+            .await
+            .expect("put");
     }
-    cache.put("renewed", Bytes::from_static(b"v"), None).await.expect("put");
+    cache
+        .put("renewed", Bytes::from_static(b"v"), None)
+        .await
+        .expect("put");
     ports.clock.sleep_until(start.plus_ms(200)).await;
     assert_eq!(cache.get("short").await.expect("get"), None);
     assert!(cache.get("renewed").await.expect("get").is_some());
@@ -51,26 +60,57 @@ async fn a_value_is_gone_after_its_time(ports: Ports) {
 /// Ties by falling name; a member has one score; offset and limit page through.
 async fn an_index_is_sorted_by_falling_score(ports: Ports) {
     let cache = &*ports.cache;
-    for (member, score) in [("a", 1), ("b", 3), ("c", 2), ("d", 2), ("a", 5), ("big", 1 << 52)] {
-        cache.index_put("i", member, score).await.expect("index_put");
+    for (member, score) in [
+        ("a", 1),
+        ("b", 3),
+        ("c", 2),
+        ("d", 2),
+        ("a", 5),
+        ("big", 1 << 52),
+    ] {
+        cache
+            .index_put("i", member, score)
+            .await
+            .expect("index_put");
     }
     cache.index_put("other", "x", 9).await.expect("index_put");
     let newest = cache.index_newest("i", 0, 10).await.expect("newest");
     let names: Vec<&str> = newest.iter().map(|(member, _)| member.as_str()).collect();
     assert_eq!(names, ["big", "a", "b", "d", "c"]);
     assert_eq!(newest[0].1, 1 << 52);
-    assert_eq!(cache.index_newest("i", 1, 2).await.expect("newest"), newest[1..3]);
-    assert!(cache.index_newest("i", 9, 2).await.expect("newest").is_empty());
-    assert!(cache.index_newest("none", 0, 2).await.expect("newest").is_empty());
+    assert_eq!(
+        cache.index_newest("i", 1, 2).await.expect("newest"),
+        newest[1..3]
+    );
+    assert!(
+        cache
+            .index_newest("i", 9, 2)
+            .await
+            .expect("newest")
+            .is_empty()
+    );
+    assert!(
+        cache
+            .index_newest("none", 0, 2)
+            .await
+            .expect("newest")
+            .is_empty()
+    );
     cache.index_remove("i", "a").await.expect("index_remove");
-    cache.index_remove("i", "nobody").await.expect("removing nothing is fine");
+    cache
+        .index_remove("i", "nobody")
+        .await
+        .expect("removing nothing is fine");
     assert_eq!(cache.index_len("i").await.expect("len"), 4);
 }
 
 /// Values and indexes.
 async fn a_flush_forgets_everything(ports: Ports) {
     let cache = &*ports.cache;
-    cache.put("k", Bytes::from_static(b"v"), None).await.expect("put");
+    cache
+        .put("k", Bytes::from_static(b"v"), None)
+        .await
+        .expect("put");
     cache.index_put("i", "m", 1).await.expect("index_put");
     cache.flush().await.expect("flush");
     assert_eq!(cache.get("k").await.expect("get"), None);

@@ -40,9 +40,16 @@ async fn append(journal: &dyn Journal, subject: &str, expected: Revision, text: 
 
 async fn payloads(journal: &dyn Journal, subject: &str, after: Revision) -> Vec<String> {
     let records = journal.read(subject, after).await.expect("a read answers");
-    assert!(records.windows(2).all(|pair| pair[0].revision < pair[1].revision));
+    assert!(
+        records
+            .windows(2)
+            .all(|pair| pair[0].revision < pair[1].revision)
+    );
     assert!(records.iter().all(|record| record.subject == subject));
-    records.iter().map(|record| String::from_utf8_lossy(&record.payload).into_owned()).collect()
+    records
+        .iter()
+        .map(|record| String::from_utf8_lossy(&record.payload).into_owned())
+        .collect()
 }
 
 /// A read sees every acknowledged append, oldest first, each subject for itself.
@@ -54,7 +61,10 @@ async fn an_append_is_read_back_in_order(ports: Ports) {
     let second = append(journal, "a.1", first, "two").await;
     let empty = append(journal, "a.1", second, "").await;
     assert!(Revision::NONE < first && first < second && second < empty);
-    assert_eq!(payloads(journal, "a.1", Revision::NONE).await, ["one", "two", ""]);
+    assert_eq!(
+        payloads(journal, "a.1", Revision::NONE).await,
+        ["one", "two", ""]
+    );
     assert_eq!(payloads(journal, "a.2", Revision::NONE).await, ["other"]);
     assert_eq!(journal.last("a.1").await.expect("last"), empty);
     assert!(payloads(journal, "a", Revision::NONE).await.is_empty());
@@ -80,13 +90,24 @@ async fn an_append_with_another_expectation_is_a_conflict(ports: Ports) {
     let first = append(journal, "s", Revision::NONE, "one").await;
     for wrong in [Revision::NONE, Revision(first.0 + 1)] {
         let error = journal.append("s", wrong, Bytes::from_static(b"x")).await;
-        let Err(JournalError::Conflict { subject, expected, actual }) = error else {
+        let Err(JournalError::Conflict {
+            subject,
+            expected,
+            actual,
+        }) = error
+        else {
             panic!("no conflict with {wrong:?}: {error:?}");
         };
         assert_eq!((subject.as_str(), expected, actual), ("s", wrong, first));
     }
     let missing = journal.append("t", first, Bytes::new()).await;
-    assert!(matches!(missing, Err(JournalError::Conflict { actual: Revision::NONE, .. })));
+    assert!(matches!(
+        missing,
+        Err(JournalError::Conflict {
+            actual: Revision::NONE,
+            ..
+        })
+    ));
     assert_eq!(payloads(journal, "s", Revision::NONE).await, ["one"]);
     assert!(journal.subjects("t").await.expect("subjects").is_empty());
 }
@@ -108,7 +129,12 @@ async fn of_two_appends_with_the_same_expectation_one_wins(ports: Ports) {
         assert_eq!(conflicts.count(), 7, "round {round}: {outcomes:?}");
         last = *won[0];
     }
-    assert_eq!(payloads(&*ports.journal, "race", Revision::NONE).await.len(), 20);
+    assert_eq!(
+        payloads(&*ports.journal, "race", Revision::NONE)
+            .await
+            .len(),
+        20
+    );
 }
 
 /// Appends of many subjects at the same moment do not mix.
@@ -135,11 +161,24 @@ async fn a_conflict_fails_nobody_else(ports: Ports) {
     append(journal, "taken", Revision::NONE, "first").await;
     let appends = (0..40).map(|number| async move {
         let odd = number % 2 == 1;
-        let subject = if odd { "taken".to_owned() } else { format!("free.{number}") };
-        (odd, journal.append(&subject, Revision::NONE, Bytes::from_static(b"x")).await)
+        let subject = if odd {
+            "taken".to_owned()
+        } else {
+            format!("free.{number}")
+        };
+        (
+            odd,
+            journal
+                .append(&subject, Revision::NONE, Bytes::from_static(b"x"))
+                .await,
+        )
     });
     for (odd, outcome) in join_all(appends).await {
-        assert_eq!(odd, matches!(outcome, Err(JournalError::Conflict { .. })), "{outcome:?}");
+        assert_eq!(
+            odd,
+            matches!(outcome, Err(JournalError::Conflict { .. })),
+            "{outcome:?}"
+        );
         assert_eq!(odd, outcome.is_err());
     }
     assert_eq!(payloads(journal, "taken", Revision::NONE).await, ["first"]);
@@ -170,7 +209,10 @@ async fn a_purge_removes_up_to_the_revision_and_no_more(ports: Ports) {
     }
     assert_eq!(journal.last("p").await.expect("last"), two);
     append(journal, "p", two, "three").await;
-    journal.purge("nothing", two).await.expect("purging nothing is fine");
+    journal
+        .purge("nothing", two)
+        .await
+        .expect("purging nothing is fine");
     assert_eq!(payloads(journal, "p.q", Revision::NONE).await, ["other"]);
 }
 
@@ -182,7 +224,10 @@ async fn a_purged_subject_is_as_if_never_written_and_revisions_go_on(ports: Port
     assert_eq!(journal.last("p").await.expect("last"), Revision::NONE);
     assert!(journal.subjects("p").await.expect("subjects").is_empty());
     let conflict = journal.append("p", one, Bytes::new()).await;
-    assert!(matches!(conflict, Err(JournalError::Conflict { .. })), "{conflict:?}");
+    assert!(
+        matches!(conflict, Err(JournalError::Conflict { .. })),
+        "{conflict:?}"
+    );
     assert!(append(journal, "p", Revision::NONE, "anew").await > one);
 }
 
@@ -190,14 +235,20 @@ async fn a_purged_subject_is_as_if_never_written_and_revisions_go_on(ports: Port
 async fn what_is_too_large_is_refused_and_nothing_is_written(ports: Ports) {
     let journal = &*ports.journal;
     let exact = Bytes::from(vec![b'x'; limit::MESSAGE_BYTES_MAX]);
-    journal.append("big", Revision::NONE, exact).await.expect("the limit itself is allowed");
+    journal
+        .append("big", Revision::NONE, exact)
+        .await
+        .expect("the limit itself is allowed");
     let more = Bytes::from(vec![b'x'; limit::MESSAGE_BYTES_MAX + 1]);
     let name = "n".repeat(limit::NAME_BYTES_MAX + 1);
     for outcome in [
         journal.append("bigger", Revision::NONE, more).await,
         journal.append(&name, Revision::NONE, Bytes::new()).await,
     ] {
-        assert!(matches!(outcome, Err(JournalError::TooLarge { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(JournalError::TooLarge { .. })),
+            "{outcome:?}"
+        );
     }
     assert_eq!(journal.subjects("").await.expect("subjects"), ["big"]);
 }
@@ -218,14 +269,23 @@ async fn a_subscription_sees_old_and_new_records_of_its_prefix(ports: Ports) {
     seen.push(next.expect("a new record"));
     let texts: Vec<_> = seen.iter().map(|record| record.payload.clone()).collect();
     assert_eq!(texts, ["one", "two", "three"]);
-    assert!(seen.windows(2).all(|pair| pair[0].revision < pair[1].revision));
+    assert!(
+        seen.windows(2)
+            .all(|pair| pair[0].revision < pair[1].revision)
+    );
 }
 
 /// What was not acknowledged comes again; each name has a position of its own.
 async fn a_subscription_goes_on_behind_what_was_acknowledged(ports: Ports) {
     let journal = &*ports.journal;
     for number in 0..4 {
-        append(journal, &format!("e.{number}"), Revision::NONE, &number.to_string()).await;
+        append(
+            journal,
+            &format!("e.{number}"),
+            Revision::NONE,
+            &number.to_string(),
+        )
+        .await;
     }
     let mut first = journal.subscribe("reader", "e.").await.expect("subscribe");
     let mut revisions = Vec::new();

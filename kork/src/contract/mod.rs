@@ -21,7 +21,7 @@ pub use self::{
 use crate::ports::Ports;
 
 /// Longest time one check may take.
-const CHECK_MAX: Duration = Duration::from_secs(60);
+const CHECK_MAX: Duration = Duration::from_mins(1);
 /// How long something that must not happen is waited for.
 const QUIET: Duration = Duration::from_millis(60);
 

@@ -39,7 +39,10 @@ where
 
 async fn put(queue: &dyn Queue, name: &str, id: &str) -> Enqueued {
     let payload = Bytes::from(format!("payload of {id}"));
-    queue.enqueue(name, id, payload, None).await.expect("enqueue")
+    queue
+        .enqueue(name, id, payload, None)
+        .await
+        .expect("enqueue")
 }
 
 async fn one(queue: &dyn Queue, name: &str, lease: Duration) -> Delivery {
@@ -49,7 +52,10 @@ async fn one(queue: &dyn Queue, name: &str, lease: Duration) -> Delivery {
 }
 
 async fn assert_empty(queue: &dyn Queue, name: &str) {
-    let taken = queue.pull(name, 10, LEASE, Duration::ZERO).await.expect("pull");
+    let taken = queue
+        .pull(name, 10, LEASE, Duration::ZERO)
+        .await
+        .expect("pull");
     assert!(taken.is_empty(), "{taken:?}");
 }
 
@@ -62,7 +68,11 @@ async fn a_message_is_delivered_once_and_gone_after_its_ack(ports: Ports) {
     assert_eq!((delivery.id.as_str(), delivery.attempt), ("m1", 1));
     assert_eq!(delivery.payload, "payload of m1");
     assert_empty(queue, "q").await;
-    assert_eq!(queue.depth("q").await.expect("depth"), 1, "a held message counts");
+    assert_eq!(
+        queue.depth("q").await.expect("depth"),
+        1,
+        "a held message counts"
+    );
     queue.ack(&delivery.lease).await.expect("ack");
     assert_eq!(queue.depth("q").await.expect("depth"), 0);
     assert_empty(queue, "q").await;
@@ -71,7 +81,14 @@ async fn a_message_is_delivered_once_and_gone_after_its_ack(ports: Ports) {
 /// `wait` bounds a pull.
 async fn an_empty_queue_answers_after_the_wait(ports: Ports) {
     let start = ports.clock.now();
-    assert!(ports.queue.pull("q", 1, LEASE, SHORT).await.expect("pull").is_empty());
+    assert!(
+        ports
+            .queue
+            .pull("q", 1, LEASE, SHORT)
+            .await
+            .expect("pull")
+            .is_empty()
+    );
     assert!(ports.clock.now() >= start.plus_ms(SHORT.as_millis() as u64 - 1));
 }
 
@@ -117,13 +134,19 @@ async fn a_message_is_not_delivered_before_its_time(ports: Ports) {
     let (queue, start) = (&*ports.queue, ports.clock.now());
     for (id, delay_ms) in [("late", 160), ("soon", 80)] {
         let due = Some(start.plus_ms(delay_ms));
-        queue.enqueue("q", id, Bytes::new(), due).await.expect("enqueue");
+        queue
+            .enqueue("q", id, Bytes::new(), due)
+            .await
+            .expect("enqueue");
     }
     assert_empty(queue, "q").await;
     for (id, delay_ms) in [("soon", 80), ("late", 160)] {
         let delivery = one(queue, "q", LEASE).await;
         assert_eq!(delivery.id, id);
-        assert!(ports.clock.now() >= start.plus_ms(delay_ms), "{id} came early");
+        assert!(
+            ports.clock.now() >= start.plus_ms(delay_ms),
+            "{id} came early"
+        );
     }
 }
 
@@ -131,7 +154,10 @@ async fn a_message_is_not_delivered_before_its_time(ports: Ports) {
 async fn an_earlier_message_wakes_a_worker_that_waits_for_a_later_one(ports: Ports) {
     let queue = &*ports.queue;
     let far = ports.clock.now().plus_ms(3_600_000);
-    queue.enqueue("q", "far", Bytes::new(), Some(far)).await.expect("enqueue");
+    queue
+        .enqueue("q", "far", Bytes::new(), Some(far))
+        .await
+        .expect("enqueue");
     let (delivery, _) = futures_util::join!(one(queue, "q", LEASE), put(queue, "q", "near"));
     assert_eq!(delivery.id, "near");
 }
@@ -143,7 +169,10 @@ async fn a_message_whose_lease_runs_out_is_delivered_again(ports: Ports) {
     let start = ports.clock.now();
     let first = one(queue, "q", SHORT).await;
     let second = one(queue, "q", LEASE).await;
-    assert!(ports.clock.now() >= start.plus_ms(SHORT.as_millis() as u64), "the lease was cut short");
+    assert!(
+        ports.clock.now() >= start.plus_ms(SHORT.as_millis() as u64),
+        "the lease was cut short"
+    );
     assert_eq!((second.id.as_str(), second.attempt), ("m", 2));
     assert_eq!(second.payload, first.payload);
     assert_ne!(second.lease, first.lease);
@@ -161,12 +190,18 @@ async fn a_lease_that_ran_out_acknowledges_nothing(ports: Ports) {
         queue.extend(&lost, LEASE).await,
         queue.reject(&lost, "late").await,
     ] {
-        assert!(matches!(outcome, Err(QueueError::LeaseLost { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(QueueError::LeaseLost { .. })),
+            "{outcome:?}"
+        );
     }
     assert_empty(queue, "q").await;
     queue.ack(&held).await.expect("the lease that holds");
     let twice = queue.ack(&held).await;
-    assert!(matches!(twice, Err(QueueError::LeaseLost { .. })), "{twice:?}");
+    assert!(
+        matches!(twice, Err(QueueError::LeaseLost { .. })),
+        "{twice:?}"
+    );
     assert_eq!(queue.depth("q").await.expect("depth"), 0);
 }
 
@@ -177,9 +212,15 @@ async fn an_extended_lease_holds_longer(ports: Ports) {
     let start = ports.clock.now();
     let delivery = one(queue, "q", SHORT * 5).await;
     queue.extend(&delivery.lease, LEASE).await.expect("extend");
-    ports.clock.sleep_until(start.plus_ms(SHORT.as_millis() as u64 * 6)).await;
+    ports
+        .clock
+        .sleep_until(start.plus_ms(SHORT.as_millis() as u64 * 6))
+        .await;
     assert_empty(queue, "q").await;
-    queue.ack(&delivery.lease).await.expect("the lease still holds");
+    queue
+        .ack(&delivery.lease)
+        .await
+        .expect("the lease still holds");
 }
 
 /// Not before the delay, and then as the next attempt.
@@ -201,10 +242,24 @@ async fn a_nak_delivers_again_after_the_delay(ports: Ports) {
 async fn the_same_id_is_not_added_while_it_waits_or_is_held(ports: Ports) {
     let queue = &*ports.queue;
     let racers = join_all((0..8).map(|_| put(queue, "q", "m"))).await;
-    assert_eq!(racers.iter().filter(|outcome| **outcome == Enqueued::New).count(), 1);
+    assert_eq!(
+        racers
+            .iter()
+            .filter(|outcome| **outcome == Enqueued::New)
+            .count(),
+        1
+    );
     let delivery = one(queue, "q", LEASE).await;
-    assert_eq!(put(queue, "q", "m").await, Enqueued::Duplicate, "while held");
-    assert_eq!(put(queue, "other", "m").await, Enqueued::New, "another queue");
+    assert_eq!(
+        put(queue, "q", "m").await,
+        Enqueued::Duplicate,
+        "while held"
+    );
+    assert_eq!(
+        put(queue, "other", "m").await,
+        Enqueued::New,
+        "another queue"
+    );
     queue.ack(&delivery.lease).await.expect("ack");
     assert_eq!(put(queue, "q", "m").await, Enqueued::New, "after the ack");
     assert_eq!(one(queue, "q", LEASE).await.attempt, 1);
@@ -216,17 +271,28 @@ async fn a_rejected_message_lies_with_the_dead_letters(ports: Ports) {
     for id in ["m1", "m2"] {
         put(queue, "q", id).await;
         let delivery = one(queue, "q", LEASE).await;
-        queue.reject(&delivery.lease, &format!("{id} is unreadable")).await.expect("reject");
+        queue
+            .reject(&delivery.lease, &format!("{id} is unreadable"))
+            .await
+            .expect("reject");
     }
     assert_empty(queue, "q").await;
     assert_eq!(queue.depth("q").await.expect("depth"), 0);
     let dead = queue.dead("q").await.expect("dead");
     let expected = ["m1", "m2"].map(|id| {
-        (id.to_owned(), format!("{id} is unreadable"), Bytes::from(format!("payload of {id}")))
+        (
+            id.to_owned(),
+            format!("{id} is unreadable"),
+            Bytes::from(format!("payload of {id}")),
+        )
     });
     assert_eq!(dead, expected);
     assert!(queue.dead("other").await.expect("dead").is_empty());
-    assert_eq!(put(queue, "q", "m1").await, Enqueued::New, "a dead letter blocks no id");
+    assert_eq!(
+        put(queue, "q", "m1").await,
+        Enqueued::New,
+        "a dead letter blocks no id"
+    );
 }
 
 /// A name is a queue.
@@ -242,7 +308,10 @@ async fn queues_do_not_mix(ports: Ports) {
 async fn what_is_too_large_is_refused(ports: Ports) {
     let queue = &*ports.queue;
     let exact = Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX]);
-    queue.enqueue("q", "exact", exact.clone(), None).await.expect("the limit itself is allowed");
+    queue
+        .enqueue("q", "exact", exact.clone(), None)
+        .await
+        .expect("the limit itself is allowed");
     assert_eq!(one(queue, "q", LEASE).await.payload, exact);
     let more = Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1]);
     let name = "n".repeat(limit::NAME_BYTES_MAX + 1);
@@ -251,7 +320,10 @@ async fn what_is_too_large_is_refused(ports: Ports) {
         queue.enqueue(&name, "id", Bytes::new(), None).await,
         queue.enqueue("q", &name, Bytes::new(), None).await,
     ] {
-        assert!(matches!(outcome, Err(QueueError::TooLarge { .. })), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(QueueError::TooLarge { .. })),
+            "{outcome:?}"
+        );
     }
 }
 

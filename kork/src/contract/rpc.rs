@@ -43,9 +43,11 @@ struct Echo {
 impl RpcHandler for Echo {
     async fn handle(&self, request: Bytes) -> Result<Bytes, Problem> {
         match &request[..] {
-            b"fail" => Err(Problem::new("KORK-0009", Kind::Conflict, "somebody was first")
-                .field("/a", "is taken")
-                .retry_after(3)),
+            b"fail" => Err(
+                Problem::new("KORK-0009", Kind::Conflict, "somebody was first")
+                    .field("/a", "is taken")
+                    .retry_after(3),
+            ),
             b"panic" => panic!("told to"),
             b"slow" => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -59,22 +61,42 @@ impl RpcHandler for Echo {
     }
 }
 
-async fn serve(ports: &Ports, name: &'static str) -> (Box<dyn Registration>, Arc<tokio::sync::Notify>) {
+async fn serve(
+    ports: &Ports,
+    name: &'static str,
+) -> (Box<dyn Registration>, Arc<tokio::sync::Notify>) {
     let done = Arc::new(tokio::sync::Notify::new());
-    let handler = Arc::new(Echo { name, done: Arc::clone(&done) });
-    let registration = ports.rpc.serve("echo", "say", handler).await.expect("serve");
+    let handler = Arc::new(Echo {
+        name,
+        done: Arc::clone(&done),
+    });
+    let registration = ports
+        .rpc
+        .serve("echo", "say", handler)
+        .await
+        .expect("serve");
     (registration, done)
 }
 
 async fn say(rpc: &dyn Rpc, request: &'static str) -> Result<Bytes, RpcError> {
-    rpc.call("echo", "say", Bytes::from_static(request.as_bytes()), TIMEOUT).await
+    rpc.call(
+        "echo",
+        "say",
+        Bytes::from_static(request.as_bytes()),
+        TIMEOUT,
+    )
+    .await
 }
 
 /// Request and reply.
 async fn a_call_reaches_its_endpoint_and_brings_the_answer(ports: Ports) {
     let _served = serve(&ports, "one").await;
     let answers = join_all((0..50).map(|_| say(&*ports.rpc, "hello"))).await;
-    assert!(answers.into_iter().all(|answer| answer.expect("an answer") == "hello"));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.expect("an answer") == "hello")
+    );
 }
 
 /// Code, kind, fields and all.
@@ -93,19 +115,31 @@ async fn a_problem_comes_back_whole(ports: Ports) {
 async fn nobody_there_is_said_at_once(ports: Ports) {
     let (registration, _) = serve(&ports, "one").await;
     for (service, endpoint) in [("nobody", "say"), ("echo", "sing")] {
-        let answer = ports.rpc.call(service, endpoint, Bytes::new(), TIMEOUT).await;
-        assert!(matches!(answer, Err(RpcError::NoResponder { .. })), "{answer:?}");
+        let answer = ports
+            .rpc
+            .call(service, endpoint, Bytes::new(), TIMEOUT)
+            .await;
+        assert!(
+            matches!(answer, Err(RpcError::NoResponder { .. })),
+            "{answer:?}"
+        );
     }
     drop(registration);
     let answer = say(&*ports.rpc, "hello").await;
-    assert!(matches!(answer, Err(RpcError::NoResponder { .. })), "serving has ended: {answer:?}");
+    assert!(
+        matches!(answer, Err(RpcError::NoResponder { .. })),
+        "serving has ended: {answer:?}"
+    );
 }
 
 /// The time-out is the caller's.
 async fn a_slow_answer_is_a_timeout(ports: Ports) {
     let _served = serve(&ports, "one").await;
     let timeout = Duration::from_millis(20);
-    let answer = ports.rpc.call("echo", "say", Bytes::from_static(b"slow"), timeout).await;
+    let answer = ports
+        .rpc
+        .call("echo", "say", Bytes::from_static(b"slow"), timeout)
+        .await;
     let Err(RpcError::Timeout { timeout_ms: 20, .. }) = answer else {
         panic!("a time-out was expected: {answer:?}");
     };
@@ -115,7 +149,10 @@ async fn a_slow_answer_is_a_timeout(ports: Ports) {
 async fn a_caller_that_gives_up_does_not_stop_the_work(ports: Ports) {
     let (_registration, done) = serve(&ports, "one").await;
     let timeout = Duration::from_millis(20);
-    let answer = ports.rpc.call("echo", "say", Bytes::from_static(b"slow"), timeout).await;
+    let answer = ports
+        .rpc
+        .call("echo", "say", Bytes::from_static(b"slow"), timeout)
+        .await;
     assert!(answer.is_err());
     done.notified().await;
 }
@@ -136,9 +173,14 @@ async fn instances_share_the_requests(ports: Ports) {
     let _two = serve(&ports, "two").await;
     let mut counts = std::collections::BTreeMap::new();
     for _ in 0..100 {
-        *counts.entry(say(&*ports.rpc, "who").await.expect("an answer")).or_insert(0) += 1;
+        *counts
+            .entry(say(&*ports.rpc, "who").await.expect("an answer"))
+            .or_insert(0) += 1;
     }
-    assert!(counts.len() == 2 && counts.values().all(|count| *count >= 10), "{counts:?}");
+    assert!(
+        counts.len() == 2 && counts.values().all(|count| *count >= 10),
+        "{counts:?}"
+    );
     drop(one);
     for _ in 0..10 {
         assert_eq!(say(&*ports.rpc, "who").await.expect("an answer"), "two");
@@ -149,10 +191,15 @@ async fn instances_share_the_requests(ports: Ports) {
 async fn what_is_too_large_is_refused_both_ways(ports: Ports) {
     let _served = serve(&ports, "one").await;
     let more = Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1]);
-    for answer in
-        [ports.rpc.call("echo", "say", more, TIMEOUT).await, say(&*ports.rpc, "big").await]
-    {
-        assert!(matches!(answer, Err(RpcError::TooLarge { .. })), "{:?}", answer.err());
+    for answer in [
+        ports.rpc.call("echo", "say", more, TIMEOUT).await,
+        say(&*ports.rpc, "big").await,
+    ] {
+        assert!(
+            matches!(answer, Err(RpcError::TooLarge { .. })),
+            "{:?}",
+            answer.err()
+        );
     }
 }
 
@@ -165,9 +212,15 @@ async fn services_are_discovered_with_their_figures(ports: Ports) {
     }
     let services = ports.rpc.discover().await.expect("discover");
     assert_eq!(services.len(), 1);
-    assert_eq!((services[0].name.as_str(), services[0].instances), ("echo", 1));
+    assert_eq!(
+        (services[0].name.as_str(), services[0].instances),
+        ("echo", 1)
+    );
     let endpoint = &services[0].endpoints[0];
-    assert_eq!((endpoint.name.as_str(), endpoint.requests, endpoint.errors), ("say", 3, 1));
+    assert_eq!(
+        (endpoint.name.as_str(), endpoint.requests, endpoint.errors),
+        ("say", 3, 1)
+    );
     drop(registration);
     assert!(ports.rpc.discover().await.expect("discover").is_empty());
 }

@@ -26,7 +26,10 @@ where
 }
 
 async fn publish(topic: &dyn Topic, subject: &str, id: &str) -> Cursor {
-    topic.publish(subject, id, Bytes::from(id.to_owned())).await.expect("publish")
+    topic
+        .publish(subject, id, Bytes::from(id.to_owned()))
+        .await
+        .expect("publish")
 }
 
 async fn subscribe(topic: &dyn Topic, prefix: &str, start: Start) -> Box<dyn TopicStream> {
@@ -51,7 +54,13 @@ async fn every_subscriber_sees_every_message_in_the_same_order(ports: Ports) {
     join_all(names.iter().map(|id| publish(topic, "s", id))).await;
     let (first, second) = (ids(&mut *one, 50).await, ids(&mut *two, 50).await);
     assert_eq!(first, second);
-    assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 50);
+    assert_eq!(
+        first
+            .iter()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        50
+    );
 }
 
 /// Now, oldest, behind a cursor; a cursor of nowhere is refused.
@@ -78,13 +87,18 @@ async fn a_subscription_starts_where_it_was_asked_to(ports: Ports) {
 async fn a_subscription_hears_only_its_prefix(ports: Ports) {
     let topic = &*ports.topic;
     let mut stream = subscribe(topic, "events.execution.", Start::Now).await;
-    for (subject, id) in
-        [("events.front50.x", "1"), ("events.execution.a", "2"), ("events.execution.b", "3")]
-    {
+    for (subject, id) in [
+        ("events.front50.x", "1"),
+        ("events.execution.a", "2"),
+        ("events.execution.b", "3"),
+    ] {
         publish(topic, subject, id).await;
     }
     let message = stream.next().await.expect("a message");
-    assert_eq!((message.subject.as_str(), message.id.as_str()), ("events.execution.a", "2"));
+    assert_eq!(
+        (message.subject.as_str(), message.id.as_str()),
+        ("events.execution.a", "2")
+    );
     assert_eq!(message.payload, "2");
     assert_eq!(ids(&mut *stream, 1).await, ["3"]);
     stays_pending("other subjects are not heard", stream.next()).await;
@@ -95,7 +109,10 @@ async fn an_id_is_published_once(ports: Ports) {
     let topic = &*ports.topic;
     let mut stream = subscribe(topic, "", Start::Now).await;
     let cursors = join_all((0..5).map(|_| publish(topic, "s", "m"))).await;
-    assert!(cursors.iter().all(|cursor| *cursor == cursors[0]), "{cursors:?}");
+    assert!(
+        cursors.iter().all(|cursor| *cursor == cursors[0]),
+        "{cursors:?}"
+    );
     assert_eq!(publish(topic, "s", "m").await, cursors[0]);
     publish(topic, "s", "n").await;
     assert_eq!(ids(&mut *stream, 2).await, ["m", "n"]);
@@ -124,7 +141,10 @@ async fn a_dropped_next_loses_nothing(ports: Ports) {
 async fn what_is_too_large_is_refused(ports: Ports) {
     let more = Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1]);
     let outcome = ports.topic.publish("s", "m", more).await;
-    assert!(matches!(outcome, Err(TopicError::TooLarge { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(TopicError::TooLarge { .. })),
+        "{outcome:?}"
+    );
 }
 
 /// Loss is bounded and never silent.
@@ -136,9 +156,16 @@ async fn whoever_fell_too_far_behind_is_told(ports: Ports) {
     let all: Vec<usize> = (0..limit::TOPIC_MESSAGES_MAX + 10).collect();
     for some in all.chunks(2_000) {
         let sent = some.iter().map(|number| async move {
-            topic.publish("s", &format!("m{number}"), Bytes::from_static(b"x")).await
+            topic
+                .publish("s", &format!("m{number}"), Bytes::from_static(b"x"))
+                .await
         });
-        cursors.extend(join_all(sent).await.into_iter().map(|sent| sent.expect("publish")));
+        cursors.extend(
+            join_all(sent)
+                .await
+                .into_iter()
+                .map(|sent| sent.expect("publish")),
+        );
     }
     let newest = cursors.iter().max().copied().expect("some were published");
     let Err(TopicError::Expired { asked, oldest }) = slow.next().await else {

@@ -52,7 +52,11 @@ struct Index {
 
 impl EmbeddedCache {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, value_bytes_max: VALUE_BYTES_MAX, state: Mutex::default() }
+        Self {
+            clock,
+            value_bytes_max: VALUE_BYTES_MAX,
+            state: Mutex::default(),
+        }
     }
 }
 
@@ -85,7 +89,9 @@ impl Cache for EmbeddedCache {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        let Some(value) = state.values.get(key) else { return Ok(None) };
+        let Some(value) = state.values.get(key) else {
+            return Ok(None);
+        };
         if value.ends.is_some_and(|end| end <= now) {
             state.remove(key);
             return Ok(None);
@@ -97,7 +103,9 @@ impl Cache for EmbeddedCache {
 
     async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError> {
         let ends = ttl.map(|ttl| {
-            self.clock.now().plus_ms(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+            self.clock
+                .now()
+                .plus_ms(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
         });
         let mut state = lock(&self.state);
         state.remove(key);
@@ -109,9 +117,18 @@ impl Cache for EmbeddedCache {
         let (used, key): (_, Arc<str>) = (state.tick, Arc::from(key));
         state.bytes += cost;
         state.used.insert(used, Arc::clone(&key));
-        state.values.insert(key, Value { body: value, ends, used });
+        state.values.insert(
+            key,
+            Value {
+                body: value,
+                ends,
+                used,
+            },
+        );
         while state.bytes > self.value_bytes_max {
-            let Some((_, oldest)) = state.used.pop_first() else { break };
+            let Some((_, oldest)) = state.used.pop_first() else {
+                break;
+            };
             state.remove(&oldest);
         }
         Ok(())
@@ -158,13 +175,20 @@ impl Cache for EmbeddedCache {
         limit: usize,
     ) -> Result<Vec<(String, u64)>, CacheError> {
         let state = lock(&self.state);
-        let Some(index) = state.indexes.get(index) else { return Ok(Vec::new()) };
+        let Some(index) = state.indexes.get(index) else {
+            return Ok(Vec::new());
+        };
         let newest = index.sorted.iter().rev().skip(offset).take(limit);
-        Ok(newest.map(|(score, member)| (member.to_string(), *score)).collect())
+        Ok(newest
+            .map(|(score, member)| (member.to_string(), *score))
+            .collect())
     }
 
     async fn index_len(&self, index: &str) -> Result<usize, CacheError> {
-        Ok(lock(&self.state).indexes.get(index).map_or(0, |index| index.sorted.len()))
+        Ok(lock(&self.state)
+            .indexes
+            .get(index)
+            .map_or(0, |index| index.sorted.len()))
     }
 
     async fn flush(&self) -> Result<(), CacheError> {
@@ -182,17 +206,30 @@ mod tests {
     async fn the_longest_unused_value_goes_first_when_the_cache_is_full() {
         let value_bytes_max = 3 * (ENTRY_OVERHEAD_BYTES + 11);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let cache = EmbeddedCache { clock, value_bytes_max, state: Mutex::default() };
+        let cache = EmbeddedCache {
+            clock,
+            value_bytes_max,
+            state: Mutex::default(),
+        };
         for key in ["a", "b", "c"] {
-            cache.put(key, Bytes::from_static(b"0123456789"), None).await.unwrap();
+            cache
+                .put(key, Bytes::from_static(b"0123456789"), None)
+                .await
+                .unwrap();
         }
         assert!(cache.get("a").await.unwrap().is_some());
-        cache.put("d", Bytes::from_static(b"0123456789"), None).await.unwrap();
+        cache
+            .put("d", Bytes::from_static(b"0123456789"), None)
+            .await
+            .unwrap();
         assert!(cache.get("b").await.unwrap().is_none());
         for key in ["a", "c", "d"] {
             assert!(cache.get(key).await.unwrap().is_some(), "{key}");
         }
-        cache.put("huge", Bytes::from(vec![0; 1000]), None).await.unwrap();
+        cache
+            .put("huge", Bytes::from(vec![0; 1000]), None)
+            .await
+            .unwrap();
         assert!(cache.get("huge").await.unwrap().is_none());
         assert_eq!(lock(&cache.state).bytes, value_bytes_max);
     }

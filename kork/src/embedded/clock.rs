@@ -10,6 +10,9 @@ use crate::{model::Timestamp, ports::Clock};
 /// or before its clock was set forward, is at most this late.
 pub const WALL_CLOCK_RECHECK_MAX: Duration = Duration::from_secs(15);
 
+/// Longest sleep that is asked of tokio at once; its instants do not reach to the end of time.
+const FAR: Duration = Duration::from_hours(24 * 365);
+
 /// The machine's wall clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -46,7 +49,10 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `base` now. Make it inside the runtime whose time it follows.
     pub fn new(base: Timestamp) -> Self {
-        Self { base, start: tokio::time::Instant::now() }
+        Self {
+            base,
+            start: tokio::time::Instant::now(),
+        }
     }
 
     /// The same, ready for a port.
@@ -68,7 +74,7 @@ impl Clock for TokioClock {
                 return;
             }
             // A moment too far for tokio's instants is waited for in pieces.
-            tokio::time::sleep(left.min(Duration::from_secs(86_400 * 365))).await;
+            tokio::time::sleep(left.min(FAR)).await;
         }
     }
 }

@@ -31,7 +31,13 @@ impl SeededIds {
     }
 
     fn with(random: StdRng, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::new(State { random, last: Ulid::nil() }) }
+        Self {
+            clock,
+            state: Mutex::new(State {
+                random,
+                last: Ulid::nil(),
+            }),
+        }
     }
 }
 
@@ -39,7 +45,8 @@ impl Ids for SeededIds {
     fn ulid(&self) -> String {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let entropy = (u128::from(state.random.next_u64()) << 64) | u128::from(state.random.next_u64());
+        let entropy =
+            (u128::from(state.random.next_u64()) << 64) | u128::from(state.random.next_u64());
         let fresh = Ulid::from_parts(now.millis(), entropy);
         state.last = if fresh.timestamp_ms() > state.last.timestamp_ms() {
             fresh
@@ -69,7 +76,11 @@ impl Ids for SeededIds {
     }
 
     fn random(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).random.next_u64()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .random
+            .next_u64()
     }
 }
 
@@ -86,7 +97,11 @@ mod tests {
         let first: Vec<_> = (0..100).map(|_| one.ulid()).collect();
         let second: Vec<_> = (0..100).map(|_| two.ulid()).collect();
         assert_eq!(first, second);
-        assert!(first.windows(2).all(|pair| pair[0] < pair[1] && pair[0].len() == 26));
+        assert!(
+            first
+                .windows(2)
+                .all(|pair| pair[0] < pair[1] && pair[0].len() == 26)
+        );
         let uuid = one.uuid();
         assert_eq!(uuid, two.uuid());
         assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"));

@@ -31,9 +31,9 @@ fn refused(error: StoreError, subject: &str, expected: Revision) -> JournalError
             actual: Revision(actual),
         },
         StoreError::Corrupt(reason) => JournalError::Corrupt { reason },
-        StoreError::Full { .. } | StoreError::Unavailable(_) => {
-            JournalError::Unavailable { reason: error.reason() }
-        }
+        StoreError::Full { .. } | StoreError::Unavailable(_) => JournalError::Unavailable {
+            reason: error.reason(),
+        },
     }
 }
 
@@ -41,10 +41,18 @@ fn unreadable(error: StoreError) -> JournalError {
     refused(error, "", Revision::NONE)
 }
 
+fn missing(subject: &str, revision: u64) -> StoreError {
+    StoreError::Corrupt(format!("record {revision} of {subject} is missing"))
+}
+
 fn payload_of(subject: &str, revision: u64, bytes: &[u8]) -> Result<Bytes, StoreError> {
-    unguard(subject, revision, bytes).map(Bytes::copy_from_slice).ok_or_else(|| {
-        StoreError::Corrupt(format!("record {revision} of {subject} is not what was written"))
-    })
+    unguard(subject, revision, bytes)
+        .map(Bytes::copy_from_slice)
+        .ok_or_else(|| {
+            StoreError::Corrupt(format!(
+                "record {revision} of {subject} is not what was written"
+            ))
+        })
 }
 
 #[async_trait]
@@ -60,7 +68,12 @@ impl Journal for EmbeddedJournal {
         }
         let name = subject.to_owned();
         self.store
-            .submit(|reply| Mutation::Append { subject: name, expected: expected.0, payload, reply })
+            .submit(|reply| Mutation::Append {
+                subject: name,
+                expected: expected.0,
+                payload,
+                reply,
+            })
             .await
             .map(Revision)
             .map_err(|error| refused(error, subject, expected))
@@ -76,7 +89,11 @@ impl Journal for EmbeddedJournal {
                 let revision = key.value().1;
                 let payload = payload_of(subject, revision, value.value())?;
                 let revision = Revision(revision);
-                records.push(Record { subject: subject.to_owned(), revision, payload });
+                records.push(Record {
+                    subject: subject.to_owned(),
+                    revision,
+                    payload,
+                });
             }
             Ok(records)
         });
@@ -94,7 +111,11 @@ impl Journal for EmbeddedJournal {
     async fn purge(&self, subject: &str, up_to: Revision) -> Result<(), JournalError> {
         let name = subject.to_owned();
         self.store
-            .submit(|reply| Mutation::Purge { subject: name, up_to: up_to.0, reply })
+            .submit(|reply| Mutation::Purge {
+                subject: name,
+                up_to: up_to.0,
+                reply,
+            })
             .await
             .map_err(|error| refused(error, subject, up_to))
     }
@@ -131,7 +152,12 @@ struct Follower {
 impl Follower {
     /// Reads on from the position; moves it over records of other subjects.
     fn read_ahead(&mut self, newest: u64) -> Result<(), StoreError> {
-        let Self { prefix, ahead, position, .. } = self;
+        let Self {
+            prefix,
+            ahead,
+            position,
+            ..
+        } = self;
         self.store.read(|view| {
             let (order, records) = (view.open_table(ORDER)?, view.open_table(RECORDS)?);
             let mut bytes = 0;
@@ -139,13 +165,16 @@ impl Follower {
                 let (revision, subject) = row?;
                 let (revision, subject) = (revision.value(), subject.value());
                 if is_under(subject, prefix) {
-                    let found = records.get((subject, revision))?.ok_or_else(|| {
-                        StoreError::Corrupt(format!("record {revision} of {subject} is missing"))
-                    })?;
+                    let found = records.get((subject, revision))?;
+                    let found = found.ok_or_else(|| missing(subject, revision))?;
                     let payload = payload_of(subject, revision, found.value())?;
                     bytes += payload.len();
                     let (subject, number) = (subject.to_owned(), Revision(revision));
-                    ahead.push_back(Record { subject, revision: number, payload });
+                    ahead.push_back(Record {
+                        subject,
+                        revision: number,
+                        payload,
+                    });
                 }
                 *position = revision;
                 let full = ahead.len() >= READ_AHEAD_MAX || bytes >= READ_AHEAD_BYTES_MAX;

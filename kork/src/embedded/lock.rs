@@ -20,7 +20,10 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     pub(super) fn take(dir: &Utf8Path) -> Result<Self, OpenError> {
         let path = dir.join(LOCK_FILE);
-        let io = |source| OpenError::Unavailable { path: path.clone(), source };
+        let io = |source| OpenError::Unavailable {
+            path: path.clone(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -34,8 +37,14 @@ impl DirectoryLock {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 // Without a readable pid the refusal is still right, only less helpful.
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(OpenError::InUse { dir: dir.to_owned(), pid });
+                let pid = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| text.trim().parse().ok());
+                return Err(OpenError::InUse {
+                    dir: dir.to_owned(),
+                    pid,
+                });
             }
         }
         file.set_len(0).map_err(io)?;

@@ -51,7 +51,10 @@ pub enum OpenError {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 impl From<OpenError> for Problem {
@@ -89,19 +92,25 @@ impl Embedded {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|source| OpenError::Unavailable { path: dir.to_owned(), source })?;
+        std::fs::create_dir_all(dir).map_err(|source| OpenError::Unavailable {
+            path: dir.to_owned(),
+            source,
+        })?;
         let lock = DirectoryLock::take(dir)?;
         let objects = objects::DirectoryObjects::open(&dir.join("objects"), Arc::clone(&clock))?;
         let store = Store::open(dir, lock)?;
-        Ok(Self { ports: ports(Arc::new(store), Arc::new(objects), clock, ids) })
+        Ok(Self {
+            ports: ports(Arc::new(store), Arc::new(objects), clock, ids),
+        })
     }
 
     /// Ports without a directory, threads or a time of their own: with a seeded `ids`, a
     /// [`TokioClock`] and a paused single-threaded runtime, a program does the same every time.
     pub fn in_memory(clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         let objects = Arc::new(objects::MemoryObjects::new(Arc::clone(&clock)));
-        Self { ports: ports(Arc::new(Store::in_memory()), objects, clock, ids) }
+        Self {
+            ports: ports(Arc::new(Store::in_memory()), objects, clock, ids),
+        }
     }
 
     /// The ports; clones share everything.
@@ -117,8 +126,13 @@ fn ports(
     ids: Arc<dyn Ids>,
 ) -> Ports {
     Ports {
-        journal: Arc::new(journal::EmbeddedJournal { store: Arc::clone(&store) }),
-        queue: Arc::new(queue::EmbeddedQueue { store: Arc::clone(&store), clock: Arc::clone(&clock) }),
+        journal: Arc::new(journal::EmbeddedJournal {
+            store: Arc::clone(&store),
+        }),
+        queue: Arc::new(queue::EmbeddedQueue {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+        }),
         rpc: Arc::new(rpc::EmbeddedRpc::default()),
         topic: Arc::new(topic::EmbeddedTopic { store }),
         cache: Arc::new(cache::EmbeddedCache::new(Arc::clone(&clock))),
@@ -140,10 +154,19 @@ fn is_under(subject: &str, prefix: &str) -> bool {
 fn oversized(name: &str, payload_bytes: usize) -> Option<(String, usize, usize)> {
     if name.len() > limit::NAME_BYTES_MAX {
         let start: String = name.chars().take(60).collect();
-        return Some((format!("the name {start}..."), name.len(), limit::NAME_BYTES_MAX));
+        return Some((
+            format!("the name {start}..."),
+            name.len(),
+            limit::NAME_BYTES_MAX,
+        ));
     }
-    (payload_bytes > limit::MESSAGE_BYTES_MAX)
-        .then(|| (format!("the payload for {name}"), payload_bytes, limit::MESSAGE_BYTES_MAX))
+    (payload_bytes > limit::MESSAGE_BYTES_MAX).then(|| {
+        (
+            format!("the payload for {name}"),
+            payload_bytes,
+            limit::MESSAGE_BYTES_MAX,
+        )
+    })
 }
 
 #[cfg(test)]

@@ -25,8 +25,13 @@ pub(super) struct EmbeddedQueue {
 
 fn refused(error: StoreError, queue: &str) -> QueueError {
     match error {
-        StoreError::Full { max } => QueueError::Full { queue: queue.to_owned(), max },
-        other => QueueError::Unavailable { reason: other.reason() },
+        StoreError::Full { max } => QueueError::Full {
+            queue: queue.to_owned(),
+            max,
+        },
+        other => QueueError::Unavailable {
+            reason: other.reason(),
+        },
     }
 }
 
@@ -35,7 +40,10 @@ fn after(now: Timestamp, duration: Duration) -> Timestamp {
 }
 
 fn lost(lease: &Lease) -> QueueError {
-    QueueError::LeaseLost { queue: lease.queue.clone(), id: lease.id.clone() }
+    QueueError::LeaseLost {
+        queue: lease.queue.clone(),
+        id: lease.id.clone(),
+    }
 }
 
 impl EmbeddedQueue {
@@ -51,8 +59,17 @@ impl EmbeddedQueue {
                 return Err(QueueError::Unavailable { reason });
             };
             let id = message.id.to_string();
-            let lease = Lease { queue: queue.to_string(), id: id.clone(), token: message.token };
-            deliveries.push(Delivery { id, payload, attempt: message.attempt, lease });
+            let lease = Lease {
+                queue: queue.to_string(),
+                id: id.clone(),
+                token: message.token,
+            };
+            deliveries.push(Delivery {
+                id,
+                payload,
+                attempt: message.attempt,
+                lease,
+            });
         }
         Ok(deliveries)
     }
@@ -72,9 +89,18 @@ impl Queue for EmbeddedQueue {
             return Err(QueueError::TooLarge { what, size, max });
         }
         let name = Arc::clone(self.store.queues().queue(queue).name());
-        let (id, due) = (id.to_owned(), deliver_at.unwrap_or_else(|| self.clock.now()));
+        let (id, due) = (
+            id.to_owned(),
+            deliver_at.unwrap_or_else(|| self.clock.now()),
+        );
         self.store
-            .submit(|reply| Mutation::Enqueue { queue: name, id, payload, due, reply })
+            .submit(|reply| Mutation::Enqueue {
+                queue: name,
+                id,
+                payload,
+                due,
+                reply,
+            })
             .await
             .map_err(|error| refused(error, queue))
     }
@@ -144,7 +170,14 @@ impl Queue for EmbeddedQueue {
             .ok_or_else(|| lost(lease))?;
         let (id, reason) = (lease.id.clone(), reason.to_owned());
         self.store
-            .submit(|reply| Mutation::Bury { queue: name, sequence, id, reason, payload, reply })
+            .submit(|reply| Mutation::Bury {
+                queue: name,
+                sequence,
+                id,
+                reason,
+                payload,
+                reply,
+            })
             .await
             .map_err(|error| refused(error, &lease.queue))
     }
@@ -156,10 +189,17 @@ impl Queue for EmbeddedQueue {
     async fn dead(&self, queue: &str) -> Result<Vec<(String, String, Bytes)>, QueueError> {
         let read = self.store.read(|view| {
             let mut letters = Vec::new();
-            for row in view.open_table(DEAD)?.range((queue, 0)..=(queue, u64::MAX))? {
+            for row in view
+                .open_table(DEAD)?
+                .range((queue, 0)..=(queue, u64::MAX))?
+            {
                 let (_, value) = row?;
                 let (id, reason, payload) = value.value();
-                letters.push((id.to_owned(), reason.to_owned(), Bytes::copy_from_slice(payload)));
+                letters.push((
+                    id.to_owned(),
+                    reason.to_owned(),
+                    Bytes::copy_from_slice(payload),
+                ));
             }
             Ok(letters)
         });

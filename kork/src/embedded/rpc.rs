@@ -58,7 +58,9 @@ impl Drop for Registered {
     fn drop(&mut self) {
         let mut services = lock(&self.services);
         if let Some(responders) = services.get_mut(&self.key) {
-            responders.handlers.retain(|(number, _)| *number != self.number);
+            responders
+                .handlers
+                .retain(|(number, _)| *number != self.number);
             if responders.handlers.is_empty() {
                 services.remove(&self.key);
             }
@@ -75,7 +77,10 @@ struct InFlight {
 impl InFlight {
     fn enter(stats: Arc<Stats>) -> Option<Self> {
         stats.requests.fetch_add(1, Ordering::Relaxed);
-        let entered = Self { started: Instant::now(), stats };
+        let entered = Self {
+            started: Instant::now(),
+            stats,
+        };
         let before = entered.stats.in_flight.fetch_add(1, Ordering::Relaxed);
         (before < IN_FLIGHT_MAX).then_some(entered)
     }
@@ -91,7 +96,11 @@ impl Drop for InFlight {
 
 impl EmbeddedRpc {
     /// The next handler in turn.
-    fn responder(&self, service: &str, endpoint: &str) -> Option<(Arc<dyn RpcHandler>, Arc<Stats>)> {
+    fn responder(
+        &self,
+        service: &str,
+        endpoint: &str,
+    ) -> Option<(Arc<dyn RpcHandler>, Arc<Stats>)> {
         let mut services = lock(&self.services);
         let responders = services.get_mut(&(service.to_owned(), endpoint.to_owned()))?;
         responders.next = (responders.next + 1) % responders.handlers.len();
@@ -111,7 +120,11 @@ impl Rpc for EmbeddedRpc {
     ) -> Result<Bytes, RpcError> {
         let name = format!("{service}.{endpoint}");
         if let Some((what, size, max)) = oversized(&name, request.len()) {
-            return Err(RpcError::TooLarge { what: format!("the request {what}"), size, max });
+            return Err(RpcError::TooLarge {
+                what: format!("the request {what}"),
+                size,
+                max,
+            });
         }
         let Some((handler, stats)) = self.responder(service, endpoint) else {
             let (service, endpoint) = (service.to_owned(), endpoint.to_owned());
@@ -135,13 +148,17 @@ impl Rpc for EmbeddedRpc {
                 timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
             }),
             Ok(Err(ended)) if ended.is_panic() => Err(Box::new(panicked(&name, ended)).into()),
-            Ok(Err(_)) => Err(RpcError::Unavailable { reason: format!("{name} is shutting down") }),
+            Ok(Err(_)) => Err(RpcError::Unavailable {
+                reason: format!("{name} is shutting down"),
+            }),
             Ok(Ok(answer)) => answer.map_err(|problem| RpcError::from(Box::new(problem))),
         };
         let outcome = outcome.and_then(|answer| match oversized(&name, answer.len()) {
-            Some((what, size, max)) => {
-                Err(RpcError::TooLarge { what: format!("the answer {what}"), size, max })
-            }
+            Some((what, size, max)) => Err(RpcError::TooLarge {
+                what: format!("the answer {what}"),
+                size,
+                max,
+            }),
             None => Ok(answer),
         });
         if outcome.is_err() {
@@ -161,17 +178,27 @@ impl Rpc for EmbeddedRpc {
             let mut services = lock(&self.services);
             let responders = services.entry(key.clone()).or_default();
             responders.last_registration += 1;
-            responders.handlers.push((responders.last_registration, handler));
+            responders
+                .handlers
+                .push((responders.last_registration, handler));
             responders.last_registration
         };
-        Ok(Box::new(Registered { services: Arc::clone(&self.services), key, number }))
+        Ok(Box::new(Registered {
+            services: Arc::clone(&self.services),
+            key,
+            number,
+        }))
     }
 
     async fn discover(&self) -> Result<Vec<ServiceInfo>, RpcError> {
         let mut found: Vec<ServiceInfo> = Vec::new();
         for ((service, endpoint), responders) in &*lock(&self.services) {
             if found.last().is_none_or(|info| info.name != *service) {
-                found.push(ServiceInfo { name: service.clone(), instances: 0, endpoints: Vec::new() });
+                found.push(ServiceInfo {
+                    name: service.clone(),
+                    instances: 0,
+                    endpoints: Vec::new(),
+                });
             }
             if let Some(info) = found.last_mut() {
                 info.instances = info.instances.max(responders.handlers.len());
@@ -195,7 +222,11 @@ fn panicked(name: &str, ended: tokio::task::JoinError) -> Problem {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("without a message");
     tracing::error!(endpoint = name, panic = text, "a handler panicked");
-    let mut problem = Problem::new("KORK-0010", Kind::Bug, format!("{name} stopped with a panic"));
+    let mut problem = Problem::new(
+        "KORK-0010",
+        Kind::Bug,
+        format!("{name} stopped with a panic"),
+    );
     problem.causes.push(text.to_owned());
     problem
 }

@@ -28,16 +28,28 @@ pub(super) struct EmbeddedTopic {
 }
 
 fn refused(error: &StoreError) -> TopicError {
-    TopicError::Unavailable { reason: error.reason() }
+    TopicError::Unavailable {
+        reason: error.reason(),
+    }
+}
+
+fn changed(cursor: u64) -> StoreError {
+    StoreError::Corrupt(format!("message {cursor} is not what was written"))
 }
 
 impl EmbeddedTopic {
     /// The oldest kept cursor, or where the next one will come.
     fn oldest(&self) -> Result<Cursor, TopicError> {
         let read = self.store.read(|view| {
-            Ok(view.open_table(MESSAGES)?.first()?.map(|(cursor, _)| cursor.value()))
+            Ok(view
+                .open_table(MESSAGES)?
+                .first()?
+                .map(|(cursor, _)| cursor.value()))
         });
-        Ok(Cursor(read.map_err(|error| refused(&error))?.unwrap_or(self.store.dropped() + 1)))
+        Ok(Cursor(
+            read.map_err(|error| refused(&error))?
+                .unwrap_or(self.store.dropped() + 1),
+        ))
     }
 }
 
@@ -50,7 +62,12 @@ impl Topic for EmbeddedTopic {
         }
         let (subject, id) = (subject.to_owned(), id.to_owned());
         self.store
-            .submit(|reply| Mutation::Publish { subject, id, payload, reply })
+            .submit(|reply| Mutation::Publish {
+                subject,
+                id,
+                payload,
+                reply,
+            })
             .await
             .map(Cursor)
             .map_err(|error| refused(&error))
@@ -68,7 +85,10 @@ impl Topic for EmbeddedTopic {
             Start::Oldest => dropped,
             // A cursor that was never given out comes from another data directory.
             Start::After(asked) if asked.0 < dropped || asked.0 > given_out => {
-                return Err(TopicError::Expired { asked, oldest: self.oldest()? });
+                return Err(TopicError::Expired {
+                    asked,
+                    oldest: self.oldest()?,
+                });
             }
             Start::After(asked) => asked.0,
         };
@@ -83,7 +103,10 @@ impl Topic for EmbeddedTopic {
 
     async fn newest(&self) -> Result<Cursor, TopicError> {
         let read = self.store.read(|view| {
-            Ok(view.open_table(MESSAGES)?.last()?.map(|(cursor, _)| cursor.value()))
+            Ok(view
+                .open_table(MESSAGES)?
+                .last()?
+                .map(|(cursor, _)| cursor.value()))
         });
         Ok(Cursor(read.map_err(|error| refused(&error))?.unwrap_or(0)))
     }
@@ -101,22 +124,33 @@ struct Follower {
 impl Follower {
     /// Reads on from the position; the cursor of the oldest kept message when some before it are gone.
     fn read_ahead(&mut self, newest: u64) -> Result<Option<u64>, StoreError> {
-        let Self { prefix, ahead, position, .. } = self;
+        let Self {
+            prefix,
+            ahead,
+            position,
+            ..
+        } = self;
         self.store.read(|view| {
             let messages = view.open_table(MESSAGES)?;
-            let dropped = view.open_table(COUNTERS)?.get(DROPPED)?.map_or(0, |row| row.value());
+            let dropped = view
+                .open_table(COUNTERS)?
+                .get(DROPPED)?
+                .map_or(0, |row| row.value());
             if dropped > *position {
                 *position = dropped;
-                return Ok(Some(messages.first()?.map_or(dropped + 1, |(key, _)| key.value())));
+                return Ok(Some(
+                    messages
+                        .first()?
+                        .map_or(dropped + 1, |(key, _)| key.value()),
+                ));
             }
             let mut bytes = 0;
             for (scanned, row) in messages.range(*position + 1..=newest)?.enumerate() {
                 let (cursor, value) = row?;
                 let (cursor, (subject, id, guarded)) = (cursor.value(), value.value());
                 if is_under(subject, prefix) {
-                    let payload = unguard(subject, cursor, guarded).ok_or_else(|| {
-                        StoreError::Corrupt(format!("message {cursor} is not what was written"))
-                    })?;
+                    let payload = unguard(subject, cursor, guarded);
+                    let payload = payload.ok_or_else(|| changed(cursor))?;
                     bytes += payload.len();
                     ahead.push_back(Message {
                         cursor: Cursor(cursor),
@@ -149,7 +183,10 @@ impl TopicStream for Follower {
                 let asked = Cursor(self.position);
                 let expired = self.read_ahead(newest).map_err(|error| refused(&error))?;
                 if let Some(oldest) = expired {
-                    return Err(TopicError::Expired { asked, oldest: Cursor(oldest) });
+                    return Err(TopicError::Expired {
+                        asked,
+                        oldest: Cursor(oldest),
+                    });
                 }
             } else if self.cursors.changed().await.is_err() {
                 let reason = "the store is being closed".to_owned();

@@ -38,10 +38,18 @@ pub struct Record {
 pub enum JournalError {
     /// Somebody else wrote first: read again and decide again.
     #[error("{subject} is at revision {actual:?}, not {expected:?}")]
-    Conflict { subject: String, expected: Revision, actual: Revision },
+    Conflict {
+        subject: String,
+        expected: Revision,
+        actual: Revision,
+    },
     /// Larger than [`super::limit::MESSAGE_BYTES_MAX`], or a name longer than allowed.
     #[error("{what} has {size} bytes, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
     /// The store does not answer or is full; nothing was written, or it is not known whether it was.
     #[error("the journal is not available: {reason}")]
     Unavailable { reason: String },

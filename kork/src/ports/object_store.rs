@@ -51,7 +51,11 @@ pub enum ObjectStoreError {
     #[error("{key} has changed meanwhile")]
     ConditionFailed { key: String },
     #[error("{what} has {size} bytes, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
     /// The key is empty, too long, or has a part that is `.` or `..`.
     #[error("{key:?} is not a key: {reason}")]
     BadKey { key: String, reason: String },

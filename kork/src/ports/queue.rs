@@ -38,7 +38,11 @@ pub struct Lease {
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     #[error("{what} has {size} bytes, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
     /// [`super::limit::QUEUE_MESSAGES_MAX`] messages wait already.
     #[error("the queue {queue} is full with {max} messages")]
     Full { queue: String, max: usize },

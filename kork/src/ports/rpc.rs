@@ -15,12 +15,20 @@ pub enum RpcError {
     NoResponder { service: String, endpoint: String },
     /// It did not answer in time; it may have done the work.
     #[error("{service}.{endpoint} did not answer within {timeout_ms} ms")]
-    Timeout { service: String, endpoint: String, timeout_ms: u64 },
+    Timeout {
+        service: String,
+        endpoint: String,
+        timeout_ms: u64,
+    },
     /// It answered with an error.
     #[error(transparent)]
     Problem(#[from] Box<Problem>),
     #[error("{what} has {size} bytes, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
     #[error("the bus is not available: {reason}")]
     Unavailable { reason: String },
 }

@@ -47,7 +47,11 @@ pub enum TopicError {
     #[error("messages after {asked:?} are gone, the oldest is {oldest:?}")]
     Expired { asked: Cursor, oldest: Cursor },
     #[error("{what} has {size} bytes, at most {max} are allowed")]
-    TooLarge { what: String, size: usize, max: usize },
+    TooLarge {
+        what: String,
+        size: usize,
+        max: usize,
+    },
     #[error("the topic is not available: {reason}")]
     Unavailable { reason: String },
 }

@@ -24,6 +24,16 @@ const fn title_of(page: &'static str) -> &'static str {
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ErrorCode] = table![
+    "FRONT50-0001",
+    "FRONT50-0002",
+    "FRONT50-0003",
+    "FRONT50-0004",
+    "FRONT50-0005",
+    "FRONT50-0006",
+    "FRONT50-0007",
+    "FRONT50-0008",
+    "FRONT50-0009",
+    "FRONT50-0010",
     "GATE-0001",
     "GATE-0002",
     "GATE-0003",

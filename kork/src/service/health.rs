@@ -39,13 +39,20 @@ impl Health {
     /// Adds a part that is not ready yet.
     pub fn part(&self, name: &str) -> Part {
         self.set(name, State::Missing("starting".to_owned()));
-        Part { name: name.to_owned(), health: self.clone() }
+        Part {
+            name: name.to_owned(),
+            health: self.clone(),
+        }
     }
 
     /// The state of everything.
     pub fn report(&self) -> HealthReport {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = if parts.values().all(|state| matches!(state, State::Ready(_))) { "UP" } else { "DOWN" };
+        let status = if parts.values().all(|state| matches!(state, State::Ready(_))) {
+            "UP"
+        } else {
+            "DOWN"
+        };
         let parts = parts
             .iter()
             .map(|(name, state)| {
@@ -103,6 +110,9 @@ mod tests {
         assert!(health.is_ready());
         store.ready_with("2 unreadable objects");
         assert!(health.is_ready());
-        assert_eq!(health.report().parts["front50.store"], "UP, 2 unreadable objects");
+        assert_eq!(
+            health.report().parts["front50.store"],
+            "UP, 2 unreadable objects"
+        );
     }
 }

@@ -32,7 +32,11 @@ pub fn start(address: SocketAddr, chassis: &Chassis) -> io::Result<SocketAddr> {
     .shutdown_timeout(STOP_GRACE_S)
     .disable_signals()
     .bind(address)?;
-    let bound = server.addrs().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let bound = server
+        .addrs()
+        .first()
+        .copied()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
     let running = server.run();
     let handle = running.handle();
     chassis.shutdown.spawn(async move {
@@ -48,12 +52,10 @@ pub fn start(address: SocketAddr, chassis: &Chassis) -> io::Result<SocketAddr> {
     Ok(bound)
 }
 
-#[expect(clippy::unused_async, reason = "handlers of actix are asynchronous")]
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "UP" }))
 }
 
-#[expect(clippy::unused_async, reason = "handlers of actix are asynchronous")]
 async fn ready(chassis: web::Data<Chassis>) -> HttpResponse {
     let report = chassis.health.report();
     let mut answer = if report.status == "UP" {
@@ -64,12 +66,10 @@ async fn ready(chassis: web::Data<Chassis>) -> HttpResponse {
     answer.json(report)
 }
 
-#[expect(clippy::unused_async, reason = "handlers of actix are asynchronous")]
 async fn health(chassis: web::Data<Chassis>) -> HttpResponse {
     HttpResponse::Ok().json(chassis.health.report())
 }
 
-#[expect(clippy::unused_async, reason = "handlers of actix are asynchronous")]
 async fn metrics(chassis: web::Data<Chassis>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
@@ -102,12 +102,23 @@ mod tests {
         let part = chassis.health.part("store");
         chassis.metrics.counter("seen", "Seen").inc(&[]);
         let address = start(([127, 0, 0, 1], 0).into(), &chassis).unwrap();
-        assert!(get(address, "/health/live").await.starts_with("HTTP/1.1 200"));
+        assert!(
+            get(address, "/health/live")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
         let missing = get(address, "/health/ready").await;
-        assert!(missing.starts_with("HTTP/1.1 503") && missing.contains("starting"), "{missing}");
+        assert!(
+            missing.starts_with("HTTP/1.1 503") && missing.contains("starting"),
+            "{missing}"
+        );
         assert!(get(address, "/health").await.starts_with("HTTP/1.1 200"));
         part.ready();
-        assert!(get(address, "/health/ready").await.starts_with("HTTP/1.1 200"));
+        assert!(
+            get(address, "/health/ready")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
         assert!(get(address, "/metrics").await.contains("seen_total{} 1"));
         assert!(chassis.shutdown.finish(Duration::from_secs(20)).await);
         assert!(TcpStream::connect(address).await.is_err());

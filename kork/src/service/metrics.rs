@@ -18,8 +18,9 @@ use prometheus_client::{
 const LABEL_SETS_MAX: usize = 2000;
 
 /// Upper bounds of the buckets of a histogram of seconds.
-const SECONDS: [f64; 15] =
-    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
+const SECONDS: [f64; 15] = [
+    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0,
+];
 
 /// Label names and values.
 type Labels = Vec<(String, String)>;
@@ -57,7 +58,10 @@ pub struct Histogram(Bounded<histogram::Histogram>);
 impl Default for Histogram {
     fn default() -> Self {
         let family = Family::new_with_constructor((|| histogram::Histogram::new(SECONDS)) as _);
-        Self(Bounded { family, label_sets: Arc::default() })
+        Self(Bounded {
+            family,
+            label_sets: Arc::default(),
+        })
     }
 }
 
@@ -70,7 +74,10 @@ struct Bounded<M> {
 
 impl<M: Default> Default for Bounded<M> {
     fn default() -> Self {
-        Self { family: Family::default(), label_sets: Arc::default() }
+        Self {
+            family: Family::default(),
+            label_sets: Arc::default(),
+        }
     }
 }
 
@@ -89,12 +96,17 @@ impl<M: Clone> Bounded<M> {
     }
 
     fn get<T: Default>(&self, of: &[(&str, &str)], read: impl FnOnce(&M) -> T) -> T {
-        self.family.get(&labels(of)).map(|known| read(&known)).unwrap_or_default()
+        self.family
+            .get(&labels(of))
+            .map(|known| read(&known))
+            .unwrap_or_default()
     }
 }
 
 fn labels(of: &[(&str, &str)]) -> Labels {
-    of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    of.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 impl Counter {
@@ -152,7 +164,9 @@ impl Metrics {
             None => {
                 let new = Counter::default();
                 inner.registry.register(name, help, new.0.family.clone());
-                inner.metrics.insert(name.to_owned(), Metric::Counter(new.clone()));
+                inner
+                    .metrics
+                    .insert(name.to_owned(), Metric::Counter(new.clone()));
                 new
             }
         }
@@ -167,7 +181,9 @@ impl Metrics {
             None => {
                 let new = Gauge::default();
                 inner.registry.register(name, help, new.0.family.clone());
-                inner.metrics.insert(name.to_owned(), Metric::Gauge(new.clone()));
+                inner
+                    .metrics
+                    .insert(name.to_owned(), Metric::Gauge(new.clone()));
                 new
             }
         }
@@ -182,7 +198,9 @@ impl Metrics {
             None => {
                 let new = Histogram::default();
                 inner.registry.register(name, help, new.0.family.clone());
-                inner.metrics.insert(name.to_owned(), Metric::Histogram(new.clone()));
+                inner
+                    .metrics
+                    .insert(name.to_owned(), Metric::Histogram(new.clone()));
                 new
             }
         }
@@ -202,7 +220,10 @@ impl Metrics {
 
 /// Two parts use one name for different things: the second one's figures are not shown.
 fn clash<T: Default>(name: &str) -> T {
-    tracing::error!(metric = name, "a metric has two kinds, the second is not shown");
+    tracing::error!(
+        metric = name,
+        "a metric has two kinds, the second is not shown"
+    );
     T::default()
 }
 
@@ -213,10 +234,18 @@ mod tests {
     #[test]
     fn figures_are_shown_with_their_labels() {
         let metrics = Metrics::default();
-        metrics.counter("orca_steps", "Steps").add(&[("kind", "wait")], 2);
-        metrics.clone().counter("orca_steps", "Steps").inc(&[("kind", "wait")]);
-        metrics.gauge("orca_running", "Running executions").set(&[], 4);
-        metrics.histogram("orca_step_seconds", "Time").observe(&[("kind", "wait")], 0.02);
+        metrics
+            .counter("orca_steps", "Steps")
+            .add(&[("kind", "wait")], 2);
+        metrics
+            .counter("orca_steps", "Steps")
+            .inc(&[("kind", "wait")]);
+        metrics
+            .gauge("orca_running", "Running executions")
+            .set(&[], 4);
+        metrics
+            .histogram("orca_step_seconds", "Time")
+            .observe(&[("kind", "wait")], 0.02);
         let text = metrics.encode();
         for line in [
             "orca_steps_total{kind=\"wait\"} 3",

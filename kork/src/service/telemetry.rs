@@ -48,17 +48,21 @@ pub struct Guard {
 
 /// Starts logging to stderr, once per process. `filter` is one of `tracing`: `info,orca=debug`.
 pub fn init(format: Format, filter: &str) -> Result<Guard, TelemetryError> {
-    let levels = EnvFilter::try_new(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let levels = EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
     let registry = tracing_subscriber::registry().with(levels);
     let started = match format {
         Format::Human => {
             let colours = std::io::stderr().is_terminal();
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()
+            registry
+                .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
+                .try_init()
         }
-        Format::Json => {
-            registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()
-        }
+        Format::Json => registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .try_init(),
     };
     started.map_err(TelemetryError::Twice)?;
     Ok(Guard { _private: () })
@@ -73,6 +77,9 @@ mod tests {
         let wrong = init(Format::Human, "orca=loud").unwrap_err();
         assert!(wrong.to_string().contains("orca=loud"), "{wrong}");
         let _guard = init(Format::Json, "warn").unwrap();
-        assert!(matches!(init(Format::Human, "info"), Err(TelemetryError::Twice(_))));
+        assert!(matches!(
+            init(Format::Human, "info"),
+            Err(TelemetryError::Twice(_))
+        ));
     }
 }

@@ -144,21 +144,20 @@ impl Shell {
             ..Stage::default()
         };
         execution.stages.push(stage.clone());
-        let mut result = Context::new();
+        let mut result = Vec::new();
         let mut detail = Context::new();
         for variable in variables {
-            let Some(key) = variable.get("key").and_then(Value::as_str) else {
-                continue;
-            };
+            let mut shown = variable.clone();
             let value = variable.get("value").cloned().unwrap_or_default();
             let now = self.ports.clock.now();
             let mut one = evaluate_in(now, &execution, Some(&stage), &value);
-            result.insert(key.to_owned(), one.remove("result").unwrap_or_default());
+            shown.insert("value".to_owned(), one.remove("result").unwrap_or_default());
+            result.push(Value::Object(shown));
             if let Some(Value::Object(failed)) = one.remove("detail") {
                 detail.extend(failed);
             }
         }
-        let mut answer = Context::from_iter([("result".to_owned(), Value::Object(result))]);
+        let mut answer = Context::from_iter([("result".to_owned(), Value::Array(result))]);
         if !detail.is_empty() {
             answer.insert("detail".to_owned(), Value::Object(detail));
         }

@@ -7,7 +7,7 @@ use kork::{
     rpc::serve,
 };
 use kork_model::{
-    Context, Execution, ExecutionId, Kind, Problem,
+    Context, Execution, ExecutionId, Kind, Problem, StageId,
     api::orca::{
         CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, GetExecution,
         ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveWebhook, Ref,
@@ -84,19 +84,7 @@ async fn control(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
                 .await
                 .map(drop)
         }),
-        endpoint!(shell, |shell: Arc<Shell>, r: PatchStage| async move {
-            let id = existing(&shell, &r.id).await?;
-            let stage = r.stage.into();
-            let command = Command::Patch {
-                stage,
-                context: r.context,
-                by: r.user,
-            };
-            shell
-                .execute(&id, &command)
-                .await
-                .map(|state| state.execution.clone())
-        }),
+        endpoint!(shell, patch),
         endpoint!(shell, restart),
         endpoint!(shell, delete),
     ])
@@ -206,6 +194,26 @@ async fn receive_webhook(
     })
 }
 
+/// Answers with the execution as it was, with the change in its stage: clients follow it from there.
+async fn patch(shell: Arc<Shell>, request: PatchStage) -> Result<Execution, Error> {
+    let id = ExecutionId::from(request.id);
+    let mut before = shell.state(&id).await?.execution.clone();
+    let stage = StageId::from(request.stage);
+    let command = Command::Patch {
+        stage: stage.clone(),
+        context: request.context.clone(),
+        by: request.user,
+    };
+    let after = shell.execute(&id, &command).await?;
+    let changed = after.stage(&stage).and_then(|s| s.last_modified.clone());
+    if let Some(stage) = before.stages.iter_mut().find(|s| s.id == stage) {
+        stage.context.extend(request.context);
+        stage.last_modified = changed;
+    }
+    Ok(before)
+}
+
+/// Answers with the execution as it was.
 async fn restart(shell: Arc<Shell>, request: RestartStage) -> Result<Execution, Error> {
     let id = ExecutionId::from(request.id);
     let state = shell.state(&id).await?;
@@ -221,10 +229,8 @@ async fn restart(shell: Arc<Shell>, request: RestartStage) -> Result<Execution, 
         body: request.body,
         archived,
     };
-    shell
-        .execute(&id, &command)
-        .await
-        .map(|state| state.execution.clone())
+    shell.execute(&id, &command).await?;
+    Ok(state.execution.clone())
 }
 
 async fn delete(shell: Arc<Shell>, request: DeleteExecution) -> Result<(), Error> {

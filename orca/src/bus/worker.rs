@@ -221,16 +221,21 @@ impl Work {
             )));
         }
         let parameters = order.payload.get("pipelineParameters").cloned();
+        let correlation = format!(
+            "{}_{}_{}_{}",
+            order.execution,
+            order.stage,
+            get.id,
+            parent.start_time.unwrap_or_default()
+        );
         let trigger = json!({
             "type": "pipeline",
             "user": order.user,
             "parameters": parameters.filter(Value::is_object).unwrap_or_else(|| json!({})),
             "artifacts": parent.trigger.get("artifacts").cloned().unwrap_or_else(|| json!([])),
-            "isPipeline": true,
-            "parentPipelineId": parent.pipeline_config_id,
-            "parentPipelineName": parent.name,
-            "parentPipelineApplication": parent.application,
             "parentPipelineStageId": order.stage,
+            "correlationId": correlation,
+            "expectedArtifactIds": [],
             "parentExecution": {
                 "id": parent.id, "name": parent.name, "application": parent.application,
                 "pipelineConfigId": parent.pipeline_config_id, "depth": depth,

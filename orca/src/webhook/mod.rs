@@ -15,6 +15,9 @@ pub use json_path::find as find_path;
 
 use crate::config::WebhookConfig;
 
+/// The original's list, so that a server that chooses by it answers as it did.
+const ACCEPT: &str = "application/json, application/cbor, application/*+json, text/plain, */*";
+
 /// Makes the calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Caller {
@@ -194,7 +197,8 @@ impl Caller {
         let mut request = self.client.request(method.clone(), url.clone());
         request = request
             .headers(headers(context)?)
-            .header("Idempotency-Key", key);
+            .header("Idempotency-Key", key)
+            .header("accept", ACCEPT);
         match context.get(payload).filter(|p| !p.is_null()) {
             Some(_) if method == Method::GET => {
                 let reason = "a GET request cannot have a payload".to_owned();

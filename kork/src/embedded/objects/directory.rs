@@ -43,7 +43,9 @@ struct Inner {
 }
 
 fn unavailable(path: &Utf8Path, error: &io::Error) -> ObjectStoreError {
-    ObjectStoreError::Unavailable { reason: format!("{path}: {error}") }
+    ObjectStoreError::Unavailable {
+        reason: format!("{path}: {error}"),
+    }
 }
 
 impl DirectoryObjects {
@@ -52,7 +54,10 @@ impl DirectoryObjects {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let temporary = root.join(TEMPORARY);
-        let io = |source| OpenError::Unavailable { path: temporary.clone(), source };
+        let io = |source| OpenError::Unavailable {
+            path: temporary.clone(),
+            source,
+        };
         // What lies there was never answered for.
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -65,7 +70,9 @@ impl DirectoryObjects {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             temporary: AtomicU64::new(0),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Runs file work where it may block.
@@ -74,10 +81,12 @@ impl DirectoryObjects {
         work: impl FnOnce(&Inner) -> Result<T, ObjectStoreError> + Send + 'static,
     ) -> Result<T, ObjectStoreError> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|ended| {
-            let reason = format!("the work on files was stopped: {ended}");
-            Err(ObjectStoreError::Unavailable { reason })
-        })
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .unwrap_or_else(|ended| {
+                let reason = format!("the work on files was stopped: {ended}");
+                Err(ObjectStoreError::Unavailable { reason })
+            })
     }
 }
 
@@ -95,7 +104,7 @@ impl Inner {
     }
 
     /// Versions of a key, newest first; empty when there never was one.
-    fn versions(&self, directory: &Utf8Path) -> Result<Vec<Version>, ObjectStoreError> {
+    fn versions(directory: &Utf8Path) -> Result<Vec<Version>, ObjectStoreError> {
         let names = match directory.read_dir_utf8() {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -111,12 +120,13 @@ impl Inner {
     }
 
     fn body(
-        &self,
         directory: &Utf8Path,
         key: &str,
         version: &Version,
     ) -> Result<Option<Object>, ObjectStoreError> {
-        let Some((size, etag)) = &version.body else { return Ok(None) };
+        let Some((size, etag)) = &version.body else {
+            return Ok(None);
+        };
         let path = directory.join(version.file_name());
         let body = match fs::read(&path) {
             Ok(body) => body,
@@ -128,7 +138,10 @@ impl Inner {
             let reason = format!("{path} is not what was written; restore it from a backup");
             return Err(ObjectStoreError::Unavailable { reason });
         }
-        Ok(Some(Object { body: Bytes::from(body), info: version.info(key) }))
+        Ok(Some(Object {
+            body: Bytes::from(body),
+            info: version.info(key),
+        }))
     }
 
     /// Adds a version, or a delete marker without a body, if the condition holds.
@@ -141,7 +154,7 @@ impl Inner {
         let directory = self.root.join(directory_of(key));
         let etag = body.map(|body| etag_of(body));
         let _shard = lock(self.shard(key));
-        let versions = self.versions(&directory)?;
+        let versions = Self::versions(&directory)?;
         let newest = versions.first().filter(|version| version.body.is_some());
         let current = newest.and_then(|version| version.body.as_ref());
         hold(condition, key, current.map(|(_, etag)| etag.as_str()))?;
@@ -151,7 +164,9 @@ impl Inner {
         let version = Version {
             sequence: versions.first().map_or(1, |version| version.sequence + 1),
             modified: self.clock.now(),
-            body: body.zip(etag.clone()).map(|(body, etag)| (body.len(), etag)),
+            body: body
+                .zip(etag.clone())
+                .map(|(body, etag)| (body.len(), etag)),
         };
         self.store(&directory, &version, body.map_or(&[], |body| body))
             .map_err(|error| unavailable(&directory, &error))?;
@@ -160,7 +175,11 @@ impl Inner {
             fs::remove_file(&path).map_err(|error| unavailable(&path, &error))?;
         }
         let (version, modified) = (version.name(), version.modified);
-        Ok(Some(Stored { etag: etag.unwrap_or_default(), version, modified }))
+        Ok(Some(Stored {
+            etag: etag.unwrap_or_default(),
+            version,
+            modified,
+        }))
     }
 
     fn store(&self, directory: &Utf8Path, version: &Version, body: &[u8]) -> io::Result<()> {
@@ -210,14 +229,18 @@ impl Inner {
         if prefix.contains('/') {
             key.push(b'/');
         }
-        self.walk(&self.root.join(directory_over(prefix)), &mut key, prefix, &mut found)?;
+        Self::walk(
+            &self.root.join(directory_over(prefix)),
+            &mut key,
+            prefix,
+            &mut found,
+        )?;
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
 
     /// Adds the objects below a directory; `key` is what the directories above say.
     fn walk(
-        &self,
         directory: &Utf8Path,
         key: &mut Vec<u8>,
         prefix: &str,
@@ -231,7 +254,9 @@ impl Inner {
         let above = key.len();
         for entry in names {
             let entry = entry.map_err(|error| unavailable(directory, &error))?;
-            let Some(segment) = segment(entry.file_name()) else { continue };
+            let Some(segment) = segment(entry.file_name()) else {
+                continue;
+            };
             let is_object = matches!(segment, Segment::Object(_));
             match segment {
                 Segment::Object(bytes) | Segment::Continued(bytes) => key.extend(bytes),
@@ -243,9 +268,9 @@ impl Inner {
             let shared = key.len().min(prefix.len());
             if key[..shared] == prefix.as_bytes()[..shared] {
                 if is_object {
-                    self.newest(entry.path(), key, prefix, found)?;
+                    Self::newest(entry.path(), key, prefix, found)?;
                 } else {
-                    self.walk(entry.path(), key, prefix, found)?;
+                    Self::walk(entry.path(), key, prefix, found)?;
                 }
             }
             key.truncate(above);
@@ -254,17 +279,24 @@ impl Inner {
     }
 
     fn newest(
-        &self,
         directory: &Utf8Path,
         key: &[u8],
         prefix: &str,
         found: &mut Vec<ObjectInfo>,
     ) -> Result<(), ObjectStoreError> {
-        let Some(key) = std::str::from_utf8(key).ok().filter(|key| key.starts_with(prefix)) else {
+        let Some(key) = std::str::from_utf8(key)
+            .ok()
+            .filter(|key| key.starts_with(prefix))
+        else {
             return Ok(());
         };
-        let versions = self.versions(directory)?;
-        found.extend(versions.first().filter(|v| v.body.is_some()).map(|v| v.info(key)));
+        let versions = Self::versions(directory)?;
+        found.extend(
+            versions
+                .first()
+                .filter(|v| v.body.is_some())
+                .map(|v| v.info(key)),
+        );
         Ok(())
     }
 }
@@ -280,8 +312,8 @@ impl ObjectStore for DirectoryObjects {
         let key = key.to_owned();
         self.blocking(move |inner| {
             let directory = inner.root.join(directory_of(&key));
-            match inner.versions(&directory)?.first() {
-                Some(newest) => inner.body(&directory, &key, newest),
+            match Inner::versions(&directory)?.first() {
+                Some(newest) => Inner::body(&directory, &key, newest),
                 None => Ok(None),
             }
         })
@@ -297,9 +329,9 @@ impl ObjectStore for DirectoryObjects {
         check(key, body.len())?;
         let key = key.to_owned();
         self.blocking(move |inner| {
-            inner.write(&key, Some(&body), &condition).map(|stored| {
-                stored.expect("a write with a body always adds a version")
-            })
+            inner
+                .write(&key, Some(&body), &condition)
+                .map(|stored| stored.expect("a write with a body always adds a version"))
         })
         .await
     }
@@ -307,7 +339,8 @@ impl ObjectStore for DirectoryObjects {
     async fn delete(&self, key: &str, condition: Condition) -> Result<(), ObjectStoreError> {
         check(key, 0)?;
         let key = key.to_owned();
-        self.blocking(move |inner| inner.write(&key, None, &condition).map(|_| ())).await
+        self.blocking(move |inner| inner.write(&key, None, &condition).map(|_| ()))
+            .await
     }
 
     async fn erase(&self, key: &str) -> Result<(), ObjectStoreError> {
@@ -325,7 +358,7 @@ impl ObjectStore for DirectoryObjects {
         check(key, 0)?;
         let key = key.to_owned();
         self.blocking(move |inner| {
-            let versions = inner.versions(&inner.root.join(directory_of(&key)))?;
+            let versions = Inner::versions(&inner.root.join(directory_of(&key)))?;
             Ok(versions.iter().map(|version| version.info(&key)).collect())
         })
         .await
@@ -340,9 +373,9 @@ impl ObjectStore for DirectoryObjects {
         let (key, version) = (key.to_owned(), version.to_owned());
         self.blocking(move |inner| {
             let directory = inner.root.join(directory_of(&key));
-            let versions = inner.versions(&directory)?;
+            let versions = Inner::versions(&directory)?;
             match versions.iter().find(|found| found.name() == version) {
-                Some(found) => inner.body(&directory, &key, found),
+                Some(found) => Inner::body(&directory, &key, found),
                 None => Ok(None),
             }
         })

@@ -22,7 +22,10 @@ pub(in crate::embedded) struct MemoryObjects {
 
 impl MemoryObjects {
     pub(in crate::embedded) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, objects: Mutex::default() }
+        Self {
+            clock,
+            objects: Mutex::default(),
+        }
     }
 
     fn write(
@@ -62,7 +65,10 @@ impl MemoryObjects {
         let mut newest_first = objects.get(key)?.iter().rev();
         let (version, body) = newest_first.find(|(version, _)| wanted(version))?;
         version.body.as_ref()?;
-        Some(Object { body: body.clone(), info: version.info(key) })
+        Some(Object {
+            body: body.clone(),
+            info: version.info(key),
+        })
     }
 }
 
@@ -111,7 +117,11 @@ impl ObjectStore for MemoryObjects {
         check(key, 0)?;
         let objects = lock(&self.objects);
         let versions = objects.get(key).map(Vec::as_slice).unwrap_or_default();
-        Ok(versions.iter().rev().map(|(version, _)| version.info(key)).collect())
+        Ok(versions
+            .iter()
+            .rev()
+            .map(|(version, _)| version.info(key))
+            .collect())
     }
 
     async fn get_version(

@@ -94,7 +94,10 @@ fn unescape(name: &str) -> Option<Vec<u8>> {
     let mut rest = name.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => rest.next().filter(u8::is_ascii_lowercase)?.to_ascii_uppercase(),
+            b'+' => rest
+                .next()
+                .filter(u8::is_ascii_lowercase)?
+                .to_ascii_uppercase(),
             b'%' => {
                 let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
                 (digit(rest.next())? * 16 + digit(rest.next())?) as u8
@@ -132,7 +135,11 @@ impl Version {
             _ => return None,
         };
         let (sequence, modified) = (parts[0].parse().ok()?, Timestamp(parts[1].parse().ok()?));
-        Some(Self { sequence, modified, body })
+        Some(Self {
+            sequence,
+            modified,
+            body,
+        })
     }
 
     /// The version's opaque name.
@@ -159,7 +166,7 @@ mod tests {
 
     fn key_of(path: &Utf8PathBuf) -> String {
         let (mut key, mut open) = (Vec::new(), false);
-        for name in path.iter() {
+        for name in path {
             if !std::mem::replace(&mut open, false) && !key.is_empty() {
                 key.push(b'/');
             }
@@ -177,17 +184,33 @@ mod tests {
     #[test]
     fn every_key_has_one_path_that_stays_inside() {
         let long = format!("a/{}/z", "Ä".repeat(200));
-        let keys = ["a", "A", "a/b", "a@/b", "a~b", ".hidden", "a b:c!@%+", "x/ünï/日本", &long];
+        let keys = [
+            "a",
+            "A",
+            "a/b",
+            "a@/b",
+            "a~b",
+            ".hidden",
+            "a b:c!@%+",
+            "x/ünï/日本",
+            &long,
+        ];
         let mut seen = std::collections::BTreeSet::new();
         for key in keys {
             let path = directory_of(key);
             assert_eq!(key_of(&path), key, "{path}");
             assert!(seen.insert(path.as_str().to_lowercase()), "{path}");
-            assert!(path.iter().all(|name| name.len() <= 255 && !name.starts_with('.')), "{path}");
+            assert!(
+                path.iter()
+                    .all(|name| name.len() <= 255 && !name.starts_with('.')),
+                "{path}"
+            );
             assert!(path.is_relative());
         }
         for odd in ["/etc/passwd", "a//b", "a/", "~/x"] {
-            assert!(directory_of(odd).is_relative() && seen.insert(directory_of(odd).into_string()));
+            assert!(
+                directory_of(odd).is_relative() && seen.insert(directory_of(odd).into_string())
+            );
         }
     }
 
@@ -195,7 +218,11 @@ mod tests {
     fn a_version_is_read_from_its_file_name() {
         let etag = "0".repeat(64);
         for body in [None, Some((7, etag))] {
-            let version = Version { sequence: 3, modified: Timestamp(1_700), body };
+            let version = Version {
+                sequence: 3,
+                modified: Timestamp(1_700),
+                body,
+            };
             assert_eq!(Version::parse(&version.file_name()), Some(version));
         }
         assert_eq!(Version::parse("note.txt"), None);

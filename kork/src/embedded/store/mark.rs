@@ -25,8 +25,12 @@ impl Mark {
     /// Opens the mark and says what it holds: `None` for a new one and for one whose write was torn.
     pub(super) fn open(dir: &Utf8Path) -> io::Result<(Self, Option<u64>)> {
         let path: Utf8PathBuf = dir.join(MARK_FILE);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok((Self { file }, Self::decode(&bytes)))

@@ -4,7 +4,9 @@
 //! makes them durable with one fsync; then it answers each. In memory the caller commits itself, so
 //! that nothing depends on the scheduling of threads.
 
+mod change;
 mod commit;
+mod load;
 mod mark;
 mod queues;
 mod tables;
@@ -12,6 +14,7 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
@@ -21,12 +24,12 @@ use camino::Utf8Path;
 use redb::{Database, ReadTransaction, ReadableDatabase, backends::InMemoryBackend};
 use tokio::sync::{oneshot, watch};
 
+use self::{commit::Committer, mark::Mark, tables::Tables, writer::Writer};
 pub(super) use self::{
     commit::Mutation,
     queues::{Queues, Taken},
     tables::{COUNTERS, DEAD, MESSAGES, ORDER, QUEUED, RECORDS, counter::DROPPED, unguard},
 };
-use self::{commit::Committer, mark::Mark, tables::Tables, writer::Writer};
 use super::{OpenError, lock::DirectoryLock};
 
 /// Memory that the store keeps pages in.
@@ -57,6 +60,15 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Corrupted(reason) => Self::Corrupt(reason),
+            // The file ends before the pages that its head tells of.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+                ) =>
+            {
+                Self::Corrupt(error.to_string())
+            }
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -124,18 +136,31 @@ impl Store {
             source,
         })?;
         let opened = guarded(|| {
-            let db = redb::Builder::new().set_cache_size(PAGE_CACHE_BYTES).create(&path)?;
+            let db = redb::Builder::new()
+                .set_cache_size(PAGE_CACHE_BYTES)
+                .create(&path)?;
             Shared::load(db, Some(mark), marked)
         });
         let shared = Arc::new(opened.map_err(|error| match error {
-            StoreError::Unavailable(reason) => {
-                OpenError::Unavailable { path, source: std::io::Error::other(reason) }
-            }
-            other => OpenError::Damaged { path, reason: other.reason() },
+            StoreError::Unavailable(reason) => OpenError::Unavailable {
+                path,
+                source: std::io::Error::other(reason),
+            },
+            other => OpenError::Damaged {
+                path,
+                reason: other.reason(),
+            },
         })?);
-        let writer = Writer::start(Arc::clone(&shared))
-            .map_err(|source| OpenError::Unavailable { path: dir.to_owned(), source })?;
-        Ok(Self { shared, writer: Some(writer), _directory: Some(directory) })
+        let writer =
+            Writer::start(Arc::clone(&shared)).map_err(|source| OpenError::Unavailable {
+                path: dir.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            shared,
+            writer: Some(writer),
+            _directory: Some(directory),
+        })
     }
 
     /// A store that nothing outlives.
@@ -145,7 +170,11 @@ impl Store {
             .create_with_backend(InMemoryBackend::new())
             .expect("memory can be written");
         let shared = Shared::load(db, None, None).expect("an empty store can be read");
-        Self { shared: Arc::new(shared), writer: None, _directory: None }
+        Self {
+            shared: Arc::new(shared),
+            writer: None,
+            _directory: None,
+        }
     }
 
     /// Hands a mutation over and waits for its answer. Dropping the call does not take it back.
@@ -189,7 +218,9 @@ impl Store {
             lazy.len()
         };
         match &self.writer {
-            Some(writer) if len == 1 || len >= LAZY_CHANGES_MAX => writer.wake(len >= LAZY_CHANGES_MAX),
+            Some(writer) if len == 1 || len >= LAZY_CHANGES_MAX => {
+                writer.wake(len >= LAZY_CHANGES_MAX);
+            }
             None if len >= LAZY_CHANGES_MAX => self.shared.commit_guarded(Vec::new(), false),
             _ => {}
         }
@@ -208,7 +239,10 @@ impl Store {
     pub(super) fn subjects(&self, prefix: &str) -> Vec<String> {
         self.shared
             .heads()
-            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+            .range::<str, _>((
+                std::ops::Bound::Included(prefix),
+                std::ops::Bound::Unbounded,
+            ))
             .map(|(subject, _)| subject)
             .take_while(|subject| subject.starts_with(prefix))
             .filter(|subject| super::is_under(subject, prefix))
@@ -247,7 +281,9 @@ impl Store {
     pub(super) fn payload(&self, queue: &str, sequence: u64) -> Result<Option<Bytes>, StoreError> {
         self.read(|view| {
             let table = view.open_table(QUEUED)?;
-            let Some(row) = table.get((queue, sequence))? else { return Ok(None) };
+            let Some(row) = table.get((queue, sequence))? else {
+                return Ok(None);
+            };
             let payload = unguard(queue, sequence, row.value().2).ok_or_else(|| {
                 StoreError::Corrupt(format!("message {sequence} of queue {queue} was changed"))
             })?;
@@ -262,9 +298,11 @@ impl Shared {
         let mut transaction = db.begin_write()?;
         let loaded = {
             let mut tables = Tables::open(&transaction)?;
-            commit::Loaded::read(&mut tables, marked)?
+            load::Loaded::read(&mut tables, marked)?
         };
-        transaction.set_durability(redb::Durability::Immediate).map_err(redb::Error::from)?;
+        transaction
+            .set_durability(redb::Durability::Immediate)
+            .map_err(redb::Error::from)?;
         transaction.commit()?;
         let counters = loaded.counters;
         Ok(Self {
@@ -285,7 +323,8 @@ impl Shared {
     fn commit_guarded(&self, group: Vec<Mutation>, durable: bool) {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(group, durable)));
         if outcome.is_err() {
-            let reason = "the writer stopped on a damaged page; stop the process and look at the log";
+            let reason =
+                "the writer stopped on a damaged page; stop the process and look at the log";
             // Only the first reason is kept: later ones follow from it.
             drop(self.failed.set(StoreError::Corrupt(reason.to_owned())));
         }
@@ -310,6 +349,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(StoreError::Corrupt("a page of the file makes no sense to its reader".to_owned()))
+        Err(StoreError::Corrupt(
+            "a page of the file makes no sense to its reader".to_owned(),
+        ))
     })
 }

@@ -16,6 +16,8 @@ use crate::model::Timestamp;
 /// All queues by name. A name stays once it was used; there are few.
 pub(in crate::embedded) struct Queues {
     queues: Mutex<HashMap<Arc<str>, Arc<WorkQueue>>>,
+    /// Tokens start above this one: leases of an earlier run fit no message.
+    token_base: u64,
 }
 
 /// One queue.
@@ -54,8 +56,11 @@ pub(in crate::embedded) struct Taken {
 }
 
 impl Queues {
-    pub(super) fn new() -> Self {
-        Self { queues: Mutex::default() }
+    pub(super) fn new(token_base: u64) -> Self {
+        Self {
+            queues: Mutex::default(),
+            token_base,
+        }
     }
 
     pub(in crate::embedded) fn queue(&self, name: &str) -> Arc<WorkQueue> {
@@ -66,7 +71,10 @@ impl Queues {
         let name: Arc<str> = Arc::from(name);
         let queue = Arc::new(WorkQueue {
             name: Arc::clone(&name),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                last_token: self.token_base,
+                ..State::default()
+            }),
             changed: Notify::new(),
         });
         queues.insert(name, Arc::clone(&queue));
@@ -88,7 +96,15 @@ impl Queues {
             let mut state = lock(&queue.state);
             state.ids.insert(Arc::clone(&id), sequence);
             state.waiting.insert((due, sequence));
-            state.entries.insert(sequence, Entry { id, due, attempt: 0, lease: None });
+            state.entries.insert(
+                sequence,
+                Entry {
+                    id,
+                    due,
+                    attempt: 0,
+                    lease: None,
+                },
+            );
         }
         queue.changed.notify_waiters();
     }
@@ -118,7 +134,8 @@ impl WorkQueue {
         state.expire(now);
         let mut taken = Vec::new();
         while taken.len() < max {
-            let Some(&(due, sequence)) = state.waiting.first().filter(|(due, _)| *due <= now) else {
+            let Some(&(due, sequence)) = state.waiting.first().filter(|(due, _)| *due <= now)
+            else {
                 break;
             };
             state.waiting.remove(&(due, sequence));
@@ -129,7 +146,12 @@ impl WorkQueue {
                 entry.attempt += 1;
                 entry.lease = Some((token, until));
                 let (id, attempt) = (Arc::clone(&entry.id), entry.attempt);
-                taken.push(Taken { sequence, id, attempt, token });
+                taken.push(Taken {
+                    sequence,
+                    id,
+                    attempt,
+                    token,
+                });
             }
         }
         if taken.is_empty() {

@@ -47,7 +47,10 @@ impl Writer {
         let thread = Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || run(&of_thread, &shared))?;
-        Ok(Self { inbox, thread: Some(thread) })
+        Ok(Self {
+            inbox,
+            thread: Some(thread),
+        })
     }
 
     /// Hands a mutation over; waits when too many wait already.
@@ -104,7 +107,10 @@ fn next_group(inbox: &Inbox, shared: &Shared) -> (Vec<Mutation>, bool, bool) {
             return (Vec::new(), true, false);
         }
         if !shared.has_unsynced() {
-            state = inbox.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = inbox
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         let (next, waited) = inbox

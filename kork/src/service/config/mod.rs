@@ -21,14 +21,17 @@ use crate::model::{Kind, Problem};
 
 /// What every variable begins with.
 pub const PREFIX: &str = "GENNAKER_";
-/// Variables with the prefix that are no settings: the command line reads them itself.
-pub const NO_SETTINGS: [&str; 6] = [
+/// Variables with the prefix that are no settings: the command line reads them itself, or a deployed
+/// process is known by them.
+pub const NO_SETTINGS: [&str; 8] = [
     "GENNAKER_CONFIG",
     "GENNAKER_LOG",
     "GENNAKER_GATE",
     "GENNAKER_GATE_URL",
     "GENNAKER_TOKEN",
     "GENNAKER_USER",
+    "GENNAKER_CLOUDDRIVER",
+    "GENNAKER_RUN",
 ];
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -53,7 +56,11 @@ impl Layers {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(PREFIX))
             .collect();
-        Self { file, environment, flags }
+        Self {
+            file,
+            environment,
+            flags,
+        }
     }
 }
 
@@ -91,11 +98,17 @@ pub struct ConfigProblem {
 
 /// All of them as one problem, for the log and the terminal.
 pub fn problem(problems: &[ConfigProblem]) -> Problem {
-    let text = format!("the configuration has {} mistakes, nothing was started", problems.len());
-    problems.iter().fold(Problem::new("KORK-0006", Kind::Invalid, text), |problem, one| {
-        let pointer = format!("/{}", one.path.replace('.', "/"));
-        problem.field(pointer, format!("{} ({})", one.detail, one.origin))
-    })
+    let text = format!(
+        "the configuration has {} mistakes, nothing was started",
+        problems.len()
+    );
+    problems.iter().fold(
+        Problem::new("KORK-0006", Kind::Invalid, text),
+        |problem, one| {
+            let pointer = format!("/{}", one.path.replace('.', "/"));
+            problem.field(pointer, format!("{} ({})", one.detail, one.origin))
+        },
+    )
 }
 
 /// A configuration and where its values come from.
@@ -122,7 +135,11 @@ impl<T: Serialize> Loaded<T> {
         leaves(&shown, &mut Vec::new(), &mut |path, value| {
             let path = path.join(".");
             let origin = self.origin(&path);
-            settings.push(Setting { path, value: value.clone(), origin });
+            settings.push(Setting {
+                path,
+                value: value.clone(),
+                origin,
+            });
         });
         settings.sort_by(|a, b| a.path.cmp(&b.path));
         settings
@@ -136,7 +153,9 @@ impl<T: Serialize> Loaded<T> {
 
 /// The JSON schema of a configuration.
 pub fn schema<T: JsonSchema>() -> Value {
-    schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value()
+    schemars::SchemaGenerator::default()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 /// Loads a configuration, or says everything that is wrong with it.
@@ -147,7 +166,10 @@ where
     let schema = schema::<T>();
     let shape = Shape::new(&schema);
     let defaults = serde_json::to_value(T::default()).unwrap_or_default();
-    let mut merge = Merge { value: defaults.clone(), ..Merge::default() };
+    let mut merge = Merge {
+        value: defaults.clone(),
+        ..Merge::default()
+    };
     if let Some(path) = layers.file {
         match read_file(&path) {
             Ok(value) => merge.layer(value, shape, &Origin::File(path)),
@@ -164,15 +186,22 @@ where
     }
     let config = merge.read(&defaults);
     match config {
-        Some(config) if merge.problems.is_empty() => Ok(Loaded { config, origins: merge.origins }),
+        Some(config) if merge.problems.is_empty() => Ok(Loaded {
+            config,
+            origins: merge.origins,
+        }),
         _ => Err(merge.problems),
     }
 }
 
 fn read_file(path: &Utf8Path) -> Result<Value, String> {
-    let size = std::fs::metadata(path).map_err(|e| format!("it cannot be read: {e}"))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|e| format!("it cannot be read: {e}"))?
+        .len();
     if size > FILE_BYTES_MAX {
-        return Err(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are allowed"));
+        return Err(format!(
+            "it has {size} bytes, at most {FILE_BYTES_MAX} are allowed"
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(|e| format!("it cannot be read: {e}"))?;
     let value: Value = if path.extension() == Some("json") {
@@ -196,8 +225,16 @@ struct Merge {
 
 impl Merge {
     fn wrong(&mut self, origin: Origin, path: &[String], detail: String) {
-        let path = if path.is_empty() { ".".to_owned() } else { path.join(".") };
-        self.problems.push(ConfigProblem { origin, path, detail });
+        let path = if path.is_empty() {
+            ".".to_owned()
+        } else {
+            path.join(".")
+        };
+        self.problems.push(ConfigProblem {
+            origin,
+            path,
+            detail,
+        });
     }
 
     /// Puts a layer over the value, without its unknown keys.
@@ -208,18 +245,23 @@ impl Merge {
         self.value = base;
     }
 
-    fn strip(&mut self, layer: &mut Value, shape: Shape<'_>, origin: &Origin, path: &mut Vec<String>) {
+    fn strip(
+        &mut self,
+        layer: &mut Value,
+        shape: Shape<'_>,
+        origin: &Origin,
+        path: &mut Vec<String>,
+    ) {
         match layer {
             Value::Object(object) => {
                 let keys: Vec<String> = object.keys().cloned().collect();
                 for key in keys {
                     path.push(key.clone());
-                    match (shape.child(&key), object.get_mut(&key)) {
-                        (Some(child), Some(value)) => self.strip(value, child, origin, path),
-                        _ => {
-                            object.remove(&key);
-                            self.wrong(origin.clone(), path, unknown(&key, shape));
-                        }
+                    if let (Some(child), Some(value)) = (shape.child(&key), object.get_mut(&key)) {
+                        self.strip(value, child, origin, path);
+                    } else {
+                        object.remove(&key);
+                        self.wrong(origin.clone(), path, unknown(&key, shape));
                     }
                     path.pop();
                 }
@@ -255,14 +297,17 @@ impl Merge {
     }
 
     fn variable(&mut self, name: &str, text: &str, shape: Shape<'_>) {
-        let Some(rest) = name.strip_prefix(PREFIX) else { return };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            return;
+        };
+        if NO_SETTINGS.contains(&name) {
+            return;
+        }
         let words: Vec<&str> = rest.split('_').filter(|word| !word.is_empty()).collect();
         let origin = Origin::Environment(name.to_owned());
         let Some((path, at)) = find(&words, shape) else {
-            if !NO_SETTINGS.contains(&name) {
-                let detail = format!("there is no such setting; {}", near_variable(rest, shape));
-                self.wrong(origin, &[], detail);
-            }
+            let detail = format!("there is no such setting; {}", near_variable(rest, shape));
+            self.wrong(origin, &[], detail);
             return;
         };
         let layer = path.iter().rev().fold(value_of(text, at), |value, key| {
@@ -301,13 +346,13 @@ impl Merge {
 
 /// Puts the default back at a path, or removes what has none. False when nothing changed.
 fn restore(value: &mut Value, defaults: &Value, path: &[String]) -> bool {
-    let pointer: String = path.iter().map(|key| format!("/{}", escape(key))).collect();
+    let pointer = pointer_to(path);
     let before = value.clone();
-    if let (Some(default), Some(place)) = (defaults.pointer(&pointer), value.pointer_mut(&pointer)) {
+    if let (Some(default), Some(place)) = (defaults.pointer(&pointer), value.pointer_mut(&pointer))
+    {
         *place = default.clone();
     } else if let Some((last, above)) = path.split_last() {
-        let above_pointer: String = above.iter().map(|key| format!("/{}", escape(key))).collect();
-        match value.pointer_mut(&above_pointer) {
+        match value.pointer_mut(&pointer_to(above)) {
             Some(Value::Object(object)) => drop(object.remove(last)),
             Some(Value::Array(_)) => return restore(value, defaults, above),
             _ => {}
@@ -319,8 +364,13 @@ fn restore(value: &mut Value, defaults: &Value, path: &[String]) -> bool {
     *value != before
 }
 
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+/// The JSON pointer of a path.
+fn pointer_to(path: &[String]) -> String {
+    path.iter().fold(String::new(), |mut pointer, key| {
+        pointer.push('/');
+        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        pointer
+    })
 }
 
 /// The origin of a setting, or of the nearest setting above it.
@@ -342,7 +392,10 @@ fn unknown(key: &str, shape: Shape<'_>) -> String {
         return format!("there is no such setting, did you mean {known:?}");
     }
     let known: Vec<&str> = shape.keys().map(String::as_str).collect();
-    format!("there is no such setting, known here are {}", known.join(", "))
+    format!(
+        "there is no such setting, known here are {}",
+        known.join(", ")
+    )
 }
 
 /// Finds the setting that a variable names: as many words as make a key, then on below it.
@@ -354,8 +407,12 @@ fn find<'a>(words: &[&str], shape: Shape<'a>) -> Option<(Vec<String>, Shape<'a>)
         let wanted = plain(&words[..take].concat());
         let known = shape.keys().find(|key| plain(key) == wanted).cloned();
         let free = || (shape.is_map() && take == 1).then(|| words[0].to_ascii_lowercase());
-        let Some(key) = known.or_else(free) else { continue };
-        let below = shape.child(&key).and_then(|child| find(&words[take..], child));
+        let Some(key) = known.or_else(free) else {
+            continue;
+        };
+        let below = shape
+            .child(&key)
+            .and_then(|child| find(&words[take..], child));
         if let Some((mut path, at)) = below {
             path.insert(0, key);
             return Some((path, at));
@@ -409,12 +466,19 @@ fn value_of(text: &str, shape: Shape<'_>) -> Value {
     if shape.is("array") {
         let list = json().filter(Value::is_array);
         return list.unwrap_or_else(|| {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             let item = shape.item();
-            items.map(|text| item.map_or_else(|| text.into(), |item| value_of(text, item))).collect()
+            items
+                .map(|text| item.map_or_else(|| text.into(), |item| value_of(text, item)))
+                .collect()
         });
     }
-    let other = ["object", "integer", "number", "boolean"].iter().any(|name| shape.is(name));
+    let other = ["object", "integer", "number", "boolean"]
+        .iter()
+        .any(|name| shape.is(name));
     if other && !shape.is("string") {
         return json().unwrap_or_else(|| text.into());
     }

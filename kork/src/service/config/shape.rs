@@ -15,7 +15,11 @@ impl<'a> Shape<'a> {
     }
 
     fn at(self, node: &'a Value) -> Self {
-        Self { root: self.root, node }.resolved()
+        Self {
+            root: self.root,
+            node,
+        }
+        .resolved()
     }
 
     /// Follows references, and looks through "this or null".
@@ -26,7 +30,9 @@ impl<'a> Shape<'a> {
             } else {
                 ["anyOf", "allOf"].iter().find_map(|key| {
                     let choices = self.node.get(key)?.as_array()?;
-                    choices.iter().find(|choice| choice.get("type") != Some(&"null".into()))
+                    choices
+                        .iter()
+                        .find(|choice| choice.get("type") != Some(&"null".into()))
                 })
             };
             match next {
@@ -51,7 +57,10 @@ impl<'a> Shape<'a> {
             return Some(self.at(node));
         }
         match self.node.get("additionalProperties") {
-            Some(Value::Object(_)) => self.node.get("additionalProperties").map(|node| self.at(node)),
+            Some(Value::Object(_)) => self
+                .node
+                .get("additionalProperties")
+                .map(|node| self.at(node)),
             Some(Value::Bool(true)) => Some(self),
             // A place that says nothing about keys takes any.
             None if self.properties().is_none() => Some(self),
@@ -75,7 +84,11 @@ impl<'a> Shape<'a> {
 
     /// Whether keys below are free text.
     pub(super) fn is_map(self) -> bool {
-        self.properties().is_none() && matches!(self.node.get("additionalProperties"), Some(Value::Object(_)))
+        self.properties().is_none()
+            && matches!(
+                self.node.get("additionalProperties"),
+                Some(Value::Object(_))
+            )
     }
 }
 
@@ -91,7 +104,10 @@ pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a String>) 
 
 /// A key without case and separators: `stopGrace`, `stop_grace` and `STOP_GRACE` are alike.
 pub(super) fn plain(key: &str) -> String {
-    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    key.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 fn distance(a: &str, b: &str) -> usize {

@@ -25,19 +25,34 @@ impl Duration {
 }
 
 /// Unit and its milliseconds, largest first.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a duration, write a number and its unit such as \"30s\" (ms, s, m, h, d)");
+        let wrong = || {
+            format!(
+                "{text:?} is not a duration, write a number and its unit such as \"30s\" (ms, s, m, h, d)"
+            )
+        };
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, unit) = text.split_at(digits);
-        let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
+        let (_, millis) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit.trim())
+            .ok_or_else(wrong)?;
         let number: u64 = number.parse().map_err(|_| wrong())?;
-        number.checked_mul(*millis).map(Self::from_millis).ok_or_else(wrong)
+        number
+            .checked_mul(*millis)
+            .map(Self::from_millis)
+            .ok_or_else(wrong)
     }
 }
 
@@ -169,16 +184,28 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_written_with_units() {
-        for (text, millis) in
-            [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000)]
-        {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("7d", 604_800_000),
+        ] {
             let duration: Duration = text.parse().unwrap();
             assert_eq!(duration, Duration::from_millis(millis));
             assert_eq!(duration.to_string(), text);
         }
         assert_eq!("90s".parse::<Duration>().unwrap().to_string(), "90s");
         assert_eq!(Duration::default().to_string(), "0s");
-        for wrong in ["", "30", "s", "-1s", "1.5s", "3 weeks", "99999999999999999999d"] {
+        for wrong in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "3 weeks",
+            "99999999999999999999d",
+        ] {
             let error = wrong.parse::<Duration>().unwrap_err();
             assert!(error.contains("30s"), "{error}");
         }
@@ -187,9 +214,14 @@ mod tests {
     #[test]
     fn a_secret_is_never_shown() {
         let secret = Secret::new("hunter2");
-        let shown = format!("{secret} {secret:?} {}", serde_json::to_string(&secret).unwrap());
+        let shown = format!(
+            "{secret} {secret:?} {}",
+            serde_json::to_string(&secret).unwrap()
+        );
         assert!(!shown.contains("hunter2"), "{shown}");
-        let error = serde_json::from_str::<Secret>("4711").unwrap_err().to_string();
+        let error = serde_json::from_str::<Secret>("4711")
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("4711"), "{error}");
         assert_eq!(secret.reveal(), "hunter2");
     }

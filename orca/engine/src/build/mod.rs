@@ -111,7 +111,9 @@ pub fn orchestration(request: &Request<'_>) -> Result<Execution, Invalid> {
         });
     }
     let mut trigger = trigger::normalised(request)?;
-    trigger.insert("expectedArtifacts".to_owned(), Value::Array(Vec::new()));
+    for key in ["expectedArtifacts", "resolvedExpectedArtifacts"] {
+        trigger.insert(key.to_owned(), Value::Array(Vec::new()));
+    }
     let mut execution = execution_of(request, task, trigger);
     execution.kind = ExecutionType::Orchestration;
     execution.name = None;
@@ -203,11 +205,15 @@ fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
 }
 
 fn execution(request: &Request<'_>, definition: &Context) -> Result<Execution, Invalid> {
-    let trigger = definition
+    let mut trigger = definition
         .get("trigger")
         .and_then(Value::as_object)
         .cloned()
         .unwrap_or_default();
+    // Not there while expressions are evaluated at the start: those that need it wait for the stage.
+    trigger
+        .entry("resolvedExpectedArtifacts")
+        .or_insert_with(|| Value::Array(Vec::new()));
     let mut execution = execution_of(request, definition, trigger);
     execution.name = text(definition, "name").map(str::to_owned);
     execution.pipeline_config_id = text(definition, "id").map(str::to_owned);

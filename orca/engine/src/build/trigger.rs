@@ -31,7 +31,6 @@ pub(super) fn normalised(request: &Request<'_>) -> Result<Context, Invalid> {
     default("rebake", json!(false));
     default("dryRun", json!(false));
     default("strategy", json!(false));
-    default("resolvedExpectedArtifacts", json!([]));
     by_shape(&mut trigger);
     if !trigger["parameters"].is_object() {
         return Err(invalid("/trigger/parameters", "must be an object"));

@@ -127,9 +127,17 @@ impl Decider {
         );
         let operation = format!("{}:plan", stage.name);
         let exception = stage::exception("UnknownStageType", &operation, &message);
+        self.never_started(stage, exception);
+    }
+
+    /// Ends a stage that could not even be looked at.
+    fn never_started(&mut self, stage: &Stage, exception: Value) {
         self.emit(Event::ContextChanged {
             stage: stage.id.clone(),
-            set: Context::from_iter([("exception".to_owned(), exception)]),
+            set: Context::from_iter([
+                ("exception".to_owned(), exception),
+                ("beforeStagePlanningFailed".to_owned(), Value::Bool(true)),
+            ]),
             removed: Vec::new(),
             by: None,
         });

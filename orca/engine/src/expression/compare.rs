@@ -12,8 +12,7 @@ pub(super) fn equal(left: &Val<'_>, right: &Val<'_>) -> bool {
         return match pair {
             Pair::Ints(l, r) => l == r,
             Pair::Longs(l, r) => l == r,
-            // Java compares bits here, too: a double equals itself only.
-            Pair::Doubles(l, r) => l.total_cmp(&r) == Ordering::Equal || l == r,
+            Pair::Doubles(l, r) => l.partial_cmp(&r) == Some(Ordering::Equal),
         };
     }
     if let (Some(left), Some(right)) = (left.items(), right.items()) {
@@ -22,7 +21,9 @@ pub(super) fn equal(left: &Val<'_>, right: &Val<'_>) -> bool {
     if let (Some(left), Some(right)) = (left.entries(), right.entries()) {
         return left.len() == right.len()
             && left.iter().all(|(key, value)| {
-                right.iter().any(|(other, found)| **key == **other && equal(value, found))
+                right
+                    .iter()
+                    .any(|(other, found)| **key == **other && equal(value, found))
             });
     }
     match (left, right) {

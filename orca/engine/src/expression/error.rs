@@ -52,7 +52,11 @@ pub struct ExpressionError {
 
 impl ExpressionError {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), position: None }
+        Self {
+            kind,
+            message: message.into(),
+            position: None,
+        }
     }
 
     pub(super) fn evaluation(message: impl Into<String>) -> Self {
@@ -60,7 +64,11 @@ impl ExpressionError {
     }
 
     pub(super) fn parse(position: usize, message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Parse, message: message.into(), position: Some(position) }
+        Self {
+            kind: ErrorKind::Parse,
+            message: message.into(),
+            position: Some(position),
+        }
     }
 
     pub(super) fn limit(message: impl Into<String>) -> Self {

@@ -33,17 +33,28 @@ pub(super) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(super) const fn root() -> Self {
-        Self { active: Val::Root, element: Val::Root }
+        Self {
+            active: Val::Root,
+            element: Val::Root,
+        }
     }
 
     fn of_element(element: &Val<'a>) -> Self {
-        Self { active: element.clone(), element: element.clone() }
+        Self {
+            active: element.clone(),
+            element: element.clone(),
+        }
     }
 }
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(scope: &'a Scope<'a>, own: Option<&'a Context>) -> Self {
-        Self { scope, own, steps: Cell::new(0), random: Cell::new(0) }
+        Self {
+            scope,
+            own,
+            steps: Cell::new(0),
+            random: Cell::new(0),
+        }
     }
 
     /// Value of a whole expression.
@@ -85,7 +96,10 @@ impl<'a> Evaluator<'a> {
         let count = self.random.get().wrapping_add(1);
         self.random.set(count);
         let stage = self.scope.stage.map_or("", |stage| stage.ref_id.as_str());
-        let key = format!("{}/{}/{}/{count}", self.scope.execution.id, stage, self.scope.now);
+        let key = format!(
+            "{}/{}/{}/{count}",
+            self.scope.execution.id, stage, self.scope.now
+        );
         // FNV-1a spreads the key, splitmix64 mixes the bits.
         let seed = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -148,7 +162,11 @@ impl<'a> Evaluator<'a> {
                 self.compare(*operator, &left, &right).map(Val::Bool)
             }
             NodeKind::Choice(condition, yes, no) => {
-                let chosen = if truth(&self.eval(condition, frame)?)? { yes } else { no };
+                let chosen = if truth(&self.eval(condition, frame)?)? {
+                    yes
+                } else {
+                    no
+                };
                 self.eval(chosen, frame)
             }
             NodeKind::Elvis(first, other) => match self.eval(first, frame)? {
@@ -187,7 +205,9 @@ impl<'a> Evaluator<'a> {
                 return Ok(Val::Null);
             }
             self.spend(1)?;
-            value = self.step(&value, node, frame).map_err(|e| e.at(node.position))?;
+            value = self
+                .step(&value, node, frame)
+                .map_err(|e| e.at(node.position))?;
         }
         Ok(value)
     }
@@ -196,7 +216,10 @@ impl<'a> Evaluator<'a> {
         match &node.kind {
             NodeKind::Name(name) => property::read(self, target, name),
             NodeKind::Method(name, arguments) => {
-                let inner = Frame { active: frame.element.clone(), ..frame.clone() };
+                let inner = Frame {
+                    active: frame.element.clone(),
+                    ..frame.clone()
+                };
                 let arguments = self.all(arguments, &inner)?;
                 methods::call(self, target, name, &arguments)
             }
@@ -205,7 +228,13 @@ impl<'a> Evaluator<'a> {
                     NodeKind::Name(name) if property::is_map(target) => {
                         Val::Text(Text::Owned(Rc::clone(name)))
                     }
-                    _ => self.eval(index, &Frame { active: Val::Root, ..frame.clone() })?,
+                    _ => self.eval(
+                        index,
+                        &Frame {
+                            active: Val::Root,
+                            ..frame.clone()
+                        },
+                    )?,
                 };
                 property::index(self, target, &index)
             }
@@ -269,7 +298,11 @@ impl<'a> Evaluator<'a> {
     fn project(&self, target: &Val<'a>, inner: &Node) -> Result<Val<'a>> {
         let elements = self.elements(target, "a projection")?;
         let project = |element| self.eval(inner, &Frame::of_element(element));
-        elements.iter().map(project).collect::<Result<Vec<_>>>().map(Val::list)
+        elements
+            .iter()
+            .map(project)
+            .collect::<Result<Vec<_>>>()
+            .map(Val::list)
     }
 
     fn logic(&self, nodes: &[Node], frame: &Frame<'a>, decisive: bool) -> Result<Val<'a>> {
@@ -294,7 +327,10 @@ impl<'a> Evaluator<'a> {
                 methods::repeat(self, text, *times)
             }
             (Arithmetic::Subtract, Val::Text(text), Val::Int(by)) if text.chars().count() == 1 => {
-                let moved = text.chars().next().and_then(|c| (c as u32).checked_add_signed(-*by));
+                let moved = text
+                    .chars()
+                    .next()
+                    .and_then(|c| (c as u32).checked_add_signed(-*by));
                 match moved.and_then(char::from_u32) {
                     Some(c) => self.text(c),
                     None => Err(ExpressionError::evaluation("there is no such character")),
@@ -349,7 +385,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// The key of an inline map as text: numbers and booleans as they are written.
-fn key_text<'a>(key: Val<'a>) -> Text<'a> {
+fn key_text(key: Val<'_>) -> Text<'_> {
     match key {
         Val::Text(text) => text,
         other => Text::Owned(Rc::from(other.java_string())),
@@ -364,11 +400,22 @@ fn single(element: Val<'_>) -> Val<'_> {
     }
 }
 
-fn sign<'a>(negative: bool, value: &Val<'a>) -> Result<Val<'a>> {
+fn sign<'v>(negative: bool, value: &Val<'_>) -> Result<Val<'v>> {
     match value {
-        Val::Int(value) => Ok(Val::Int(if negative { value.wrapping_neg() } else { *value })),
-        Val::Long(value) => Ok(Val::Long(if negative { value.wrapping_neg() } else { *value })),
+        Val::Int(value) => Ok(Val::Int(if negative {
+            value.wrapping_neg()
+        } else {
+            *value
+        })),
+        Val::Long(value) => Ok(Val::Long(if negative {
+            value.wrapping_neg()
+        } else {
+            *value
+        })),
         Val::Double(value) => Ok(Val::Double(if negative { -value } else { *value })),
-        other => Err(ExpressionError::evaluation(format!("{} has no sign", other.type_name()))),
+        other => Err(ExpressionError::evaluation(format!(
+            "{} has no sign",
+            other.type_name()
+        ))),
     }
 }

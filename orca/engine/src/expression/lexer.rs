@@ -41,7 +41,10 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>> {
         tokens.push(Token { kind, position: at });
         at += length;
     }
-    tokens.push(Token { kind: TokenKind::End, position: text.len() });
+    tokens.push(Token {
+        kind: TokenKind::End,
+        position: text.len(),
+    });
     Ok(tokens)
 }
 
@@ -60,7 +63,10 @@ fn next(text: &str, at: usize, first: char) -> Result<(TokenKind, usize)> {
         let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         return Ok((TokenKind::Word(rest[..length].to_owned()), length));
     }
-    Err(ExpressionError::parse(at, format!("character '{first}' has no meaning here")))
+    Err(ExpressionError::parse(
+        at,
+        format!("character '{first}' has no meaning here"),
+    ))
 }
 
 fn is_word(c: char) -> bool {
@@ -81,19 +87,27 @@ fn quoted(rest: &str, quote: char, at: usize) -> Result<(TokenKind, usize)> {
             return Ok((TokenKind::Text(text), offset + 1));
         }
     }
-    Err(ExpressionError::parse(at, format!("text that starts with {quote} does not end")))
+    Err(ExpressionError::parse(
+        at,
+        format!("text that starts with {quote} does not end"),
+    ))
 }
 
 fn number(rest: &str, at: usize) -> Result<(TokenKind, usize)> {
     if let Some(hex) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
-        let digits = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
+        let digits = hex
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(hex.len());
         let long = hex[digits..].starts_with(['l', 'L']);
         let kind = integer(&hex[..digits], 16, long, at)?;
         return Ok((kind, 2 + digits + usize::from(long)));
     }
     let bytes = rest.as_bytes();
     let digits = |from: usize| {
-        bytes[from..].iter().position(|b| !b.is_ascii_digit()).map_or(bytes.len(), |n| from + n)
+        bytes[from..]
+            .iter()
+            .position(|b| !b.is_ascii_digit())
+            .map_or(bytes.len(), |n| from + n)
     };
     let mut end = digits(0);
     let whole = end;
@@ -111,21 +125,29 @@ fn number(rest: &str, at: usize) -> Result<(TokenKind, usize)> {
         let value = rest[..end]
             .parse()
             .map_err(|_| ExpressionError::parse(at, format!("'{}' is no number", &rest[..end])))?;
-        return Ok((TokenKind::Real(value), end + usize::from(matches!(suffix, Some(b'f' | b'd')))));
+        return Ok((
+            TokenKind::Real(value),
+            end + usize::from(matches!(suffix, Some(b'f' | b'd'))),
+        ));
     }
     let long = suffix == Some(b'l');
-    Ok((integer(&rest[..end], 10, long, at)?, end + usize::from(long)))
+    Ok((
+        integer(&rest[..end], 10, long, at)?,
+        end + usize::from(long),
+    ))
 }
 
 fn integer(digits: &str, radix: u32, long: bool, at: usize) -> Result<TokenKind> {
     if long {
-        i64::from_str_radix(digits, radix).map(TokenKind::Long).map_err(|_| {
-            ExpressionError::parse(at, format!("'{digits}' does not fit into a long"))
-        })
+        i64::from_str_radix(digits, radix)
+            .map(TokenKind::Long)
+            .map_err(|_| ExpressionError::parse(at, format!("'{digits}' does not fit into a long")))
     } else {
-        i32::from_str_radix(digits, radix).map(TokenKind::Int).map_err(|_| {
-            let hint = "add L for a long number";
-            ExpressionError::parse(at, format!("'{digits}' does not fit into an int; {hint}"))
-        })
+        i32::from_str_radix(digits, radix)
+            .map(TokenKind::Int)
+            .map_err(|_| {
+                let hint = "add L for a long number";
+                ExpressionError::parse(at, format!("'{digits}' does not fit into an int; {hint}"))
+            })
     }
 }

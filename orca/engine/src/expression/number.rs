@@ -51,9 +51,8 @@ pub(super) fn calculate<'a>(operator: Arithmetic, pair: Pair) -> Result<Val<'a>>
             Arithmetic::Add => l.wrapping_add(r),
             Arithmetic::Subtract => l.wrapping_sub(r),
             Arithmetic::Multiply => l.wrapping_mul(r),
-            Arithmetic::Divide if r == 0 => return Err(by_zero()),
+            Arithmetic::Divide | Arithmetic::Remainder if r == 0 => return Err(by_zero()),
             Arithmetic::Divide => l.wrapping_div(r),
-            Arithmetic::Remainder if r == 0 => return Err(by_zero()),
             Arithmetic::Remainder => l.wrapping_rem(r),
             Arithmetic::Power => {
                 let power = f64::from(l).powf(f64::from(r));
@@ -67,9 +66,8 @@ pub(super) fn calculate<'a>(operator: Arithmetic, pair: Pair) -> Result<Val<'a>>
             Arithmetic::Add => l.wrapping_add(r),
             Arithmetic::Subtract => l.wrapping_sub(r),
             Arithmetic::Multiply => l.wrapping_mul(r),
-            Arithmetic::Divide if r == 0 => return Err(by_zero()),
+            Arithmetic::Divide | Arithmetic::Remainder if r == 0 => return Err(by_zero()),
             Arithmetic::Divide => l.wrapping_div(r),
-            Arithmetic::Remainder if r == 0 => return Err(by_zero()),
             Arithmetic::Remainder => l.wrapping_rem(r),
             Arithmetic::Power => (l as f64).powf(r as f64) as i64,
         }),
@@ -95,7 +93,11 @@ pub(super) fn double_text(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-3..1e7).contains(&size) {
         let text = value.to_string();
-        return if text.contains('.') { text } else { text + ".0" };
+        return if text.contains('.') {
+            text
+        } else {
+            text + ".0"
+        };
     }
     let text = format!("{value:E}");
     match text.split_once('E') {

@@ -15,11 +15,18 @@ pub(super) fn parse(text: &str) -> Result<Node> {
             "the expression has {length} characters, more than {MAX_EXPRESSION_LENGTH}"
         )));
     }
-    let mut parser = Parser { tokens: tokenize(text)?, next: 0, depth: 0 };
+    let mut parser = Parser {
+        tokens: tokenize(text)?,
+        next: 0,
+        depth: 0,
+    };
     let node = parser.expression()?;
     match parser.peek() {
         TokenKind::End => Ok(node),
-        other => Err(parser.error(format!("{} comes after the end of the expression", show(other)))),
+        other => Err(parser.error(format!(
+            "{} comes after the end of the expression",
+            show(other)
+        ))),
     }
 }
 
@@ -88,7 +95,10 @@ impl Parser {
         if self.eat(symbol) {
             return Ok(());
         }
-        Err(self.error(format!("expected '{symbol}' but found {}", show(self.peek()))))
+        Err(self.error(format!(
+            "expected '{symbol}' but found {}",
+            show(self.peek())
+        )))
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
@@ -111,7 +121,10 @@ impl Parser {
             }
             if parser.eat("?:") {
                 let other = parser.expression()?;
-                return Ok(Node { kind: NodeKind::Elvis(Box::new(first), Box::new(other)), position });
+                return Ok(Node {
+                    kind: NodeKind::Elvis(Box::new(first), Box::new(other)),
+                    position,
+                });
             }
             if parser.eat("?") {
                 let yes = parser.expression()?;
@@ -145,7 +158,9 @@ impl Parser {
     fn relation(&mut self) -> Result<Node> {
         let position = self.position();
         let left = self.sum()?;
-        let Some(operator) = self.comparison() else { return Ok(left) };
+        let Some(operator) = self.comparison() else {
+            return Ok(left);
+        };
         self.advance();
         let right = self.sum()?;
         let kind = NodeKind::Compare(operator, Box::new(left), Box::new(right));
@@ -245,10 +260,16 @@ impl Parser {
         loop {
             let safe = self.at("?.");
             if self.at("[") {
-                steps.push(Step { safe: false, node: self.index()? });
+                steps.push(Step {
+                    safe: false,
+                    node: self.index()?,
+                });
             } else if safe || self.at(".") {
                 self.advance();
-                steps.push(Step { safe, node: self.dotted()? });
+                steps.push(Step {
+                    safe,
+                    node: self.dotted()?,
+                });
             } else if let Some(node) = self.collection_step()? {
                 // The dot before a selection is usual, and may be missing.
                 steps.push(Step { safe: false, node });
@@ -259,7 +280,10 @@ impl Parser {
         if steps.is_empty() {
             return Ok(start);
         }
-        Ok(Node { kind: NodeKind::Path(Box::new(start), steps), position })
+        Ok(Node {
+            kind: NodeKind::Path(Box::new(start), steps),
+            position,
+        })
     }
 
     fn dotted(&mut self) -> Result<Node> {
@@ -308,7 +332,10 @@ impl Parser {
         self.expect("[")?;
         let inner = self.expression()?;
         self.expect("]")?;
-        Ok(Node { kind: NodeKind::Index(Box::new(inner)), position })
+        Ok(Node {
+            kind: NodeKind::Index(Box::new(inner)),
+            position,
+        })
     }
 
     fn arguments(&mut self) -> Result<Vec<Node>> {
@@ -369,7 +396,9 @@ impl Parser {
             "true" if !self.at("(") => NodeKind::Bool(true),
             "false" if !self.at("(") => NodeKind::Bool(false),
             "null" if !self.at("(") => NodeKind::Null,
-            "new" if matches!(self.peek(), TokenKind::Word(_)) => return self.constructor(position),
+            "new" if matches!(self.peek(), TokenKind::Word(_)) => {
+                return self.constructor(position);
+            }
             "t" if word == "T" && self.at("(") => {
                 self.advance();
                 let name = self.type_name()?;
@@ -417,7 +446,10 @@ impl Parser {
     fn constructor(&mut self, position: usize) -> Result<Node> {
         let name = Rc::from(self.type_name()?);
         let arguments = self.arguments()?;
-        Ok(Node { kind: NodeKind::New(name, arguments), position })
+        Ok(Node {
+            kind: NodeKind::New(name, arguments),
+            position,
+        })
     }
 
     /// `{}` and `{1,2}` are lists, `{:}` and `{a: 1}` are maps.
@@ -425,11 +457,17 @@ impl Parser {
         let position = self.position();
         self.expect("{")?;
         if self.eat("}") {
-            return Ok(Node { kind: NodeKind::List(Vec::new()), position });
+            return Ok(Node {
+                kind: NodeKind::List(Vec::new()),
+                position,
+            });
         }
         if self.eat(":") {
             self.expect("}")?;
-            return Ok(Node { kind: NodeKind::Map(Vec::new()), position });
+            return Ok(Node {
+                kind: NodeKind::Map(Vec::new()),
+                position,
+            });
         }
         let first = self.expression()?;
         if self.eat(":") {
@@ -440,7 +478,10 @@ impl Parser {
             self.expect(",")?;
             items.push(self.expression()?);
         }
-        Ok(Node { kind: NodeKind::List(items), position })
+        Ok(Node {
+            kind: NodeKind::List(items),
+            position,
+        })
     }
 
     fn map(&mut self, first: Node, position: usize) -> Result<Node> {
@@ -451,13 +492,19 @@ impl Parser {
             self.expect(":")?;
             entries.push((key, self.expression()?));
         }
-        Ok(Node { kind: NodeKind::Map(entries), position })
+        Ok(Node {
+            kind: NodeKind::Map(entries),
+            position,
+        })
     }
 }
 
 fn single_or(mut nodes: Vec<Node>, many: fn(Vec<Node>) -> NodeKind, position: usize) -> Node {
     if nodes.len() > 1 {
-        return Node { kind: many(nodes), position };
+        return Node {
+            kind: many(nodes),
+            position,
+        };
     }
     nodes.pop().expect("the caller pushed at least one node")
 }
@@ -466,5 +513,8 @@ fn chain(first: Node, rest: Vec<(Arithmetic, Node)>, position: usize) -> Node {
     if rest.is_empty() {
         return first;
     }
-    Node { kind: NodeKind::Chain(Box::new(first), rest), position }
+    Node {
+        kind: NodeKind::Chain(Box::new(first), rest),
+        position,
+    }
 }

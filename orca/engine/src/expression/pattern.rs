@@ -30,7 +30,9 @@ pub(super) fn matches(evaluator: &Evaluator<'_>, text: &str, pattern: &str) -> R
     evaluator.spend(text.len())?;
     // Compiled bare first, so that `a)|(b` does not become valid by being wrapped.
     compile(evaluator, pattern)?;
-    Ok(compile(evaluator, &format!("^(?:{pattern})$"))?.find(text).is_some_and(|found| found.len() == text.len()))
+    Ok(compile(evaluator, &format!("^(?:{pattern})$"))?
+        .find(text)
+        .is_some_and(|found| found.len() == text.len()))
 }
 
 /// `replaceAll` and `replaceFirst`, with `$1`, `${name}` and `\$` in the replacement as in Java.
@@ -67,7 +69,9 @@ fn expand(captures: &Captures<'_>, replacement: &str, result: &mut String) -> Re
         let escape = rest[at..].starts_with('\\');
         rest = &rest[at + 1..];
         let Some(next) = rest.chars().next() else {
-            return Err(wrong(format!("the replacement '{replacement}' ends too early")));
+            return Err(wrong(format!(
+                "the replacement '{replacement}' ends too early"
+            )));
         };
         if escape {
             result.push(next);
@@ -75,7 +79,9 @@ fn expand(captures: &Captures<'_>, replacement: &str, result: &mut String) -> Re
             continue;
         }
         let (group, length) = if next == '{' {
-            let end = rest.find('}').ok_or_else(|| wrong("'}' is missing in the replacement".into()))?;
+            let end = rest
+                .find('}')
+                .ok_or_else(|| wrong("'}' is missing in the replacement".into()))?;
             (captures.name(&rest[1..end]), end + 1)
         } else {
             group_number(captures, rest)
@@ -93,7 +99,10 @@ fn group_number<'t>(
     captures: &Captures<'t>,
     rest: &str,
 ) -> Option<(Option<regex::Match<'t>>, usize)> {
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()).min(4);
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len())
+        .min(4);
     (1..=digits).rev().find_map(|length| {
         let group: usize = rest[..length].parse().ok()?;
         (group < captures.len()).then(|| (captures.get(group), length))

@@ -6,7 +6,7 @@ use kork_model::Context;
 use serde_json::Value;
 
 use super::Scope;
-use super::error::{ExpressionError, Result};
+use super::error::{ErrorKind, ExpressionError, Result};
 use super::eval::Evaluator;
 use super::limits::{MAX_PASSES, MAX_RESULT_BYTES, MAX_TEMPLATES_PER_PASS, MAX_VALUE_DEPTH};
 use super::parser;
@@ -20,6 +20,10 @@ struct Pass<'a, 's> {
     own: Option<&'a Context>,
     summary: Summary,
     templates: usize,
+    /// Key of the outermost map that is under evaluation.
+    top: String,
+    /// Outermost keys whose evaluation met a limit.
+    overgrown: BTreeSet<String>,
     /// Paths of texts that `#doNotEval` made; they are left alone.
     frozen: &'s mut BTreeSet<String>,
 }
@@ -61,22 +65,42 @@ pub(super) fn condition(key: &str, text: &str, scope: &Scope<'_>) -> (Value, Sum
 pub(super) fn to_fixed_point(context: &Context, scope: &Scope<'_>) -> (Context, Summary) {
     let mut frozen = BTreeSet::new();
     let mut current = context.clone();
-    let mut next = current.clone();
+    let mut restless = Vec::new();
     for _ in 0..MAX_PASSES {
-        let mut pass = Pass::new(scope, Some(&current), &mut frozen);
-        next = pass.map(&current, &mut String::new(), 0);
-        if next == current {
-            return (current, pass.summary);
+        let (next, summary, overgrown) = {
+            let mut pass = Pass::new(scope, Some(&current), &mut frozen);
+            let next = pass.map(&current, &mut String::new(), 0);
+            (next, pass.summary, pass.overgrown)
+        };
+        // A value that grew into a limit stands still there, and refers to itself all the same.
+        let settled = next == current;
+        restless = current
+            .iter()
+            .filter(|(key, value)| {
+                next.get(*key) != Some(value)
+                    || (overgrown.contains(*key) && context.get(*key) != Some(value))
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        if settled && restless.is_empty() {
+            return (current, summary);
         }
-        std::mem::swap(&mut current, &mut next);
+        if settled {
+            break;
+        }
+        current = next;
     }
-    // What still changes refers to itself: it goes back to what its author wrote.
-    let restless: Vec<String> = current
-        .iter()
-        .filter(|(key, value)| next.get(*key) != Some(value))
-        .map(|(key, _)| key.clone())
-        .collect();
-    let mut settled = current;
+    restore(context, current, restless, scope, &mut frozen)
+}
+
+/// What never settles goes back to what its author wrote; the rest stays as it is.
+fn restore(
+    context: &Context,
+    mut settled: Context,
+    restless: Vec<String>,
+    scope: &Scope<'_>,
+    frozen: &mut BTreeSet<String>,
+) -> (Context, Summary) {
     let mut unsettled = Summary::new(scope.now);
     let mut originals = Vec::new();
     for key in restless {
@@ -86,7 +110,7 @@ pub(super) fn to_fixed_point(context: &Context, scope: &Scope<'_>) -> (Context, 
             originals.push((key, original.clone()));
         }
     }
-    let mut pass = Pass::new(scope, Some(&settled), &mut frozen);
+    let mut pass = Pass::new(scope, Some(&settled), frozen);
     pass.map(&settled, &mut String::new(), 0);
     let mut summary = pass.summary;
     summary.merge(unsettled);
@@ -95,7 +119,9 @@ pub(super) fn to_fixed_point(context: &Context, scope: &Scope<'_>) -> (Context, 
 }
 
 fn raw_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl<'a, 's> Pass<'a, 's> {
@@ -104,7 +130,15 @@ impl<'a, 's> Pass<'a, 's> {
         own: Option<&'a Context>,
         frozen: &'s mut BTreeSet<String>,
     ) -> Self {
-        Self { scope, own, summary: Summary::new(scope.now), templates: 0, frozen }
+        Self {
+            scope,
+            own,
+            summary: Summary::new(scope.now),
+            templates: 0,
+            top: String::new(),
+            overgrown: BTreeSet::new(),
+            frozen,
+        }
     }
 
     fn value(&mut self, value: &Value, key: &str, path: &mut String, depth: usize) -> Value {
@@ -146,6 +180,9 @@ impl<'a, 's> Pass<'a, 's> {
             } else {
                 key.clone()
             };
+            if depth == 0 {
+                self.top.clone_from(&key);
+            }
             path.push('/');
             path.push_str(&key);
             let value = self.value(value, &key, path, depth);
@@ -160,7 +197,8 @@ impl<'a, 's> Pass<'a, 's> {
         let kept = || Value::String(raw.to_owned());
         if self.templates > MAX_TEMPLATES_PER_PASS {
             let message = format!("more than {MAX_TEMPLATES_PER_PASS} expressions at once");
-            self.summary.fail(key, raw, &ExpressionError::limit(message));
+            self.summary
+                .fail(key, raw, &ExpressionError::limit(message));
             return kept();
         }
         match self.evaluate(raw) {
@@ -178,6 +216,9 @@ impl<'a, 's> Pass<'a, 's> {
                 })
             }
             Err(error) => {
+                if error.kind == ErrorKind::Limit {
+                    self.overgrown.insert(self.top.clone());
+                }
                 self.summary.fail(key, raw, &error);
                 kept()
             }

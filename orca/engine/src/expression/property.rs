@@ -52,7 +52,10 @@ fn missing(target: &Val<'_>, name: &str) -> ExpressionError {
 
 /// Values whose names are keys.
 pub(super) const fn is_map(target: &Val<'_>) -> bool {
-    matches!(target, Val::Root | Val::JsonMap(_) | Val::Map(_) | Val::StageContext(_))
+    matches!(
+        target,
+        Val::Root | Val::JsonMap(_) | Val::Map(_) | Val::StageContext(_)
+    )
 }
 
 /// Value of a key of a map; none when it has no such key.
@@ -71,11 +74,17 @@ pub(super) fn lookup<'a>(
             }
             let before = crate::ancestors(evaluator.scope.execution, stage);
             evaluator.spend(before.len())?;
-            before.into_iter().find_map(|s| s.outputs.get(key)).map(Val::from_json)
+            before
+                .into_iter()
+                .find_map(|s| s.outputs.get(key))
+                .map(Val::from_json)
         }
         Val::Map(entries) => {
             evaluator.spend(entries.len() / 8)?;
-            entries.iter().find(|(k, _)| **k == *key).map(|(_, value)| value.clone())
+            entries
+                .iter()
+                .find(|(k, _)| **k == *key)
+                .map(|(_, value)| value.clone())
         }
         _ => None,
     })
@@ -103,7 +112,10 @@ fn of_root<'a>(evaluator: &Evaluator<'a>, key: &str) -> Option<Val<'a>> {
     let scope = evaluator.scope;
     let trigger = &scope.execution.trigger;
     let own = || {
-        let found = evaluator.own.and_then(|own| own.get(key)).or_else(|| scope.root.get(key));
+        let found = evaluator
+            .own
+            .and_then(|own| own.get(key))
+            .or_else(|| scope.root.get(key));
         found.map(Val::from_json)
     };
     let known = execution_is_known(evaluator);
@@ -119,7 +131,10 @@ fn of_root<'a>(evaluator: &Evaluator<'a>, key: &str) -> Option<Val<'a>> {
             Some(variables.map_or_else(|| Val::map(Vec::new()), Val::JsonMap))
         }
         "buildInfo" => build_info(trigger).map(Val::JsonMap).or_else(own),
-        "scmInfo" => build_info(trigger).and_then(scm_info).map(Val::from_json).or_else(own),
+        "scmInfo" => build_info(trigger)
+            .and_then(scm_info)
+            .map(Val::from_json)
+            .or_else(own),
         _ => own(),
     }
 }
@@ -131,7 +146,10 @@ fn build_info(trigger: &Context) -> Option<&Context> {
         if let Some(build) = trigger.get("buildInfo").and_then(Value::as_object) {
             return Some(build);
         }
-        trigger = trigger.get("parentExecution")?.get("trigger")?.as_object()?;
+        trigger = trigger
+            .get("parentExecution")?
+            .get("trigger")?
+            .as_object()?;
     }
     None
 }
@@ -147,7 +165,9 @@ fn scm_info(build: &Context) -> Option<&Value> {
 }
 
 fn time<'a>(at: Option<Timestamp>) -> Val<'a> {
-    at.map_or(Val::Null, |at| Val::Long(i64::try_from(at.millis()).unwrap_or(i64::MAX)))
+    at.map_or(Val::Null, |at| {
+        Val::Long(i64::try_from(at.millis()).unwrap_or(i64::MAX))
+    })
 }
 
 fn text(value: Option<&str>) -> Val<'_> {
@@ -185,13 +205,20 @@ fn of_execution<'a>(execution: &'a Execution, name: &str) -> Option<Val<'a>> {
         "initialConfig" => Val::JsonMap(&execution.initial_config),
         "spelEvaluator" => text(execution.spel_evaluator.as_deref()),
         "source" => execution.source.as_ref().map_or(Val::Null, Val::from_json),
-        "templateVariables" => {
-            execution.template_variables.as_ref().map_or(Val::Null, Val::JsonMap)
-        }
+        "templateVariables" => execution
+            .template_variables
+            .as_ref()
+            .map_or(Val::Null, Val::JsonMap),
         "paused" => structure(execution.paused.as_ref()),
         "authentication" => Val::map(vec![
-            (Text::Borrowed("user"), Val::borrowed(&execution.authentication.user)),
-            (Text::Borrowed("allowedAccounts"), texts(&execution.authentication.allowed_accounts)),
+            (
+                Text::Borrowed("user"),
+                Val::borrowed(&execution.authentication.user),
+            ),
+            (
+                Text::Borrowed("allowedAccounts"),
+                texts(&execution.authentication.allowed_accounts),
+            ),
         ]),
         _ => return None,
     })
@@ -211,17 +238,24 @@ fn of_stage<'a>(evaluator: &Evaluator<'a>, stage: &'a Stage, name: &str) -> Opti
         "outputs" => Val::JsonMap(&stage.outputs),
         "tasks" => Val::list(stage.tasks.iter().map(Val::Task).collect()),
         "requisiteStageRefIds" => texts(&stage.requisite_stage_ref_ids),
-        "parentStageId" => {
-            stage.parent_stage_id.as_ref().map_or(Val::Null, |id| Val::text(id.to_string()))
-        }
+        "parentStageId" => stage
+            .parent_stage_id
+            .as_ref()
+            .map_or(Val::Null, |id| Val::text(id.to_string())),
         "parentStage" => {
             let parent = stage.parent_stage_id.as_ref();
-            let found = evaluator.scope.execution.stages.iter().find(|s| Some(&s.id) == parent);
+            let found = evaluator
+                .scope
+                .execution
+                .stages
+                .iter()
+                .find(|s| Some(&s.id) == parent);
             found.map_or(Val::Null, Val::Stage)
         }
-        "syntheticStageOwner" => {
-            stage.synthetic_stage_owner.as_ref().map_or(Val::Null, |o| Val::text(enum_name(o)))
-        }
+        "syntheticStageOwner" => stage
+            .synthetic_stage_owner
+            .as_ref()
+            .map_or(Val::Null, |o| Val::text(enum_name(o))),
         "lastModified" => structure(stage.last_modified.as_ref()),
         "execution" => Val::Execution(evaluator.scope.execution),
         _ => return None,
@@ -280,11 +314,16 @@ pub(super) fn index<'a>(
     match (target, index) {
         (Val::JsonList(items), _) => {
             let at = position(index)?;
-            items.get(at).map_or_else(|| out(at, items.len()), |item| Ok(Val::from_json(item)))
+            items
+                .get(at)
+                .map_or_else(|| out(at, items.len()), |item| Ok(Val::from_json(item)))
         }
         (Val::List(items), _) => {
             let at = position(index)?;
-            items.get(at).cloned().map_or_else(|| out(at, items.len()), Ok)
+            items
+                .get(at)
+                .cloned()
+                .map_or_else(|| out(at, items.len()), Ok)
         }
         (_, Val::Text(name)) => read(evaluator, target, name),
         _ => {

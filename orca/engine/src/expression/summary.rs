@@ -36,7 +36,10 @@ pub struct Summary {
 
 impl Summary {
     pub(super) const fn new(at: Timestamp) -> Self {
-        Self { entries: BTreeMap::new(), at }
+        Self {
+            entries: BTreeMap::new(),
+            at,
+        }
     }
 
     /// Everything was evaluated.
@@ -51,7 +54,9 @@ impl Summary {
 
     /// The descriptions of all failures, ordered by expression.
     pub fn failures(&self) -> Vec<String> {
-        self.entries().map(|failure| failure.description.clone()).collect()
+        self.entries()
+            .map(|failure| failure.description.clone())
+            .collect()
     }
 
     /// Adds what another evaluation could not do.
@@ -92,23 +97,40 @@ impl Summary {
     }
 
     pub(super) fn fail(&mut self, key: &str, raw: &str, error: &ExpressionError) {
-        self.push(raw, Failure {
-            description: format!("Failed to evaluate [{key}] {error}"),
-            exception_type: Some(error.kind.exception_type()),
-            level: Level::Error,
-        });
+        self.push(
+            raw,
+            Failure {
+                description: format!("Failed to evaluate [{key}] {error}"),
+                exception_type: Some(error.kind.exception_type()),
+                level: Level::Error,
+            },
+        );
     }
 
     pub(super) fn not_found(&mut self, key: &str, raw: &str) {
         let description = format!("Failed to evaluate [{key}] : {} not found", escaped(raw));
-        self.push(raw, Failure { description, exception_type: None, level: Level::Info });
+        self.push(
+            raw,
+            Failure {
+                description,
+                exception_type: None,
+                level: Level::Info,
+            },
+        );
     }
 
     pub(super) fn unsettled(&mut self, key: &str, raw: &str) {
         let description = format!(
             "Failed to evaluate [{key}] : the value refers to itself, or changes each time it is evaluated"
         );
-        self.push(raw, Failure { description, exception_type: None, level: Level::Info });
+        self.push(
+            raw,
+            Failure {
+                description,
+                exception_type: None,
+                level: Level::Info,
+            },
+        );
     }
 
     fn push(&mut self, raw: &str, failure: Failure) {

@@ -59,11 +59,9 @@ fn end_of_expression(inner: &str) -> Result<usize> {
             b'{' => open.push(b'}'),
             b'[' => open.push(b']'),
             b'(' => open.push(b')'),
-            b'}' | b']' | b')' => {
-                if open.pop() != Some(*byte) {
-                    let found = char::from(*byte);
-                    return Err(error(format!("'{found}' closes what was not opened")));
-                }
+            b'}' | b']' | b')' if open.pop() != Some(*byte) => {
+                let found = char::from(*byte);
+                return Err(error(format!("'{found}' closes what was not opened")));
             }
             quote @ (b'\'' | b'"') => {
                 let Some(length) = bytes[at + 1..].iter().position(|b| b == quote) else {

@@ -207,8 +207,12 @@ impl<'a> Val<'a> {
             Self::Double(value) => number::double_text(*value),
             Self::Text(text) => text.to_string(),
             Self::JsonList(_) | Self::List(_) => {
-                let items: Vec<_> =
-                    self.items().unwrap_or_default().iter().map(Self::java_string).collect();
+                let items: Vec<_> = self
+                    .items()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(Self::java_string)
+                    .collect();
                 format!("[{}]", items.join(", "))
             }
             Self::JsonMap(_) | Self::Map(_) | Self::StageContext(_) => {
@@ -284,17 +288,21 @@ impl<'a> Val<'a> {
             }
             Self::JsonMap(map) => json_map(map, room)?,
             Self::StageContext(stage) => json_map(&stage.context, room)?,
-            Self::List(items) => {
-                items.iter().map(|item| item.json(room)).collect::<Result<Vec<_>>>()?.into()
-            }
+            Self::List(items) => items
+                .iter()
+                .map(|item| item.json(room))
+                .collect::<Result<Vec<_>>>()?
+                .into(),
             Self::Map(entries) => entries
                 .iter()
                 .map(|(key, value)| Ok((key.to_string(), value.json(room)?)))
                 .collect::<Result<Context>>()?
                 .into(),
-            Self::Entry(entry) => {
-                Value::Object([(entry.0.to_string(), entry.1.json(room)?)].into_iter().collect())
-            }
+            Self::Entry(entry) => Value::Object(
+                [(entry.0.to_string(), entry.1.json(room)?)]
+                    .into_iter()
+                    .collect(),
+            ),
             Self::Execution(execution) => structure(execution)?,
             Self::Stage(stage) => structure(stage)?,
             Self::Task(task) => structure(task)?,
@@ -302,7 +310,9 @@ impl<'a> Val<'a> {
             Self::Unit(unit) => Value::from(unit.name()),
             Self::Literal(inner) => inner.json(room)?,
             Self::Root => {
-                return Err(ExpressionError::evaluation("the whole context is not a value"));
+                return Err(ExpressionError::evaluation(
+                    "the whole context is not a value",
+                ));
             }
             other => Value::String(other.java_string()),
         })
@@ -310,7 +320,9 @@ impl<'a> Val<'a> {
 }
 
 fn json_entries(map: &Context) -> Entries<'_> {
-    map.iter().map(|(key, value)| (Text::Borrowed(key), Val::from_json(value))).collect()
+    map.iter()
+        .map(|(key, value)| (Text::Borrowed(key), Val::from_json(value)))
+        .collect()
 }
 
 fn json_map(map: &Context, room: &mut usize) -> Result<Value> {
@@ -328,7 +340,9 @@ fn structure(value: &impl serde::Serialize) -> Result<Value> {
 
 fn take(room: &mut usize, bytes: usize) -> Result<()> {
     *room = room.checked_sub(bytes).ok_or_else(|| {
-        ExpressionError::limit(format!("the result is larger than {MAX_RESULT_BYTES} bytes"))
+        ExpressionError::limit(format!(
+            "the result is larger than {MAX_RESULT_BYTES} bytes"
+        ))
     })?;
     Ok(())
 }

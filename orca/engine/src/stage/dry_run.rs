@@ -45,7 +45,10 @@ impl Definition for DryRun {
     }
 
     fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
-        Ok(Plan { tasks: vec![("dryRun", "dryRun")], before: Vec::new() })
+        Ok(Plan {
+            tasks: vec![("dryRun", "dryRun")],
+            before: Vec::new(),
+        })
     }
 
     fn run(&self, _: &str, _: &StageView<'_>) -> Outcome {

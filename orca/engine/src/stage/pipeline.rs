@@ -49,6 +49,7 @@ impl Definition for PipelineStage {
             "application",
             "pipeline",
             "pipelineParameters",
+            "waitForCompletion",
             "expectedArtifacts",
         ];
         dispatch(kind, pick(context, &keys))

@@ -24,6 +24,7 @@ impl Definition for Webhook {
 
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
         let context = &view.stage.context;
+        check_method(context)?;
         let mut tasks = Vec::new();
         if flag(context, "monitorOnly") != Some(true) {
             tasks.push(("createWebhook", "createWebhook"));
@@ -49,9 +50,11 @@ impl Definition for Webhook {
             if view.now >= end {
                 return Outcome::succeeded();
             }
+            // The task is Spinnaker's wait, which keeps its time under this name.
+            let seconds = Value::from(wait_before(context));
             return Outcome::Wait {
                 until: Some(end),
-                context: Context::new(),
+                context: Context::from_iter([("waitTime".to_owned(), seconds)]),
             };
         }
         Outcome::Dispatch {
@@ -77,6 +80,20 @@ impl Definition for Webhook {
 
     fn prepare_restart(&self, context: &mut Context) {
         context.remove("webhook");
+    }
+}
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+fn check_method(context: &Context) -> Result<(), PlanError> {
+    let known = |method: &str| METHODS.contains(&method.to_ascii_uppercase().as_str());
+    match context.get("method") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(method)) if method.is_empty() || known(method) => Ok(()),
+        Some(other) => Err(PlanError {
+            exception: "IllegalArgumentException",
+            message: format!("method must be one of {}, not {other}", METHODS.join(", ")),
+        }),
     }
 }
 

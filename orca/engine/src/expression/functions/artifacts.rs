@@ -8,8 +8,11 @@ use super::super::value::Val;
 use super::{failed, one_text};
 
 /// Every function of this file.
-pub(super) const NAMES: [&str; 3] =
-    ["triggerResolvedArtifact", "triggerResolvedArtifactByType", "resolvedArtifacts"];
+pub(super) const NAMES: [&str; 3] = [
+    "triggerResolvedArtifact",
+    "triggerResolvedArtifactByType",
+    "resolvedArtifacts",
+];
 
 /// Calls one of [`NAMES`].
 pub(super) fn call<'a>(
@@ -18,14 +21,25 @@ pub(super) fn call<'a>(
     arguments: &[Val<'a>],
 ) -> Result<Val<'a>> {
     let execution = evaluator.scope.execution;
-    let of_trigger = execution.trigger.get("resolvedExpectedArtifacts").and_then(Value::as_array);
-    let of_trigger = || of_trigger.into_iter().flatten().filter_map(|e| e.get("boundArtifact"));
+    let of_trigger = execution
+        .trigger
+        .get("resolvedExpectedArtifacts")
+        .and_then(Value::as_array);
+    let of_trigger = || {
+        of_trigger
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.get("boundArtifact"))
+    };
     let field = match name {
         "triggerResolvedArtifact" => "name",
         "triggerResolvedArtifactByType" => "type",
         _ => {
             let of_stages = execution.stages.iter().filter_map(|stage| {
-                stage.outputs.get("resolvedExpectedArtifacts").and_then(Value::as_array)
+                stage
+                    .outputs
+                    .get("resolvedExpectedArtifacts")
+                    .and_then(Value::as_array)
             });
             let of_stages = of_stages.flatten().filter_map(|e| e.get("boundArtifact"));
             let mut all: Vec<&Value> = Vec::new();

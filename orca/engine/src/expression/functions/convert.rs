@@ -51,7 +51,12 @@ pub(super) fn call<'a>(
         "toFloat" => {
             let value = types::parse_double(&text()?)? as f32;
             // The shortest text of the float, so that 0.1 stays 0.1.
-            Val::Double(value.to_string().parse().unwrap_or_else(|_| f64::from(value)))
+            Val::Double(
+                value
+                    .to_string()
+                    .parse()
+                    .unwrap_or_else(|_| f64::from(value)),
+            )
         }
         "toBoolean" => match arguments {
             [Val::Null] => Val::Bool(false),
@@ -59,15 +64,20 @@ pub(super) fn call<'a>(
         },
         "alphanumerical" => {
             let text = text()?;
-            evaluator.text(text.chars().filter(char::is_ascii_alphanumeric).collect::<String>())?
+            evaluator.text(
+                text.chars()
+                    .filter(char::is_ascii_alphanumeric)
+                    .collect::<String>(),
+            )?
         }
         "toBase64" => evaluator.text(BASE64_STANDARD.encode(text()?))?,
         "fromBase64" => {
             let config = GeneralPurposeConfig::new()
                 .with_decode_padding_mode(DecodePaddingMode::Indifferent);
             let text = text()?;
-            let bytes =
-                GeneralPurpose::new(&alphabet::STANDARD, config).decode(&text).map_err(|e| {
+            let bytes = GeneralPurpose::new(&alphabet::STANDARD, config)
+                .decode(&text)
+                .map_err(|e| {
                     let message = format!("the text is not base64: {e}");
                     ExpressionError::new(ErrorKind::IllegalArgument, message)
                 })?;
@@ -78,7 +88,9 @@ pub(super) fn call<'a>(
 }
 
 fn to_json<'a>(evaluator: &Evaluator<'a>, arguments: &[Val<'a>]) -> Result<Val<'a>> {
-    let [value] = arguments else { return Err(wrong_arguments("toJson", "one value")) };
+    let [value] = arguments else {
+        return Err(wrong_arguments("toJson", "one value"));
+    };
     let text = value.to_json()?.to_string();
     if text.contains(template::PREFIX) {
         return Err(failed(
@@ -89,7 +101,10 @@ fn to_json<'a>(evaluator: &Evaluator<'a>, arguments: &[Val<'a>]) -> Result<Val<'
 }
 
 fn format_error(kind: &str, error: &dyn std::error::Error) -> ExpressionError {
-    ExpressionError::new(ErrorKind::Format, format!("the text is not {kind}: {error}"))
+    ExpressionError::new(
+        ErrorKind::Format,
+        format!("the text is not {kind}: {error}"),
+    )
 }
 
 fn read_json<'a>(evaluator: &Evaluator<'a>, text: &str) -> Result<Val<'a>> {
@@ -97,7 +112,10 @@ fn read_json<'a>(evaluator: &Evaluator<'a>, text: &str) -> Result<Val<'a>> {
     let value: Value = serde_json::from_str(text).map_err(|e| format_error("JSON", &e))?;
     match value {
         Value::Array(_) | Value::Object(_) | Value::Null => Ok(Val::from_owned_json(value)),
-        _ => Err(ExpressionError::new(ErrorKind::Format, "the JSON is neither a map nor a list")),
+        _ => Err(ExpressionError::new(
+            ErrorKind::Format,
+            "the JSON is neither a map nor a list",
+        )),
     }
 }
 

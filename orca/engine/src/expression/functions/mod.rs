@@ -22,7 +22,9 @@ pub(super) fn call<'a>(
     };
     let needs_execution = stages::NAMES.contains(&name) || artifacts::NAMES.contains(&name);
     if needs_execution && !property::execution_is_known(evaluator) {
-        return Err(failed(format!("#{name}: the execution has not started yet")));
+        return Err(failed(format!(
+            "#{name}: the execution has not started yet"
+        )));
     }
     if stages::NAMES.contains(&name) {
         return stages::call(evaluator, name, arguments);
@@ -36,9 +38,8 @@ pub(super) fn call<'a>(
                 "#{name}: expressions do not fetch anything; use a webhook stage and read its result"
             )))
         }
-        _ => convert::call(evaluator, name, arguments)?.ok_or_else(|| {
-            ExpressionError::evaluation(format!("there is no function '#{name}'"))
-        }),
+        _ => convert::call(evaluator, name, arguments)?
+            .ok_or_else(|| ExpressionError::evaluation(format!("there is no function '#{name}'"))),
     }
 }
 
@@ -53,9 +54,9 @@ fn wrong_arguments(name: &str, wanted: &str) -> ExpressionError {
 /// The only argument as text; numbers and lists are converted as Spring does it.
 fn one_text(name: &str, arguments: &[Val<'_>]) -> Result<String> {
     match arguments {
-        [value] if !value.is_null() => value.joined_text().ok_or_else(|| {
-            wrong_arguments(name, &format!("a text, not {}", value.type_name()))
-        }),
+        [value] if !value.is_null() => value
+            .joined_text()
+            .ok_or_else(|| wrong_arguments(name, &format!("a text, not {}", value.type_name()))),
         [_] => Err(failed(format!("#{name} cannot take null"))),
         _ => Err(wrong_arguments(name, "one text")),
     }

@@ -27,8 +27,13 @@ pub(super) const NAMES: [&str; 14] = [
 ];
 
 /// Stage types whose results `#deployedServerGroups` shows.
-const DEPLOY_TYPES: [&str; 5] =
-    ["createServerGroup", "cloneServerGroup", "deploy", "rollingPush", "copyLastAsg"];
+const DEPLOY_TYPES: [&str; 5] = [
+    "createServerGroup",
+    "cloneServerGroup",
+    "deploy",
+    "rollingPush",
+    "copyLastAsg",
+];
 
 /// Calls one of [`NAMES`].
 pub(super) fn call<'a>(
@@ -67,18 +72,27 @@ pub(super) fn call<'a>(
             Val::or_null(key.map(Val::from_json))
         }
         "canaryConfigNameToId" => {
-            return Err(failed("#canaryConfigNameToId: canary analysis is not part of this engine"));
+            return Err(failed(
+                "#canaryConfigNameToId: canary analysis is not part of this engine",
+            ));
         }
         _ => pipeline_id(evaluator, name, arguments)?,
     })
 }
 
 fn find<'a>(execution: &'a Execution, wanted: &str) -> Option<&'a Stage> {
-    execution.stages.iter().find(|stage| stage.name == wanted || stage.id.as_str() == wanted)
+    execution
+        .stages
+        .iter()
+        .find(|stage| stage.name == wanted || stage.id.as_str() == wanted)
 }
 
 fn missing(execution: &Execution, function: &str, wanted: &str) -> ExpressionError {
-    let names: Vec<_> = execution.stages.iter().map(|s| format!("'{}'", s.name)).collect();
+    let names: Vec<_> = execution
+        .stages
+        .iter()
+        .map(|s| format!("'{}'", s.name))
+        .collect();
     failed(format!(
         "#{function}: execution {} has no stage '{wanted}'; it has {}",
         execution.id,
@@ -95,21 +109,34 @@ fn judgment<'a>(execution: &'a Execution, function: &str, wanted: &str) -> Resul
         stage.kind == "manualJudgment" && (stage.name == wanted || stage.id.as_str() == wanted)
     });
     let found = found.ok_or_else(|| {
-        failed(format!("#{function}: there is no manual judgment stage '{wanted}'"))
+        failed(format!(
+            "#{function}: there is no manual judgment stage '{wanted}'"
+        ))
     })?;
-    let input = found.context.get("judgmentInput").filter(|input| !input.is_null());
+    let input = found
+        .context
+        .get("judgmentInput")
+        .filter(|input| !input.is_null());
     input.map(Val::from_json).ok_or_else(|| {
-        failed(format!("#{function}: no input was given in the stage '{wanted}'"))
+        failed(format!(
+            "#{function}: no input was given in the stage '{wanted}'"
+        ))
     })
 }
 
 fn manifest_label_value<'a>(execution: &'a Execution, arguments: &[Val<'a>]) -> Result<Val<'a>> {
     const NAME: &str = "manifestLabelValue";
     let [Val::Text(stage), Val::Text(kind), Val::Text(label)] = arguments else {
-        return Err(wrong_arguments(NAME, "the name of a stage, a kind and a label"));
+        return Err(wrong_arguments(
+            NAME,
+            "the name of a stage, a kind and a label",
+        ));
     };
     if !["Deployment", "ReplicaSet"].contains(&&**kind) {
-        let message = format!("#{NAME}: the kind is Deployment or ReplicaSet, not '{}'", &**kind);
+        let message = format!(
+            "#{NAME}: the kind is Deployment or ReplicaSet, not '{}'",
+            &**kind
+        );
         return Err(ExpressionError::new(ErrorKind::IllegalArgument, message));
     }
     let found = execution.stages.iter().find(|candidate| {
@@ -118,7 +145,10 @@ fn manifest_label_value<'a>(execution: &'a Execution, arguments: &[Val<'a>]) -> 
             && candidate.status == Status::Succeeded
     });
     let found = found.ok_or_else(|| {
-        failed(format!("#{NAME}: no deployManifest stage '{}' has succeeded", &**stage))
+        failed(format!(
+            "#{NAME}: no deployManifest stage '{}' has succeeded",
+            &**stage
+        ))
     })?;
     let manifests = found.context.get("manifests").and_then(Value::as_array);
     let of_kind: Vec<_> = manifests
@@ -129,13 +159,19 @@ fn manifest_label_value<'a>(execution: &'a Execution, arguments: &[Val<'a>]) -> 
     let [manifest] = of_kind.as_slice() else {
         return Err(ExpressionError::new(
             ErrorKind::IllegalArgument,
-            format!("#{NAME}: the stage has {} manifests of that kind, not one", of_kind.len()),
+            format!(
+                "#{NAME}: the stage has {} manifests of that kind, not one",
+                of_kind.len()
+            ),
         ));
     };
-    let labels = manifest.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
-    labels.and_then(|labels| labels.get(&**label)).map(Val::from_json).ok_or_else(|| {
-        failed(format!("#{NAME}: the manifest has no label '{}'", &**label))
-    })
+    let labels = manifest
+        .pointer("/spec/template/metadata/labels")
+        .and_then(Value::as_object);
+    labels
+        .and_then(|labels| labels.get(&**label))
+        .map(Val::from_json)
+        .ok_or_else(|| failed(format!("#{NAME}: the manifest has no label '{}'", &**label)))
 }
 
 fn deployed_server_groups<'a>(execution: &'a Execution, arguments: &[Val<'a>]) -> Val<'a> {
@@ -147,7 +183,11 @@ fn deployed_server_groups<'a>(execution: &'a Execution, arguments: &[Val<'a>]) -
                 || wanted.contains(&stage.name.as_str())
                 || wanted.contains(&stage.id.as_str()))
     });
-    Val::list(deployed.flat_map(|stage| of_stage(execution, stage)).collect())
+    Val::list(
+        deployed
+            .flat_map(|stage| of_stage(execution, stage))
+            .collect(),
+    )
 }
 
 /// One entry per region with a deployed server group.
@@ -157,10 +197,16 @@ fn of_stage<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<Val<'a>> {
         return Vec::new();
     };
     let details = read("deploymentDetails").and_then(Value::as_array);
-    let parent = execution.stages.iter().find(|s| Some(&s.id) == stage.parent_stage_id.as_ref());
+    let parent = execution
+        .stages
+        .iter()
+        .find(|s| Some(&s.id) == stage.parent_stage_id.as_ref());
     let in_region = |(region, names): (&'a String, &'a Value)| {
         let mut entries = vec![
-            (Text::Borrowed("account"), Val::or_null(account(stage).map(Val::from_json))),
+            (
+                Text::Borrowed("account"),
+                Val::or_null(account(stage).map(Val::from_json)),
+            ),
             (
                 Text::Borrowed("capacity"),
                 Val::or_null(stage.context.get("capacity").map(Val::from_json)),
@@ -179,18 +225,31 @@ fn of_stage<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<Val<'a>> {
                 }
             }
         }
-        let first = names.as_array().and_then(|names| names.first()).unwrap_or(names);
+        let first = names
+            .as_array()
+            .and_then(|names| names.first())
+            .unwrap_or(names);
         entries.push((Text::Borrowed("serverGroup"), Val::from_json(first)));
-        let deployments = stage.outputs.get("deployments").or_else(|| stage.context.get("deployments"));
+        let deployments = stage
+            .outputs
+            .get("deployments")
+            .or_else(|| stage.context.get("deployments"));
         let deployments = deployments.map_or_else(|| Val::list(Vec::new()), Val::from_json);
         entries.push((Text::Borrowed("deployments"), deployments));
         Val::map(entries)
     };
-    groups.iter().filter(|(_, names)| !names.is_null()).map(in_region).collect()
+    groups
+        .iter()
+        .filter(|(_, names)| !names.is_null())
+        .map(in_region)
+        .collect()
 }
 
 fn account(stage: &Stage) -> Option<&Value> {
-    stage.context.get("account").or_else(|| stage.context.get("credentials"))
+    stage
+        .context
+        .get("account")
+        .or_else(|| stage.context.get("credentials"))
 }
 
 fn pipeline_id<'a>(
@@ -205,11 +264,18 @@ fn pipeline_id<'a>(
         [Val::Text(pipeline), Val::Text(application)] if name == "pipelineIdInApplication" => {
             (pipeline, &**application)
         }
-        _ => return Err(wrong_arguments(name, "the name of a pipeline (and of its application)")),
+        _ => {
+            return Err(wrong_arguments(
+                name,
+                "the name of a pipeline (and of its application)",
+            ));
+        }
     };
     let known = evaluator.scope.pipelines;
     evaluator.spend(known.len())?;
-    let found = known.iter().find(|p| p.name == **pipeline && p.application == application);
+    let found = known
+        .iter()
+        .find(|p| p.name == **pipeline && p.application == application);
     match found {
         Some(found) => Ok(Val::borrowed(&found.id)),
         None if name == "pipelineIdOrNull" => Ok(Val::Null),

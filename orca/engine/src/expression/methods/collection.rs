@@ -65,10 +65,18 @@ pub(super) fn on_map<'a>(
         ("containsValue", [wanted]) => {
             Val::Bool(entries().iter().any(|(_, value)| equal(value, wanted)))
         }
-        ("keySet", []) => Val::list(entries().into_iter().map(|(key, _)| Val::Text(key)).collect()),
+        ("keySet", []) => Val::list(
+            entries()
+                .into_iter()
+                .map(|(key, _)| Val::Text(key))
+                .collect(),
+        ),
         ("values", []) => Val::list(entries().into_iter().map(|(_, value)| value).collect()),
         ("entrySet", []) => Val::list(
-            entries().into_iter().map(|(key, value)| Val::Entry((key, value).into())).collect(),
+            entries()
+                .into_iter()
+                .map(|(key, value)| Val::Entry((key, value).into()))
+                .collect(),
         ),
         _ => return Ok(None),
     }))

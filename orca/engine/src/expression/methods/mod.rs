@@ -87,16 +87,28 @@ fn hash(value: &Val<'_>) -> i32 {
     match value {
         Val::Int(value) => *value,
         Val::Long(value) => (*value ^ ((*value as u64) >> 32) as i64) as i32,
-        Val::Bool(value) => if *value { 1231 } else { 1237 },
+        Val::Bool(value) => {
+            if *value {
+                1231
+            } else {
+                1237
+            }
+        }
         other => other
             .java_string()
             .encode_utf16()
-            .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit))),
+            .fold(0_i32, |hash, unit| {
+                hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+            }),
     }
 }
 
 /// A property that is a Java getter: `x.empty` is `x.isEmpty()`, `date.time` is `date.getTime()`.
-pub(super) fn getter<'a>(evaluator: &Evaluator<'a>, target: &Val<'a>, name: &str) -> Option<Val<'a>> {
+pub(super) fn getter<'a>(
+    evaluator: &Evaluator<'a>,
+    target: &Val<'a>,
+    name: &str,
+) -> Option<Val<'a>> {
     let mut chars = name.chars();
     let first = chars.next()?.to_ascii_uppercase();
     let rest = chars.as_str();

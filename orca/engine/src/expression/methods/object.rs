@@ -20,10 +20,14 @@ pub(super) fn call<'a>(
         Val::Status(status) => Ok(on_status(*status, name, arguments)),
         Val::Stage(stage) if arguments.is_empty() && name == "ancestors" => {
             let before = crate::ancestors(evaluator.scope.execution, stage);
-            Ok(Some(Val::list(before.into_iter().map(Val::Stage).collect())))
+            Ok(Some(Val::list(
+                before.into_iter().map(Val::Stage).collect(),
+            )))
         }
         Val::Execution(execution) if matches!(name, "stageById" | "stageByRef") => {
-            let Some(Val::Text(wanted)) = arguments.first() else { return Ok(None) };
+            let Some(Val::Text(wanted)) = arguments.first() else {
+                return Ok(None);
+            };
             let found = execution.stages.iter().find(|stage| {
                 stage.id.as_str() == &**wanted || name == "stageByRef" && *stage.ref_id == **wanted
             });
@@ -42,7 +46,9 @@ pub(super) fn call<'a>(
 
 /// `getRefId` is `refId`, `isCanceled` is `canceled`.
 fn property_of_getter(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("get").or_else(|| name.strip_prefix("is"))?;
+    let rest = name
+        .strip_prefix("get")
+        .or_else(|| name.strip_prefix("is"))?;
     let mut chars = rest.chars();
     let first = chars.next().filter(char::is_ascii_uppercase)?;
     Some(format!("{}{}", first.to_ascii_lowercase(), chars.as_str()))

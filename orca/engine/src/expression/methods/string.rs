@@ -45,7 +45,9 @@ fn plain<'a>(
         ("concat", [Val::Text(other)]) => evaluator.text(format!("{text}{}", &**other))?,
         ("repeat", [Val::Int(times)]) => repeat(evaluator, text, *times)?,
         ("equalsIgnoreCase", [other]) => Val::Bool(
-            other.as_text().is_some_and(|other| other.to_lowercase() == text.to_lowercase()),
+            other
+                .as_text()
+                .is_some_and(|other| other.to_lowercase() == text.to_lowercase()),
         ),
         ("compareTo", [Val::Text(other)]) => Val::Int(compare(text, other)),
         ("compareToIgnoreCase", [Val::Text(other)]) => {
@@ -54,11 +56,14 @@ fn plain<'a>(
         ("charAt", [Val::Int(at)]) => slice(evaluator, text, *at, at.checked_add(1))?,
         ("codePointAt", [Val::Int(at)]) => {
             let one = slice(evaluator, text, *at, at.checked_add(1))?;
-            Val::Int(one.as_text().and_then(|one| one.chars().next()).map_or(0, |c| c as i32))
+            Val::Int(
+                one.as_text()
+                    .and_then(|one| one.chars().next())
+                    .map_or(0, |c| c as i32),
+            )
         }
         ("substring", [Val::Int(from)]) => slice(evaluator, text, *from, None)?,
         ("substring", [Val::Int(from), Val::Int(to)]) => slice(evaluator, text, *from, Some(*to))?,
-        ("indent" | "stripIndent" | "translateEscapes", _) => return Ok(None),
         _ => return Ok(None),
     };
     Ok(Some(value))
@@ -70,11 +75,17 @@ fn searching<'a>(
     name: &str,
     arguments: &[Val<'a>],
 ) -> Result<Option<Val<'a>>> {
-    let Some(first) = arguments.first() else { return Ok(None) };
+    let Some(first) = arguments.first() else {
+        return Ok(None);
+    };
     // A sequence of characters may also be a number in Spring's conversion.
-    let Some(part) = first.joined_text() else { return Ok(None) };
+    let Some(part) = first.joined_text() else {
+        return Ok(None);
+    };
     if first.is_null() {
-        return Err(ExpressionError::evaluation(format!("{name}() cannot take null")));
+        return Err(ExpressionError::evaluation(format!(
+            "{name}() cannot take null"
+        )));
     }
     evaluator.spend(text.len() / 4)?;
     let value = match (name, &arguments[1..]) {
@@ -109,8 +120,14 @@ fn replacing<'a>(
 ) -> Result<Option<Val<'a>>> {
     let value = match (name, arguments) {
         ("replace", [from, to]) => {
-            let (Some(from), Some(to)) = (from.as_text(), to.as_text()) else { return Ok(None) };
-            let count = if from.is_empty() { text.chars().count() + 1 } else { text.matches(from).count() };
+            let (Some(from), Some(to)) = (from.as_text(), to.as_text()) else {
+                return Ok(None);
+            };
+            let count = if from.is_empty() {
+                text.chars().count() + 1
+            } else {
+                text.matches(from).count()
+            };
             evaluator.room_for(text.len().saturating_add(count.saturating_mul(to.len())))?;
             evaluator.text(text.replace(from, to))?
         }
@@ -134,28 +151,30 @@ fn pieces<'a>(evaluator: &Evaluator<'a>, text: &str, regex: &str, limit: i32) ->
     Ok(Val::list(pieces.into_iter().map(Val::text).collect()))
 }
 
+/// `compareTo`: the difference of the first units that differ, else of the lengths.
 fn compare(left: &str, right: &str) -> i32 {
-    let mut others = right.encode_utf16();
-    let mut length = 0_i32;
-    for unit in left.encode_utf16() {
-        let Some(other) = others.next() else {
-            return i32::try_from(left.encode_utf16().count()).unwrap_or(i32::MAX) - length;
-        };
-        if unit != other {
-            return i32::from(unit) - i32::from(other);
-        }
-        length += 1;
+    let different = left
+        .encode_utf16()
+        .zip(right.encode_utf16())
+        .find(|(l, r)| l != r);
+    let length = |text: &str| i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX);
+    match different {
+        Some((left, right)) => i32::from(left) - i32::from(right),
+        None => length(left) - length(right),
     }
-    -i32::try_from(others.count()).unwrap_or(i32::MAX)
 }
 
 fn tail(text: &str, from: i32) -> Option<String> {
     let units: Vec<u16> = text.encode_utf16().collect();
-    units.get(usize::try_from(from).ok()?..).map(String::from_utf16_lossy)
+    units
+        .get(usize::try_from(from).ok()?..)
+        .map(String::from_utf16_lossy)
 }
 
 fn units_before(text: &str, at: Option<usize>) -> i32 {
-    at.map_or(-1, |at| i32::try_from(text[..at].encode_utf16().count()).unwrap_or(i32::MAX))
+    at.map_or(-1, |at| {
+        i32::try_from(text[..at].encode_utf16().count()).unwrap_or(i32::MAX)
+    })
 }
 
 fn slice<'a>(evaluator: &Evaluator<'a>, text: &str, from: i32, to: Option<i32>) -> Result<Val<'a>> {
@@ -227,7 +246,9 @@ pub(in super::super) fn format<'a>(
                     next - 1
                 });
                 let argument = arguments.get(index).ok_or_else(|| {
-                    refuse(format!("the format '{template}' needs more than {index} values"))
+                    refuse(format!(
+                        "the format '{template}' needs more than {index} values"
+                    ))
                 })?;
                 directive.render(argument)?
             }
@@ -257,12 +278,18 @@ impl Directive {
     const MAX_WIDTH: usize = 1_000;
 
     fn read(text: &str) -> Result<(Self, usize)> {
-        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = |text: &str| {
+            text.find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(text.len())
+        };
         let mut rest = text;
         let mut index = None;
         let length = digits(rest);
         if length > 0 && rest[length..].starts_with('$') {
-            index = rest[..length].parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+            index = rest[..length]
+                .parse::<usize>()
+                .ok()
+                .and_then(|n| n.checked_sub(1));
             rest = &rest[length + 1..];
         }
         let length = rest.find(|c| !"-+ 0,(#".contains(c)).unwrap_or(rest.len());
@@ -278,22 +305,47 @@ impl Directive {
             rest = &after[length..];
         }
         if width > Self::MAX_WIDTH || precision.is_some_and(|p| p > Self::MAX_WIDTH) {
-            return Err(refuse(format!("a width is larger than {}", Self::MAX_WIDTH)));
+            return Err(refuse(format!(
+                "a width is larger than {}",
+                Self::MAX_WIDTH
+            )));
         }
-        let conversion =
-            rest.chars().next().ok_or_else(|| refuse("the format ends after '%'".to_owned()))?;
+        let conversion = rest
+            .chars()
+            .next()
+            .ok_or_else(|| refuse("the format ends after '%'".to_owned()))?;
         let length = text.len() - rest.len() + conversion.len_utf8();
-        Ok((Self { index, flags, width, precision, conversion }, length))
+        Ok((
+            Self {
+                index,
+                flags,
+                width,
+                precision,
+                conversion,
+            },
+            length,
+        ))
     }
 
     fn render(&self, value: &Val<'_>) -> Result<String> {
-        let mismatch = || refuse(format!("'%{}' cannot show {}", self.conversion, value.type_name()));
+        let mismatch = || {
+            refuse(format!(
+                "'%{}' cannot show {}",
+                self.conversion,
+                value.type_name()
+            ))
+        };
         let short = |text: String| match self.precision {
             Some(most) => text.chars().take(most).collect(),
             None => text,
         };
         if value.is_null() {
-            return Ok(if self.conversion == 'b' { "false" } else { "null" }.to_owned());
+            return Ok(if self.conversion == 'b' {
+                "false"
+            } else {
+                "null"
+            }
+            .to_owned());
         }
         let whole = match value {
             Val::Int(value) => Some(i64::from(*value)),
@@ -319,7 +371,9 @@ impl Directive {
                 }
             }
             'f' => {
-                let Val::Double(value) = value else { return Err(mismatch()) };
+                let Val::Double(value) = value else {
+                    return Err(mismatch());
+                };
                 self.signed(&format!("{value:.*}", self.precision.unwrap_or(6)))
             }
             'e' => {
@@ -327,14 +381,20 @@ impl Directive {
                 let text = format!("{number:.*e}", self.precision.unwrap_or(6));
                 let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
                 let exponent: i32 = exponent.parse().unwrap_or(0);
-                format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+                format!(
+                    "{digits}e{}{:02}",
+                    if exponent < 0 { '-' } else { '+' },
+                    exponent.abs()
+                )
             }
             other => return Err(refuse(format!("the format does not know '%{other}'"))),
         })
     }
 
     fn signed(&self, text: &str) -> String {
-        let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+        let (sign, digits) = text
+            .strip_prefix('-')
+            .map_or(("", text), |digits| ("-", digits));
         let mut digits = digits.to_owned();
         if self.flags.contains(',') {
             let end = digits.find('.').unwrap_or(digits.len());

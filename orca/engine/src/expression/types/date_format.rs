@@ -10,11 +10,28 @@ use super::time::{civil, millis};
 const MAX_PATTERN_LENGTH: usize = 200;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const DAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
 
 /// A piece of a pattern.
 enum Piece {
@@ -24,7 +41,9 @@ enum Piece {
 
 fn pieces(pattern: &str) -> Result<Vec<Piece>> {
     if pattern.chars().count() > MAX_PATTERN_LENGTH {
-        return Err(illegal(format!("the pattern has more than {MAX_PATTERN_LENGTH} characters")));
+        return Err(illegal(format!(
+            "the pattern has more than {MAX_PATTERN_LENGTH} characters"
+        )));
     }
     let mut pieces = Vec::new();
     let mut chars = pattern.chars().peekable();
@@ -40,7 +59,11 @@ fn pieces(pattern: &str) -> Result<Vec<Piece>> {
                 }
             }
             // Two quotes outside of a text are one.
-            pieces.push(Piece::Literal(if literal.is_empty() { "'".into() } else { literal }));
+            pieces.push(Piece::Literal(if literal.is_empty() {
+                "'".into()
+            } else {
+                literal
+            }));
         } else if c.is_ascii_alphabetic() {
             let mut count = 1;
             while chars.next_if_eq(&c).is_some() {
@@ -68,7 +91,11 @@ pub(super) fn format(pattern: &str, ms: i64) -> Result<String> {
 }
 
 fn named(name: &str, count: usize) -> String {
-    if count >= 4 { name.to_owned() } else { name.chars().take(3).collect() }
+    if count >= 4 {
+        name.to_owned()
+    } else {
+        name.chars().take(3).collect()
+    }
 }
 
 fn field(at: DateTime, letter: char, count: usize) -> Result<String> {
@@ -76,16 +103,25 @@ fn field(at: DateTime, letter: char, count: usize) -> Result<String> {
     let weekday = at.weekday();
     Ok(match letter {
         'y' | 'u' | 'Y' if letter != 'u' => {
-            let year = if letter == 'Y' { week_year(at) } else { i64::from(at.year()) };
-            if count == 2 { format!("{:02}", year.rem_euclid(100)) } else { number(year) }
+            let year = if letter == 'Y' {
+                week_year(at)
+            } else {
+                i64::from(at.year())
+            };
+            if count == 2 {
+                format!("{:02}", year.rem_euclid(100))
+            } else {
+                number(year)
+            }
         }
-        'M' | 'L' if count >= 3 => {
-            named(MONTHS[usize::from(at.month().unsigned_abs()) - 1], count)
-        }
+        'M' | 'L' if count >= 3 => named(MONTHS[usize::from(at.month().unsigned_abs()) - 1], count),
         'M' | 'L' => number(at.month().into()),
         'd' => number(at.day().into()),
         'D' => number(at.day_of_year().into()),
-        'E' => named(DAYS[usize::from(weekday.to_monday_zero_offset().unsigned_abs())], count),
+        'E' => named(
+            DAYS[usize::from(weekday.to_monday_zero_offset().unsigned_abs())],
+            count,
+        ),
         'u' => number(weekday.to_monday_one_offset().into()),
         'w' => number((i64::from(at.day_of_year()) + first_week_shift(at) - 1) / 7 + 1),
         'H' => number(at.hour().into()),
@@ -104,20 +140,28 @@ fn field(at: DateTime, letter: char, count: usize) -> Result<String> {
         'Z' => "+0000".to_owned(),
         'X' => "Z".to_owned(),
         'G' => "AD".to_owned(),
-        other => return Err(illegal(format!("the pattern letter '{other}' is not known"))),
+        other => {
+            return Err(illegal(format!(
+                "the pattern letter '{other}' is not known"
+            )));
+        }
     })
 }
 
 /// Days of the first week (which starts on a Sunday) that lie in the year before.
 fn first_week_shift(at: DateTime) -> i64 {
-    at.date().first_of_year().weekday().to_sunday_zero_offset().into()
+    at.date()
+        .first_of_year()
+        .weekday()
+        .to_sunday_zero_offset()
+        .into()
 }
 
 /// In the American calendar of Java, the week that holds 1 January belongs to the new year.
 fn week_year(at: DateTime) -> i64 {
     let last = at.date().last_of_year();
-    let in_last_week = last.day_of_year() - at.day_of_year()
-        <= i16::from(last.weekday().to_sunday_zero_offset());
+    let in_last_week =
+        last.day_of_year() - at.day_of_year() <= i16::from(last.weekday().to_sunday_zero_offset());
     let ends_before_saturday = last.weekday().to_sunday_zero_offset() < 6;
     i64::from(at.year()) + i64::from(in_last_week && ends_before_saturday)
 }
@@ -148,7 +192,13 @@ pub(super) fn parse(pattern: &str, text: &str) -> Result<i64> {
             _ => number_at(&mut rest, width).ok_or_else(wrong)?,
         };
         match letter {
-            'y' if count <= 2 && value < 100 => year = if value < 70 { 2000 + value } else { 1900 + value },
+            'y' if count <= 2 && value < 100 => {
+                year = if value < 70 {
+                    2000 + value
+                } else {
+                    1900 + value
+                }
+            }
             'y' => year = value,
             'M' | 'L' => month = value,
             'd' => day = value,
@@ -181,7 +231,9 @@ pub(super) fn parse(pattern: &str, text: &str) -> Result<i64> {
 
 fn number_at(rest: &mut &str, width: Option<usize>) -> Option<i64> {
     *rest = rest.trim_start();
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let length = width.map_or(digits, |width| digits.min(width)).min(9);
     let value = rest[..length].parse().ok()?;
     *rest = &rest[length..];

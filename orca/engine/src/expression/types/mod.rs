@@ -12,7 +12,9 @@ use super::methods;
 use super::value::Val;
 
 pub(super) use numeric::{parse_double, parse_int};
-pub(super) use time::{Unit, call_on_value, date_text, day_name, instant_text, local_date_time_text};
+pub(super) use time::{
+    Unit, call_on_value, date_text, day_name, instant_text, local_date_time_text,
+};
 
 /// A type that `T(...)` and `new` accept. Everything else is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,10 @@ impl JavaType {
     /// Finds a type by its full name; those of `java.lang` also by the short one.
     pub(super) fn find(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|(_, full)| {
-            *full == name || full.strip_prefix("java.lang.").is_some_and(|short| short == name)
+            *full == name
+                || full
+                    .strip_prefix("java.lang.")
+                    .is_some_and(|short| short == name)
         });
         found.map(|(java, _)| java).ok_or_else(|| {
             ExpressionError::evaluation(format!("type '{name}' is not allowed in expressions"))
@@ -68,7 +73,10 @@ impl JavaType {
     }
 
     pub(super) fn full_name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(java, _)| *java == self).map_or("", |(_, full)| full)
+        Self::ALL
+            .into_iter()
+            .find(|(java, _)| *java == self)
+            .map_or("", |(_, full)| full)
     }
 
     /// `instanceof`.

@@ -8,23 +8,32 @@ use super::super::value::Val;
 use super::{JavaType, illegal};
 
 fn no_number(text: &str) -> ExpressionError {
-    ExpressionError::new(ErrorKind::NumberFormat, format!("'{text}' is not a number of this type"))
+    ExpressionError::new(
+        ErrorKind::NumberFormat,
+        format!("'{text}' is not a number of this type"),
+    )
 }
 
 /// `Integer.parseInt`: no blanks, an optional sign.
 pub(in super::super) fn parse_int<'a>(text: &str, radix: u32) -> Result<Val<'a>> {
-    i32::from_str_radix(text, radix).map(Val::Int).map_err(|_| no_number(text))
+    i32::from_str_radix(text, radix)
+        .map(Val::Int)
+        .map_err(|_| no_number(text))
 }
 
 /// `Long.parseLong`.
 pub(super) fn parse_long<'a>(text: &str, radix: u32) -> Result<Val<'a>> {
-    i64::from_str_radix(text, radix).map(Val::Long).map_err(|_| no_number(text))
+    i64::from_str_radix(text, radix)
+        .map(Val::Long)
+        .map_err(|_| no_number(text))
 }
 
 /// `Double.parseDouble`: blanks around and a final f or d are fine.
 pub(in super::super) fn parse_double(text: &str) -> Result<f64> {
     let trimmed = text.trim();
-    let digits = trimmed.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(trimmed);
+    let digits = trimmed
+        .strip_suffix(['f', 'F', 'd', 'D'])
+        .unwrap_or(trimmed);
     match trimmed {
         "NaN" => return Ok(f64::NAN),
         "Infinity" => return Ok(f64::INFINITY),
@@ -138,14 +147,20 @@ fn one<'a>(name: &str, value: &Val<'a>) -> Option<Val<'a>> {
         ("sin", _) => Val::Double(number.sin()),
         ("cos", _) => Val::Double(number.cos()),
         ("tan", _) => Val::Double(number.tan()),
-        ("signum", _) => Val::Double(if number == 0.0 { number } else { number.signum() }),
+        ("signum", _) => Val::Double(if number == 0.0 {
+            number
+        } else {
+            number.signum()
+        }),
         ("toIntExact", _) => Val::Int(i32::try_from(long(value)?).ok()?),
         _ => return None,
     })
 }
 
 fn two<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Val<'a>> {
-    let [left, right] = arguments else { return None };
+    let [left, right] = arguments else {
+        return None;
+    };
     Some(match (name, pair(left, right)?) {
         ("max", Pair::Ints(l, r)) => Val::Int(l.max(r)),
         ("max", Pair::Longs(l, r)) => Val::Long(l.max(r)),
@@ -177,10 +192,18 @@ fn two<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Val<'a>> {
 fn floor_div(left: i64, right: i64) -> i64 {
     let quotient = left.wrapping_div(right);
     let remainder = left.wrapping_rem(right);
-    if remainder != 0 && (remainder < 0) != (right < 0) { quotient - 1 } else { quotient }
+    if remainder != 0 && (remainder < 0) != (right < 0) {
+        quotient - 1
+    } else {
+        quotient
+    }
 }
 
 fn floor_mod(left: i64, right: i64) -> i64 {
     let remainder = left.wrapping_rem(right);
-    if remainder != 0 && (remainder < 0) != (right < 0) { remainder + right } else { remainder }
+    if remainder != 0 && (remainder < 0) != (right < 0) {
+        remainder + right
+    } else {
+        remainder
+    }
 }

@@ -39,16 +39,25 @@ impl Unit {
     ];
 
     pub(in super::super) fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|unit| unit.1 == name).map(|unit| unit.0)
+        Self::ALL
+            .into_iter()
+            .find(|unit| unit.1 == name)
+            .map(|unit| unit.0)
     }
 
     /// `plusDays`, `minusMonths`: the unit by the end of the method's name.
     fn of_method(ending: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|unit| unit.2 == ending).map(|unit| unit.0)
+        Self::ALL
+            .into_iter()
+            .find(|unit| unit.2 == ending)
+            .map(|unit| unit.0)
     }
 
     fn row(self) -> (Self, &'static str, &'static str, i64) {
-        Self::ALL.into_iter().find(|unit| unit.0 == self).expect("the table has every unit")
+        Self::ALL
+            .into_iter()
+            .find(|unit| unit.0 == self)
+            .expect("the table has every unit")
     }
 
     pub(in super::super) fn name(self) -> &'static str {
@@ -88,8 +97,15 @@ impl Unit {
 
 /// `MONDAY` for 1.
 pub(in super::super) fn day_name(day: u8) -> &'static str {
-    const NAMES: [&str; 7] =
-        ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+    const NAMES: [&str; 7] = [
+        "MONDAY",
+        "TUESDAY",
+        "WEDNESDAY",
+        "THURSDAY",
+        "FRIDAY",
+        "SATURDAY",
+        "SUNDAY",
+    ];
     NAMES[usize::from(day.clamp(1, 7)) - 1]
 }
 
@@ -102,11 +118,17 @@ pub(super) fn civil(ms: i64) -> DateTime {
 }
 
 pub(super) fn millis(value: DateTime) -> i64 {
-    Offset::UTC.to_timestamp(value).map_or(0, Timestamp::as_millisecond)
+    Offset::UTC
+        .to_timestamp(value)
+        .map_or(0, Timestamp::as_millisecond)
 }
 
 fn fraction(ms: i16) -> String {
-    if ms == 0 { String::new() } else { format!(".{ms:03}") }
+    if ms == 0 {
+        String::new()
+    } else {
+        format!(".{ms:03}")
+    }
 }
 
 /// `Instant.toString`.
@@ -128,7 +150,11 @@ pub(in super::super) fn local_date_time_text(value: DateTime) -> String {
     if value.second() == 0 && value.millisecond() == 0 {
         return start;
     }
-    format!("{start}:{:02}{}", value.second(), fraction(value.millisecond()))
+    format!(
+        "{start}:{:02}{}",
+        value.second(),
+        fraction(value.millisecond())
+    )
 }
 
 /// `Date.toString`.
@@ -161,17 +187,19 @@ pub(super) fn call<'a>(
             Val::Instant(long(&arguments[0]).unwrap_or(0).saturating_mul(1_000))
         }
         (JavaType::LocalDate, "now", []) => Val::LocalDate(civil(now).date()),
-        (JavaType::LocalDate, "parse", [Val::Text(text)]) => {
-            Val::LocalDate(text.parse().map_err(|e| unreadable("LocalDate", text, &e))?)
-        }
+        (JavaType::LocalDate, "parse", [Val::Text(text)]) => Val::LocalDate(
+            text.parse()
+                .map_err(|e| unreadable("LocalDate", text, &e))?,
+        ),
         (JavaType::LocalDate, "of", [_, _, _]) => Val::LocalDate(date(arguments)?),
         (JavaType::LocalDate, "ofEpochDay", [Val::Int(day)]) => {
             Val::LocalDate(civil(i64::from(*day).saturating_mul(86_400_000)).date())
         }
         (JavaType::LocalDateTime, "now", []) => Val::LocalDateTime(civil(now)),
-        (JavaType::LocalDateTime, "parse", [Val::Text(text)]) => {
-            Val::LocalDateTime(text.parse().map_err(|e| unreadable("LocalDateTime", text, &e))?)
-        }
+        (JavaType::LocalDateTime, "parse", [Val::Text(text)]) => Val::LocalDateTime(
+            text.parse()
+                .map_err(|e| unreadable("LocalDateTime", text, &e))?,
+        ),
         (JavaType::LocalDateTime, "of", [_, _, _, Val::Int(hour), Val::Int(minute), rest @ ..]) => {
             let second = match rest {
                 [] => 0,
@@ -193,7 +221,9 @@ pub(super) fn call<'a>(
 
 fn date(arguments: &[Val<'_>]) -> Result<Date> {
     let [Val::Int(year), Val::Int(month), Val::Int(day)] = arguments else {
-        return Err(illegal("a date is made of three whole numbers: year, month, day"));
+        return Err(illegal(
+            "a date is made of three whole numbers: year, month, day",
+        ));
     };
     let year = i16::try_from(*year).map_err(|_| illegal(format!("year {year} is too far away")))?;
     let small = |value: i32| i8::try_from(value).unwrap_or(-1);
@@ -248,8 +278,14 @@ pub(in super::super) fn call_on_value<'a>(
             ("ordinal", []) => Some(Val::Int(i32::from(*day) - 1)),
             ("name", []) => Some(Val::borrowed(day_name(*day))),
             ("plus" | "minus", [Val::Int(days)]) => {
-                let days = if name == "plus" { i64::from(*days) } else { -i64::from(*days) };
-                Some(Val::DayOfWeek(((i64::from(*day) - 1 + days).rem_euclid(7) + 1) as u8))
+                let days = if name == "plus" {
+                    i64::from(*days)
+                } else {
+                    -i64::from(*days)
+                };
+                Some(Val::DayOfWeek(
+                    ((i64::from(*day) - 1 + days).rem_euclid(7) + 1) as u8,
+                ))
             }
             _ => None,
         },
@@ -286,21 +322,30 @@ fn moved<'a>(target: &Val<'a>, name: &str, arguments: &[Val<'a>]) -> Result<Opti
     let (Some(unit), Some(amount)) = (unit, arguments.first().and_then(long)) else {
         return Ok(None);
     };
-    let amount = if forward { amount } else { amount.saturating_neg() };
+    let amount = if forward {
+        amount
+    } else {
+        amount.saturating_neg()
+    };
     let far = |e: jiff::Error| illegal(format!("the date is too far away: {e}"));
     Ok(match target {
-        Val::Instant(ms) => {
-            Some(Val::Instant(ms.saturating_add(unit.ms()?.saturating_mul(amount))))
-        }
+        Val::Instant(ms) => Some(Val::Instant(
+            ms.saturating_add(unit.ms()?.saturating_mul(amount)),
+        )),
         Val::LocalDate(date) => {
-            if matches!(unit, Unit::Millis | Unit::Seconds | Unit::Minutes | Unit::Hours) {
+            if matches!(
+                unit,
+                Unit::Millis | Unit::Seconds | Unit::Minutes | Unit::Hours
+            ) {
                 return Ok(None);
             }
-            Some(Val::LocalDate(date.checked_add(unit.span(amount)?).map_err(far)?))
+            Some(Val::LocalDate(
+                date.checked_add(unit.span(amount)?).map_err(far)?,
+            ))
         }
-        Val::LocalDateTime(value) => {
-            Some(Val::LocalDateTime(value.checked_add(unit.span(amount)?).map_err(far)?))
-        }
+        Val::LocalDateTime(value) => Some(Val::LocalDateTime(
+            value.checked_add(unit.span(amount)?).map_err(far)?,
+        )),
         _ => None,
     })
 }
@@ -335,7 +380,9 @@ fn between<'a>(unit: Unit, from: &Val<'a>, to: &Val<'a>) -> Result<Option<Val<'a
         Val::Instant(ms) | Val::Date(ms) => Some(civil(*ms)),
         _ => None,
     };
-    let (Some(from), Some(to)) = (moment(from), moment(to)) else { return Ok(None) };
+    let (Some(from), Some(to)) = (moment(from), moment(to)) else {
+        return Ok(None);
+    };
     let whole = match unit {
         Unit::Months | Unit::Years => {
             let months = (i64::from(to.year()) - i64::from(from.year())) * 12
@@ -347,7 +394,11 @@ fn between<'a>(unit: Unit, from: &Val<'a>, to: &Val<'a>) -> Result<Option<Val<'a
                 m if m < 0 && rest(to) > rest(from) => m + 1,
                 m => m,
             };
-            if unit == Unit::Years { months / 12 } else { months }
+            if unit == Unit::Years {
+                months / 12
+            } else {
+                months
+            }
         }
         _ => (millis(to) - millis(from)) / unit.ms()?,
     };

@@ -1,0 +1,43 @@
+# The handful of commands a developer types; the logic is in Rust tests. CI runs `make test`.
+.PHONY: help demo run check fmt lint doc unit test simulate bench
+
+CARGO ?= cargo
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: ## Three deliveries of a sample service, the last one broken (half a minute)
+	$(CARGO) run --release --locked -- demo
+
+run: ## The whole suite in one process; the API is on http://127.0.0.1:8084
+	$(CARGO) run --release --locked
+
+check: ## Does everything compile?
+	$(CARGO) check --workspace --all-targets --locked
+
+fmt: tools ## Are all files formatted?
+	$(CARGO) fmt --all --check
+
+lint: tools ## clippy with all warnings as errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## The documentation, with all warnings as errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+unit: ## All tests, from pure functions to the demo in real processes
+	$(CARGO) test --workspace --locked
+
+test: fmt lint doc unit ## Everything that CI checks
+
+simulate: ## Seeded simulations of the engine and the suite
+	$(CARGO) test --release --locked -p orca-engine -p integration-tests -- --include-ignored simulat
+
+bench: ## How many executions per second, how long a start takes
+	$(CARGO) test --release --locked -p integration-tests -- --include-ignored --nocapture bench
+
+.PHONY: tools
+tools:
+	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs"; exit 1; }
+	@command -v python3 >/dev/null || { echo "python3 is missing: the contract tests run it"; exit 1; }
+	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy
+	@rustup component list --installed | grep -q '^rustfmt' || rustup component add rustfmt

@@ -1,0 +1,4 @@
+//! The machine: processes and the proxy.
+
+pub mod process;
+pub mod proxy;
