@@ -81,11 +81,12 @@ impl Suite {
         if config.clouddriver.data_dir == clouddriver::Config::default().data_dir {
             config.clouddriver.data_dir = data_dir.join("clouddriver").into_string();
         }
-        let embedded = Embedded::open(&data_dir).map_err(not_opened)?;
+        let embedded = Embedded::open(&data_dir).map_err(|e| not_opened(&e))?;
         let (ports, chassis) = (embedded.ports(), Chassis::default());
         let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
 
-        let gate = gate::bind(config.gate, ports.clone(), chassis.clone()).map_err(not_bound)?;
+        let gate =
+            gate::bind(config.gate, ports.clone(), chassis.clone()).map_err(|e| not_bound(&e))?;
         let address = gate.addr();
         let loopback = SocketAddr::from(([127, 0, 0, 1], config.health_port));
         let health = management::start(loopback, &chassis).map_err(|e| Failure::InUse {
@@ -315,8 +316,8 @@ fn not_usable(dir: &Utf8Path, error: &std::io::Error) -> Failure {
     }
 }
 
-fn not_opened(error: OpenError) -> Failure {
-    let text = chain(&error);
+fn not_opened(error: &OpenError) -> Failure {
+    let text = chain(error);
     match error {
         OpenError::InUse { .. } => Failure::InUse {
             detail: text,
@@ -333,8 +334,8 @@ fn not_opened(error: OpenError) -> Failure {
     }
 }
 
-fn not_bound(error: gate::Error) -> Failure {
-    let text = chain(&error);
+fn not_bound(error: &gate::Error) -> Failure {
+    let text = chain(error);
     match error {
         gate::Error::Bind { .. } => Failure::InUse {
             detail: text,

@@ -1,7 +1,5 @@
 //! A gate of canned answers on a port of its own, which remembers what it was asked.
 
-#![expect(clippy::unwrap_used, reason = "a fake that breaks fails its test")]
-
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},

@@ -69,7 +69,7 @@ impl Front50 {
             .replace(ObjectType::Application, &draft.name, |stored| {
                 before = stored.cloned();
                 let merged = application::merged(&draft, stored, user, self.now_ms())?;
-                let max = limits::DOCUMENT_BYTES_MAX;
+                let max = self.limits.document_bytes_max;
                 crate::domain::pipeline::document_bytes("application", &merged, max)?;
                 Ok(Some(merged))
             })

@@ -22,7 +22,7 @@ use std::{
 use kork::ports::{Clock, Ids, Ports, Topic};
 
 use self::{bucket::Bucket, shelf::Shelf};
-use crate::domain::{Limits, ObjectType, layout};
+use crate::domain::{Limits, ObjectType, layout, limits::DOCUMENT_BYTES_MAX};
 
 pub use pipelines::SavePipeline;
 
@@ -51,7 +51,9 @@ pub struct Front50 {
 
 impl Front50 {
     /// A service without documents; load them with [`Self::load`].
-    pub fn new(root_folder: &str, limits: Limits, ports: &Ports) -> Arc<Self> {
+    pub fn new(root_folder: &str, mut limits: Limits, ports: &Ports) -> Arc<Self> {
+        // No setting makes a message larger.
+        limits.document_bytes_max = limits.document_bytes_max.min(DOCUMENT_BYTES_MAX);
         Arc::new(Self {
             bucket: Bucket::new(Arc::clone(&ports.objects), root_folder),
             shelves: ObjectType::ALL.iter().map(|_| Shelf::default()).collect(),

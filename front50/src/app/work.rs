@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use super::{Front50, SavePipeline, bucket::WriteError};
 use crate::domain::{ObjectType, problems, text};
 
+/// Largest application that a report shows; two of them fit into one message.
+const STATE_BYTES_MAX: usize = 256 * 1024;
+
 impl Front50 {
     /// Does a piece of work, or answers with its first result.
     ///
@@ -93,17 +96,11 @@ impl Front50 {
         state.remove("permissions");
         let upserted = self.upsert_application(application, &order.user).await;
         let (_, before) = upserted.map_err(|problem| below("/application", problem))?;
-        Ok(notified(
-            "upsertapplication",
-            [
-                ("application.name", name),
-                ("newState", Value::Object(state)),
-                (
-                    "previousState",
-                    Value::Object(before.map(without_nulls).unwrap_or_default()),
-                ),
-            ],
-        ))
+        let before = before.map(without_nulls).unwrap_or_default();
+        let mut context = notified("upsertapplication", [("application.name", name)]);
+        add_state(&mut context, "newState", state);
+        add_state(&mut context, "previousState", before);
+        Ok(context)
     }
 
     async fn delete_application_work(
@@ -116,10 +113,7 @@ impl Front50 {
         let gone = gone.map_err(|problem| below("/application", problem))?;
         let mut context = notified("deleteapplication", [("application.name", json!(name))]);
         if let Some(gone) = gone {
-            context.insert(
-                "previousState".to_owned(),
-                Value::Object(without_nulls(gone)),
-            );
+            add_state(&mut context, "previousState", without_nulls(gone));
         }
         Ok(context)
     }
@@ -204,6 +198,8 @@ fn missing(parameter: &str) -> Problem {
 /// Moves the pointers of wrong fields to where the document lies in the order, and gives a refusal
 /// without fields one, since the first field error is what clients of tasks are shown.
 fn below(member: &str, mut problem: Problem) -> Problem {
+    // A report also carries the stage's context; the versions of a conflict can be asked for.
+    problem.data = None;
     for error in &mut problem.errors {
         error.pointer = format!("{member}{}", error.pointer);
     }
@@ -251,6 +247,14 @@ fn pipeline_type(payload: &Context) -> ObjectType {
         ObjectType::Strategy
     } else {
         ObjectType::Pipeline
+    }
+}
+
+/// Adds an application to a context, if the report still fits into one message with it.
+fn add_state(context: &mut Context, member: &str, state: Context) {
+    let state = Value::Object(state);
+    if state.to_string().len() <= STATE_BYTES_MAX {
+        context.insert(member.to_owned(), state);
     }
 }
 

@@ -3,7 +3,7 @@
 use kork::model::{Context, FieldError, Kind, Problem};
 use serde_json::json;
 
-use super::ObjectType;
+use super::{ObjectType, limits::ANSWER_BYTES_MAX};
 
 /// A document with wrong fields.
 pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
@@ -45,8 +45,22 @@ pub fn stale(of: ObjectType, id: &str, submitted: &Context, stored: &Context) ->
          change",
         of.word()
     );
-    Problem::new("FRONT50-0003", Kind::Conflict, detail)
-        .with_data(json!({ "submitted": submitted, "stored": stored }))
+    let mut data = json!({ "submitted": submitted, "stored": stored });
+    if data.to_string().len() > ANSWER_BYTES_MAX {
+        // The caller has the one and can ask for the other.
+        data = json!({ "submitted": head(submitted), "stored": head(stored) });
+    }
+    Problem::new("FRONT50-0003", Kind::Conflict, detail).with_data(data)
+}
+
+/// What tells versions apart.
+fn head(document: &Context) -> Context {
+    let members = ["id", "name", "application", "updateTs", "lastModifiedBy"];
+    let kept = document
+        .iter()
+        .filter(|(name, _)| members.contains(&name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// There is no such object.
@@ -94,7 +108,7 @@ pub fn unknown_work(kind: &str) -> Problem {
 
 /// A list that does not fit into one message.
 pub fn answer_too_large(what: &str, bytes: usize, hint: &str) -> Problem {
-    let max = super::limits::ANSWER_BYTES_MAX;
+    let max = ANSWER_BYTES_MAX;
     let detail = format!("{what} have {bytes} bytes, one answer carries {max}; {hint}");
     Problem::new("FRONT50-0010", Kind::TooLarge, detail)
 }

@@ -445,3 +445,52 @@ async fn the_largest_document_goes_through_and_a_larger_one_does_not() {
     }
     assert_eq!(seen, 2, "page by page all of them come");
 }
+
+#[tokio::test]
+async fn an_application_has_room_for_so_many_pipelines() {
+    let mut rig = Rig::start().await;
+    let mut config = front50::Config::default();
+    config.limits.pipelines_per_application_max = 2;
+    let small = rig.second_with(config).await;
+    let named = |name: &str| SavePipeline {
+        pipeline: object(json!({"application": "shop", "name": name})),
+        ..Default::default()
+    };
+    let first = crate::rig::ask(&small, named("one"))
+        .await
+        .expect("the first");
+    crate::rig::ask(&small, named("two"))
+        .await
+        .expect("the second");
+    let problem = crate::rig::ask(&small, named("three"))
+        .await
+        .expect_err("the third");
+    assert_eq!(
+        (problem.code.as_str(), problem.kind.status()),
+        ("FRONT50-0005", 413)
+    );
+    let save = SavePipeline {
+        pipeline: first,
+        ..Default::default()
+    };
+    crate::rig::ask(&small, save)
+        .await
+        .expect("an update needs no room");
+}
+
+#[tokio::test]
+async fn a_conflict_of_large_documents_still_fits_into_an_answer() {
+    let rig = Rig::start().await;
+    let text = "x".repeat(600 * 1024);
+    let big = json!({"application": "shop", "name": "big", "text": text});
+    let mut loaded = save(&rig, big).await.expect("created");
+    loaded.insert("updateTs".to_owned(), json!("5"));
+    loaded.insert("more".to_owned(), json!(1));
+    let data = save_checked(&rig, loaded)
+        .await
+        .expect_err("stale")
+        .data
+        .expect("versions");
+    assert_eq!(data["submitted"]["updateTs"], "5");
+    assert!(data["stored"]["updateTs"].is_string() && data["stored"].get("text").is_none());
+}

@@ -347,3 +347,21 @@ async fn withdrawn_and_broken_orders_are_settled() {
         .expect_err("withdrawn");
     assert_eq!(problem.code, "FRONT50-0004");
 }
+
+#[tokio::test]
+async fn a_report_of_a_large_application_leaves_its_states_out() {
+    let rig = Rig::start().await;
+    for key in ["l1", "l2"] {
+        let application =
+            json!({"name": "shop", "email": "a@acme.example", "text": "x".repeat(700 * 1024)});
+        let result = done(
+            &rig,
+            key,
+            "upsertApplication",
+            json!({"application": application}),
+        )
+        .await;
+        assert_eq!(result.status, Status::Succeeded, "{:?}", result.error);
+        assert!(!result.context.contains_key("newState"));
+    }
+}

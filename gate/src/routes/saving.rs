@@ -36,7 +36,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::new(Verb::Put, "/pipelines/{id}", "updatePipeline", run!(update))
         .about(
             TAG,
-            "Replaces the pipeline with this id, or creates it; renames too.",
+            "Replaces the pipeline with this id, which the body carries too, or creates it; renames.",
         )
         .query(&[&STALE_CHECK])
         .body(BodyRule::Required("Pipeline"))
@@ -123,6 +123,11 @@ async fn save_as(call: &Call, id_in_path: Option<String>) -> Result<Context, Ref
     let mut pipeline: Context = call.json()?;
     // `"id": null` and `"triggers": null` are sent for "none".
     pipeline.retain(|_, value| !value.is_null());
+    if id_in_path.is_some() && !pipeline.contains_key("id") {
+        let detail =
+            "a pipeline that is put must carry its id; a new one is created with POST /pipelines";
+        return Err(Refusal::invalid("GATE-0006", detail).field("/id", "is missing"));
+    }
     let stale_check = call.query.flag(&STALE_CHECK)?.unwrap_or(false);
     let mut save = SavePipeline {
         pipeline,
@@ -133,8 +138,10 @@ async fn save_as(call: &Call, id_in_path: Option<String>) -> Result<Context, Ref
     };
     match (call.ask(&save).await, save.id_in_path.take()) {
         // As in Spinnaker, a pipeline that is put under an unknown id is created with it.
-        (Err(refusal), Some(id)) if refusal.problem().kind == Kind::NotFound => {
-            save.pipeline.entry("id").or_insert_with(|| id.into());
+        (Err(refusal), Some(id))
+            if refusal.problem().kind == Kind::NotFound
+                && save.pipeline.get("id").and_then(Value::as_str) == Some(&id) =>
+        {
             call.ask(&save).await
         }
         (outcome, _) => outcome,

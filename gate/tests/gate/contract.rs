@@ -40,7 +40,7 @@ pub(crate) fn body_for(path: &str, operation: &Value) -> Value {
         "/operations/plan" => json!({"kind": "deploy", "payload": {}}),
         "/pipelines/{id}/evaluateExpression" => json!({"expression": "${1}"}),
         _ if schema["type"] == "array" => json!([]),
-        _ => json!({"name": "deploy", "application": "shop"}),
+        _ => json!({"name": "deploy", "application": "shop", "id": "x"}),
     }
 }
 
@@ -198,6 +198,9 @@ async fn saving_is_synchronous_and_empty_and_fails_with_the_cause() {
     assert_eq!(problem["errors"][0]["pointer"], "/name");
     assert_eq!(problem["status"], 400);
     let put = json!({"name": "n", "application": "a"});
+    let answer = gate.send_json("PUT", "/pipelines/p-0", &put).await;
+    assert_eq!(answer.status(), 400, "the body must carry the id");
+    let put = json!({"name": "n", "application": "a", "id": NOWHERE});
     let answer = gate
         .send_json("PUT", &format!("/pipelines/{NOWHERE}"), &put)
         .await;

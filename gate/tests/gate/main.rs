@@ -1,9 +1,5 @@
 //! The real server on a free port, driven over HTTP, with contract-shaped services behind it.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
-#![expect(
-    clippy::result_large_err,
-    reason = "the fakes answer with problems as handlers do"
-)]
 
 mod bad_input;
 mod contract;

@@ -197,17 +197,19 @@ async fn receive_webhook(
 /// Answers with the execution as it was, with the change in its stage: clients follow it from there.
 async fn patch(shell: Arc<Shell>, request: PatchStage) -> Result<Execution, Error> {
     let id = ExecutionId::from(request.id);
+    let by = request.user;
     let mut before = shell.state(&id).await?.execution.clone();
     let stage = StageId::from(request.stage);
     let command = Command::Patch {
         stage: stage.clone(),
         context: request.context.clone(),
-        by: request.user,
+        by: by.clone(),
     };
     let after = shell.execute(&id, &command).await?;
     let changed = after.stage(&stage).and_then(|s| s.last_modified.clone());
     if let Some(stage) = before.stages.iter_mut().find(|s| s.id == stage) {
         stage.context.extend(request.context);
+        stage.context.insert("lastModifiedBy".to_owned(), json!(by));
         stage.last_modified = changed;
     }
     Ok(before)

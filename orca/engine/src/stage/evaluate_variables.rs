@@ -4,6 +4,7 @@ use kork_model::{Context, Status};
 use serde_json::Value;
 
 use super::{Definition, Outcome, Plan, PlanError, StageView, exception};
+use crate::expression;
 
 pub(super) struct EvaluateVariables;
 
@@ -38,10 +39,24 @@ impl Definition for EvaluateVariables {
                 outputs.insert(key.to_owned(), value.clone());
             }
         }
-        Outcome::Done {
-            status: Status::Succeeded,
-            context: Context::new(),
-            outputs,
-        }
+        let context = seen_again(view, variables, &outputs);
+        Outcome::Done { status: Status::Succeeded, context, outputs }
     }
+}
+
+/// The stage's own list is evaluated once more when its values are known, as clients of the original
+/// know it; what is published is what was known before.
+fn seen_again(view: &StageView<'_>, variables: &[Value], outputs: &Context) -> Context {
+    let mut root = crate::scope_root(view.execution, view.stage);
+    root.extend(outputs.iter().map(|(k, v)| (k.clone(), v.clone())));
+    let scope = crate::decide::scope(view.now, view.execution, Some(view.stage), &root);
+    let list = Value::Array(variables.to_vec());
+    let (seen, summary) = expression::process(&list, &scope);
+    if seen == list {
+        return Context::new();
+    }
+    Context::from_iter([
+        ("variables".to_owned(), seen),
+        ("expressionEvaluationSummary".to_owned(), summary.to_json()),
+    ])
 }

@@ -121,8 +121,8 @@ pub trait Definition: Sync {
     /// Runs or continues a task that runs in the engine.
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome;
     /// A worker answered. By default its result is the task's.
-    fn finish(&self, _kind: &str, _view: &StageView<'_>, result: WorkResult) -> Outcome {
-        done_by(result)
+    fn finish(&self, kind: &str, view: &StageView<'_>, result: WorkResult) -> Outcome {
+        done_by(kind, view.now, result)
     }
     /// A child pipeline ended that the task waits for.
     fn child_finished(&self, _view: &StageView<'_>, _child: &ChildEnd) -> Option<Outcome> {
@@ -204,38 +204,34 @@ pub(crate) fn prepare_restart(stage: &mut Stage) {
 }
 
 /// A worker's result as the end of a task: its error becomes `context.exception`.
-pub(crate) fn done_by(result: WorkResult) -> Outcome {
-    let WorkResult {
-        status,
-        mut context,
-        outputs,
-        error,
-    } = result;
+fn done_by(kind: &str, now: Timestamp, result: WorkResult) -> Outcome {
+    let WorkResult { status, mut context, outputs, error } = result;
     if let Some(problem) = error {
-        context
-            .entry("exception")
-            .or_insert_with(|| exception_of(&problem));
+        context.entry("exception").or_insert_with(|| exception_of(kind, now, &problem));
     }
-    Outcome::Done {
-        status,
-        context,
-        outputs,
-    }
+    Outcome::Done { status, context, outputs }
 }
 
 /// The exception that clients look for: `details.errors[0]` is what they show.
-pub(crate) fn exception_of(problem: &Problem) -> Value {
+fn exception_of(operation: &str, now: Timestamp, problem: &Problem) -> Value {
     let mut errors: Vec<String> = problem.errors.iter().map(|e| e.detail.clone()).collect();
     if errors.is_empty() {
         errors.push(problem.detail.clone());
         errors.extend(problem.causes.iter().cloned());
     }
-    let mut details = json!({ "error": problem.detail, "errors": errors, "code": problem.code });
+    let mut details = json!({
+        "error": problem.detail,
+        "errors": errors,
+        "code": problem.code,
+        "status": problem.kind.status(),
+    });
     if let Some(data) = &problem.data {
         details["data"] = data.clone();
     }
     json!({
         "exceptionType": problem.code,
+        "operation": operation,
+        "timestamp": now,
         "shouldRetry": false,
         "details": details,
     })
