@@ -35,6 +35,7 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     let shell = Arc::new(app::Shell::new(config, ports, chassis.shutdown.clone()));
     app::timers::spawn(Arc::clone(&shell));
     let registrations = bus::endpoints::serve_all(&shell).await?;
+    app::publisher::spawn(&shell);
     bus::reports::spawn(&shell);
     bus::commands::spawn(&shell);
     bus::worker::spawn(&shell, caller);
@@ -43,6 +44,5 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     ready.ready();
     chassis.shutdown.requested().await;
     drop(registrations);
-    shell.settle().await;
     Ok(())
 }

@@ -62,7 +62,13 @@ impl Front50 {
         document: &Context,
         once: Option<&str>,
     ) {
-        let shown = text(document, "id").unwrap_or(id);
+        let shown = match of {
+            // As it is spelled in the document; other types have keys of their own making.
+            ObjectType::Pipeline | ObjectType::Strategy | ObjectType::Project => {
+                text(document, "id").unwrap_or(id)
+            }
+            _ => id,
+        };
         let application = match of {
             ObjectType::Application | ObjectType::ApplicationPermission => Some(id.to_owned()),
             _ => text(document, "application").map(str::to_owned),

@@ -262,3 +262,34 @@ async fn two_names_are_swapped_only_one_way() {
         "{first:?} {other:?}"
     );
 }
+
+#[tokio::test]
+async fn changes_of_applications_reach_the_other_instance_by_name() {
+    let mut rig = Rig::start().await;
+    let second = rig.second().await;
+    let mut events = rig.events().await;
+    // An application may have a member `id` that means nothing here.
+    let application = object(
+        json!({"name": "Shop", "email": "s@acme.example", "id": "other",
+        "permissions": {"READ": ["devs"]}}),
+    );
+    let upsert = UpsertApplication {
+        application,
+        user: "ana".to_owned(),
+    };
+    rig.ask(upsert).await.expect("created");
+    let (permission, application) = (events.next().await, events.next().await);
+    assert_eq!(permission.kind, "front50:permission:created");
+    assert_eq!(application.kind, "front50:application:created");
+    assert_eq!(application.subject.as_deref(), Some("Shop"));
+    assert_eq!(application.application.as_deref(), Some("Shop"));
+    assert_ne!(permission.id, application.id);
+    eventually("the list shows it with its permissions", || async {
+        let list = ask(&second, ListApplications {}).await.expect("a list");
+        let is_there = list
+            .first()
+            .is_some_and(|it| it["permissions"] == json!({"READ": ["devs"]}));
+        is_there.then_some(()).ok_or_else(|| format!("{list:?}"))
+    })
+    .await;
+}

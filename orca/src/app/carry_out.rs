@@ -2,10 +2,7 @@
 //! what cannot be done now is tried again until it is done or the process ends (then recovery issues
 //! it again from the log).
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kork::ports::{QueueError, Revision};
@@ -15,7 +12,7 @@ use kork_model::{
 use orca_engine::{Command, Effect, Event, State, effects};
 use serde_json::{Value, json};
 
-use super::{Error, Shell, admission};
+use super::{Error, Shell, admission, publisher::Message};
 use crate::bus::commands;
 
 /// First pause before an effect is tried again; it doubles up to the longest one.
@@ -48,9 +45,7 @@ impl Shell {
             return;
         }
         let shell = Arc::clone(self);
-        let busy = Busy::new(self);
         self.shutdown.spawn(async move {
-            let _busy = busy;
             for effect in effects {
                 shell.until_done(&id, &effect).await;
             }
@@ -93,7 +88,11 @@ impl Shell {
                 let key = format!("{}/child/{}", execution, child.execution);
                 commands::send(self, &key, execution, &command).await
             }
-            Effect::Archive => self.archive(id).await,
+            Effect::Archive => {
+                // Once the log is gone, nobody could publish what was not.
+                self.publisher.flush().await;
+                self.archive(id).await
+            }
         }
     }
 
@@ -140,14 +139,9 @@ impl Shell {
             let Ok(payload) = serde_json::to_vec(&message) else {
                 continue;
             };
-            let sent = self
-                .ports
-                .topic
-                .publish(&topic, &message.id, Bytes::from(payload))
-                .await;
-            if let Err(error) = sent {
-                tracing::warn!(execution.id = %execution.id, %error, "an event was not published");
-            }
+            let id = message.id.clone();
+            let payload = Bytes::from(payload);
+            self.publisher.publish(Message { topic: topic.clone(), id, payload }).await;
         }
     }
 }
@@ -250,21 +244,5 @@ const fn ending(status: Status) -> &'static str {
         Status::Skipped => "skipped",
         Status::Succeeded | Status::FailedContinue => "complete",
         _ => "failed",
-    }
-}
-
-/// Counts an effect while it lives.
-pub(crate) struct Busy(Arc<std::sync::atomic::AtomicUsize>);
-
-impl Busy {
-    fn new(shell: &Shell) -> Self {
-        shell.busy.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(&shell.busy))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -8,6 +8,7 @@ pub mod archive;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
 pub mod index;
+pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
 pub mod start;
@@ -15,10 +16,7 @@ mod states;
 pub mod timers;
 pub mod triggers;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kork::{
@@ -113,8 +111,7 @@ pub struct Shell {
     pub(crate) triggers: triggers::TriggerIndex,
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
-    /// Effects that are being carried out.
-    busy: Arc<AtomicUsize>,
+    pub(crate) publisher: publisher::Publisher,
 }
 
 impl Shell {
@@ -125,7 +122,7 @@ impl Shell {
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            busy: Arc::default(),
+            publisher: publisher::Publisher::default(),
             config,
             ports,
             shutdown,
@@ -250,13 +247,6 @@ impl Shell {
             return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
         }
         Ok(loaded.state)
-    }
-
-    /// Waits until no effect is being carried out.
-    pub(crate) async fn settle(&self) {
-        while self.busy.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
     }
 }
 
