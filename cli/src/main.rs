@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod demo;
 mod exit;
+mod leftovers;
 mod output;
 mod sample_service;
 mod suite;
@@ -19,7 +20,12 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-use crate::{args::Cli, client::Failure, exit::Exit, output::Out};
+use crate::{
+    args::{Cli, Command},
+    client::Failure,
+    exit::Exit,
+    output::Out,
+};
 
 /// Time for blocking leftovers, such as a thread that waits for the terminal, at the end.
 const LEFTOVERS_MS: u64 = 100;
@@ -38,6 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli, out: &Out) -> Result<Exit, Failure> {
+    if let Some(Command::Proxy { arguments }) = cli.command {
+        return proxy(arguments);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -48,4 +57,15 @@ fn start(cli: Cli, out: &Out) -> Result<Exit, Failure> {
     let ended = runtime.block_on(Box::pin(command::run(cli, out)));
     runtime.shutdown_timeout(Duration::from_millis(LEFTOVERS_MS));
     ended
+}
+
+/// The proxy has a runtime of its own, and outlives the suite that started it.
+fn proxy(arguments: Vec<String>) -> Result<Exit, Failure> {
+    let ended = clouddriver::proxy_main(arguments);
+    ended
+        .map(|()| Exit::Success)
+        .map_err(|error| Failure::Internal {
+            detail: "the proxy does not run".to_owned(),
+            cause: suite::chain(&error),
+        })
 }

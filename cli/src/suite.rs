@@ -17,10 +17,12 @@ use tokio::{
     sync::{Mutex, mpsc},
 };
 
-use crate::{args::SuiteArgs, client::Failure, config};
+use crate::{args::SuiteArgs, client::Failure, config, leftovers};
 
 /// Time for a soft stop; what is not done by then is cut off and goes on at the next start.
 const STOP_GRACE: Duration = Duration::from_secs(8);
+/// The same where server groups were ended before.
+const STOP_ALL_GRACE: Duration = Duration::from_secs(5);
 /// Time for all services to become ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between two looks at the health of the parts.
@@ -64,6 +66,8 @@ pub(crate) struct Suite {
     gate: SocketAddr,
     health: SocketAddr,
     data_dir: Utf8PathBuf,
+    /// Directory of clouddriver's processes.
+    processes: Utf8PathBuf,
     /// Removes the data when it is dropped.
     temporary: Option<tempfile::TempDir>,
     failures: Mutex<mpsc::Receiver<Failure>>,
@@ -81,6 +85,7 @@ impl Suite {
         if config.clouddriver.data_dir == clouddriver::Config::default().data_dir {
             config.clouddriver.data_dir = data_dir.join("clouddriver").into_string();
         }
+        let processes = Utf8PathBuf::from(&config.clouddriver.data_dir);
         let embedded = Embedded::open(&data_dir).map_err(|e| not_opened(&e))?;
         let (ports, chassis) = (embedded.ports(), Chassis::default());
         let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
@@ -115,6 +120,7 @@ impl Suite {
             gate: address,
             health,
             data_dir,
+            processes,
             temporary,
             failures: Mutex::new(failures),
             embedded,
@@ -160,17 +166,22 @@ impl Suite {
         if self.is_ephemeral() {
             self.stop_all().await
         } else {
-            self.finish().await
+            self.finish(STOP_GRACE, None).await
         }
     }
 
     /// Stops together with every process that the suite started.
     pub(crate) async fn stop_all(self) -> bool {
-        self.finish().await
+        let processes = self.processes.clone();
+        leftovers::destroy(&format!("http://{}", self.gate)).await;
+        self.finish(STOP_ALL_GRACE, Some(processes)).await
     }
 
-    async fn finish(self) -> bool {
-        let clean = self.chassis.shutdown.finish(STOP_GRACE).await;
+    async fn finish(self, grace: Duration, processes: Option<Utf8PathBuf>) -> bool {
+        let clean = self.chassis.shutdown.finish(grace).await;
+        if let Some(processes) = processes {
+            leftovers::sweep(&processes).await;
+        }
         let Self {
             ports,
             embedded,
@@ -354,7 +365,7 @@ fn not_bound(error: &gate::Error) -> Failure {
 }
 
 /// The error with all its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

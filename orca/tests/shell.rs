@@ -1,5 +1,7 @@
 //! The shell on the embedded ports in memory: real orca, virtual time, a small front50.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::{sync::Arc, time::Duration};
 
 use kork::{
@@ -67,7 +69,7 @@ impl World {
         tokio::spawn(async move {
             orca::run(orca::Config::default(), ports, own)
                 .await
-                .unwrap()
+                .unwrap();
         });
         while chassis
             .health

@@ -36,13 +36,13 @@ const PROBES: [Probe; 4] = [
     Probe {
         part: "front50",
         path: &["applications"],
-        tell: |all| format!("{} applications", items(all).len()),
+        tell: |all| format!("applications: {}", items(all).len()),
         next: "look for front50 in the log of the suite; its store may be unreadable",
     },
     Probe {
         part: "orca",
         path: &["stages"],
-        tell: |all| format!("{} stage types", items(all).len()),
+        tell: |all| format!("stage types: {}", items(all).len()),
         next: "look for orca in the log of the suite; it may still be reading executions",
     },
     Probe {
@@ -54,7 +54,7 @@ const PROBES: [Probe; 4] = [
     Probe {
         part: "proxy",
         path: &["loadBalancers"],
-        tell: |all| format!("{} load balancers", items(all).len()),
+        tell: |all| format!("load balancers: {}", items(all).len()),
         next: "look for proxy in the log of the suite",
     },
 ];

@@ -36,7 +36,13 @@ pub(super) fn run(code: Option<&str>, out: &Out) -> Result<Exit, Failure> {
         )
     })?;
     let document = json!({"code": entry.code, "title": entry.title, "page": entry.page});
-    out.data(&document, |_| format!("{}\n\n{}", entry.code, entry.page));
+    let page = entry.page;
+    let shown = if entry.title.contains(entry.code) {
+        page.to_owned()
+    } else {
+        page.replacen("# ", &format!("# {}: ", entry.code), 1)
+    };
+    out.data(&document, |_| shown);
     Ok(Exit::Success)
 }
 

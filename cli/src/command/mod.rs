@@ -52,6 +52,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         }
         Command::Errors { code } => errors::run(code.as_deref(), out),
         Command::SampleService(args) => sample_service::run(&args, out).await,
+        // `main` runs the proxy before there is a runtime.
         Command::Proxy { .. } => Ok(Exit::Success),
     }
 }

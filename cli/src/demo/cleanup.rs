@@ -1,11 +1,11 @@
 //! Removing what the demo deployed.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{APPLICATION, items};
 use crate::{
     client::{Client, Failure, run_task},
-    output::member,
+    leftovers,
 };
 
 /// Destroys every server group of the demo; how many there were.
@@ -15,17 +15,7 @@ pub(super) async fn destroy_all(client: &Client) -> Result<usize, Failure> {
         .await?;
     let jobs: Vec<Value> = items(&all)
         .iter()
-        .map(|group| {
-            json!({
-                "type": "destroyServerGroup",
-                "account": member(group, "account"),
-                "credentials": member(group, "account"),
-                "region": member(group, "region"),
-                "cloudProvider": "local",
-                "application": APPLICATION,
-                "serverGroupName": member(group, "name"),
-            })
-        })
+        .map(|group| leftovers::job(APPLICATION, group))
         .collect();
     if !jobs.is_empty() {
         run_task(

@@ -57,6 +57,11 @@ impl Refusal {
         Problem::new("GATE-0001", Kind::NotFound, detail).into()
     }
 
+    /// The code of its problem.
+    pub(crate) fn code(&self) -> &str {
+        &self.0.problem.code
+    }
+
     /// The path exists, the method does not (405).
     pub(crate) fn method(method: &str, path: &str, allow: String) -> Self {
         let detail = format!("{path} does not take {method}; it takes {allow}");

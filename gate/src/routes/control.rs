@@ -23,6 +23,8 @@ use crate::http::{
 };
 
 const TAG: &str = "execution control";
+/// No such stage; a change that its type does not know.
+const NOTHING_TO_PATCH: [&str; 2] = ["ORCA-0003", "ORCA-0005"];
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::new(Verb::Get, "/pipelines/{id}", "getExecution", run!(get))
@@ -201,7 +203,19 @@ async fn patch_stage(call: Call) -> Outcome {
         context: call.json()?,
         user: USER.to_owned(),
     };
-    Answer::json(&call.ask(&patch).await?)
+    match call.ask(&patch).await {
+        Ok(execution) => Answer::json(&execution),
+        // Spinnaker's clients take a change that nothing can come of as done: 200 without a body.
+        Err(refusal) if NOTHING_TO_PATCH.contains(&refusal.code()) => {
+            tracing::info!(
+                code = refusal.code(),
+                stage = patch.stage,
+                "a change of a stage is without effect"
+            );
+            Answer::empty()
+        }
+        Err(refusal) => Err(refusal),
+    }
 }
 
 async fn restart(call: Call) -> Outcome {

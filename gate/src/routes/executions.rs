@@ -104,7 +104,7 @@ async fn of_application(call: Call) -> Outcome {
     Answer::json(&found)
 }
 
-async fn by_ids(call: Call) -> Outcome {
+pub(super) async fn by_ids(call: Call) -> Outcome {
     let pipeline_config_ids = call.query.list(&PIPELINE_CONFIG_IDS)?;
     let execution_ids = call.query.list(&EXECUTION_IDS)?;
     let statuses = call.query.statuses(&STATUSES)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod applications;
 pub(crate) mod control;
+pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod executions;
 pub(crate) mod infrastructure;
@@ -20,11 +21,12 @@ pub(crate) mod webhooks;
 use crate::http::route::Route;
 
 /// Every route of the gateway. What is not here is not served, and not in the document.
-pub(crate) static TABLE: [&[Route]; 15] = [
+pub(crate) static TABLE: [&[Route]; 16] = [
     applications::ROUTES,
     saving::ROUTES,
     pipelines::ROUTES,
     control::ROUTES,
+    engine::ROUTES,
     executions::ROUTES,
     strategies::ROUTES,
     tasks::ROUTES,

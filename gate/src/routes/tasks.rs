@@ -78,7 +78,7 @@ pub(crate) const ROUTES: &[Route] = &[
         .about(TAG, "Deletes a finished task."),
 ];
 
-async fn start(call: Call) -> Outcome {
+pub(super) async fn start(call: Call) -> Outcome {
     let task: Context = call.json()?;
     started(&call, task).await
 }

@@ -141,7 +141,13 @@ impl Shell {
             };
             let id = message.id.clone();
             let payload = Bytes::from(payload);
-            self.publisher.publish(Message { topic: topic.clone(), id, payload }).await;
+            self.publisher
+                .publish(Message {
+                    topic: topic.clone(),
+                    id,
+                    payload,
+                })
+                .await;
         }
     }
 }

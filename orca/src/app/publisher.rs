@@ -39,7 +39,10 @@ pub(crate) struct Publisher {
 impl Default for Publisher {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self { sender, receiver: Mutex::new(Some(receiver)) }
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
     }
 }
 
@@ -63,7 +66,9 @@ impl Publisher {
 pub(crate) fn spawn(shell: &Arc<Shell>) {
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn(async move {
-        let Some(mut receiver) = shell.publisher.receiver.lock().await.take() else { return };
+        let Some(mut receiver) = shell.publisher.receiver.lock().await.take() else {
+            return;
+        };
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             let received = tokio::select! {
@@ -89,9 +94,13 @@ async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
         .collect();
     loop {
         let topic = &shell.ports.topic;
-        let sent = messages.iter().map(|m| topic.publish(&m.topic, &m.id, m.payload.clone()));
+        let sent = messages
+            .iter()
+            .map(|m| topic.publish(&m.topic, &m.id, m.payload.clone()));
         let outcomes = futures_util::future::join_all(sent).await;
-        let Some(error) = outcomes.into_iter().find_map(Result::err) else { break };
+        let Some(error) = outcomes.into_iter().find_map(Result::err) else {
+            break;
+        };
         tracing::warn!(%error, "events are published later");
         if shell.shutdown.is_requested() {
             return;
@@ -99,10 +108,10 @@ async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
         tokio::time::sleep(RETRY).await;
     }
     for item in batch.drain(..) {
-        if let Item::Reached(sender) = item {
-            if sender.send(()).is_err() {
-                tracing::trace!("whoever waited for the publication is gone");
-            }
+        if let Item::Reached(sender) = item
+            && sender.send(()).is_err()
+        {
+            tracing::trace!("whoever waited for the publication is gone");
         }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use kork::{ports::Delivery, rpc};
 use kork_model::{
-    Context, ExecutionId, Kind, Problem, Status, WorkKey, WorkOrder, WorkReport, WorkResult,
-    api::front50::GetPipeline, work,
+    Context, Execution, ExecutionId, Kind, Problem, Status, WorkKey, WorkOrder, WorkReport,
+    WorkResult, api::front50::GetPipeline, work,
 };
 use orca_engine::{Command, effects::child_end};
 use serde_json::{Value, json};
@@ -205,44 +205,9 @@ impl Work {
             Err(problem) => return Err(Error::Problem(Box::new(problem))),
         };
         let parent = self.shell.state(&order.execution).await?;
-        let parent = &parent.execution;
-        let depth = 1 + parent
-            .trigger
-            .get("parentExecution")
-            .and_then(|p| p.get("depth"))
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
-        if depth > DEPTH_MAX {
-            let text = format!("{depth} pipelines started each other, at most {DEPTH_MAX} may");
-            return Ok(WorkResult::failed(Problem::new(
-                "ORCA-0006",
-                Kind::TooLarge,
-                text,
-            )));
-        }
-        let parameters = order.payload.get("pipelineParameters").cloned();
-        let correlation = format!(
-            "{}_{}_{}_{}",
-            order.execution,
-            order.stage,
-            get.id,
-            parent.start_time.unwrap_or_default()
-        );
-        let trigger = json!({
-            "type": "pipeline",
-            "user": order.user,
-            "parameters": parameters.filter(Value::is_object).unwrap_or_else(|| json!({})),
-            "artifacts": parent.trigger.get("artifacts").cloned().unwrap_or_else(|| json!([])),
-            "parentPipelineStageId": order.stage,
-            "correlationId": correlation,
-            "expectedArtifactIds": [],
-            "parentExecution": {
-                "id": parent.id, "name": parent.name, "application": parent.application,
-                "pipelineConfigId": parent.pipeline_config_id, "depth": depth,
-            },
-        });
-        let Value::Object(trigger) = trigger else {
-            unreachable!("built as an object")
+        let trigger = match child_trigger(order, &parent.execution, &get.id) {
+            Ok(trigger) => trigger,
+            Err(problem) => return Ok(WorkResult::failed(problem)),
         };
         let start = Start {
             pipeline: &pipeline,
@@ -326,6 +291,57 @@ impl Work {
             }
         }
     }
+}
+
+/// The trigger of a child names its parent; it never holds it.
+fn child_trigger(
+    order: &WorkOrder,
+    parent: &Execution,
+    pipeline: &str,
+) -> Result<Context, Problem> {
+    let above = parent
+        .trigger
+        .get("parentExecution")
+        .and_then(|p| p.get("depth"));
+    let depth = 1 + above.and_then(Value::as_u64).unwrap_or(0);
+    if depth > DEPTH_MAX {
+        let text = format!("{depth} pipelines started each other, at most {DEPTH_MAX} may");
+        return Err(Problem::new("ORCA-0006", Kind::TooLarge, text));
+    }
+    let parameters = order
+        .payload
+        .get("pipelineParameters")
+        .filter(|p| p.is_object());
+    let started = parent.start_time.unwrap_or_default();
+    let correlation = format!("{}_{}_{pipeline}_{started}", order.execution, order.stage);
+    let own = json!({
+        "id": parent.id, "name": parent.name, "application": parent.application,
+        "pipelineConfigId": parent.pipeline_config_id, "depth": depth,
+    });
+    let entries = [
+        ("type", json!("pipeline")),
+        ("user", json!(order.user)),
+        (
+            "parameters",
+            parameters.cloned().unwrap_or_else(|| json!({})),
+        ),
+        (
+            "artifacts",
+            parent
+                .trigger
+                .get("artifacts")
+                .cloned()
+                .unwrap_or_else(|| json!([])),
+        ),
+        ("parentPipelineStageId", json!(order.stage)),
+        ("correlationId", json!(correlation)),
+        ("expectedArtifactIds", json!([])),
+        ("parentExecution", own),
+    ];
+    Ok(entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect())
 }
 
 fn child_of(order: &WorkOrder) -> Option<ExecutionId> {
