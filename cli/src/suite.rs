@@ -126,10 +126,20 @@ impl Suite {
             embedded,
             log,
         };
-        suite.ready(&SERVICES).await?;
-        service.spawn("gate", gate.run());
-        suite.ready(&["gate."]).await?;
-        Ok(suite)
+        let ready = match suite.ready(&SERVICES).await {
+            Ok(()) => {
+                service.spawn("gate", gate.run());
+                suite.ready(&["gate."]).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match ready {
+            Ok(()) => Ok(suite),
+            Err(failure) => {
+                suite.finish(STOP_ALL_GRACE, None).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Where gate listens.

@@ -6,6 +6,7 @@
 )]
 
 mod fake_gate;
+mod suite;
 
 use std::{
     path::Path,

@@ -49,7 +49,7 @@ pub(super) fn definition(account: &str) -> Value {
              "name": "Let it settle", "waitTime": WAIT_S},
             {"refId": "check", "requisiteStageRefIds": after("wait"), "type": "webhook",
              "name": "Check test over HTTP", "method": "GET",
-             "url": "${#stage('Deploy to test')['outputs']['loadBalancers'][0]['address']}/"},
+             "url": "${#stage('Deploy in test')['outputs']['loadBalancers'][0]['address']}/"},
             {"refId": "judge", "requisiteStageRefIds": after("check"), "type": "manualJudgment",
              "name": "Promote to production?", "judgmentInputs": [],
              "instructions": "version ${parameters.version} runs in test; shall it go to production?"},

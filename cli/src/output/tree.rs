@@ -249,6 +249,13 @@ pub(crate) fn reasons(stage: &Stage) -> Vec<String> {
             .and_then(Value::as_str)
             .map(str::to_owned),
     );
+    let condition = context.get("context").filter(|_| found.is_empty());
+    if let (Some(Value::String(source)), Some(result)) = (
+        condition.and_then(|c| c.get("expression")),
+        condition.and_then(|c| c.get("expressionResult")),
+    ) {
+        found.push(format!("{source} is {}, not true", super::plain(result)));
+    }
     let log: Vec<String> = match context.get("logTail") {
         Some(Value::Array(lines)) => lines.iter().map(log_line).collect(),
         Some(Value::String(text)) => text.lines().map(str::to_owned).collect(),

@@ -1,11 +1,11 @@
 //! Every limit of the service, with its reason.
 
-use kork::ports::limit::MESSAGE_BYTES_MAX;
+use kork::ports::limit::{MESSAGE_BYTES_MAX, RPC_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-/// Largest document, in bytes of compact JSON. A save is one message on the bus
+/// Largest document, in bytes of compact JSON. A save may be one message of a queue
 /// ([`MESSAGE_BYTES_MAX`]); the rest is left for the envelope and for the answer of one list entry.
-pub const DOCUMENT_BYTES_MAX: usize = 900 * 1024;
+pub const DOCUMENT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 124 * 1024;
 /// Most stages of one pipeline. The largest ones seen in the field have a few hundred.
 pub const STAGES_MAX: usize = 1_000;
 /// Most pipelines, or strategies, of one application.
@@ -22,7 +22,7 @@ pub const HISTORY_DEFAULT: u32 = 20;
 /// Most versions that a history shows.
 pub const HISTORY_MAX: u32 = 100;
 /// Largest list in an answer, in bytes: what fits into one message with its envelope.
-pub const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 32 * 1024;
+pub const ANSWER_BYTES_MAX: usize = RPC_BYTES_MAX - 32 * 1024;
 
 /// The limits that an installation may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -54,7 +54,7 @@ impl RpcHandler for Echo {
                 self.done.notify_one();
                 Ok(Bytes::new())
             }
-            b"big" => Ok(Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1])),
+            b"big" => Ok(Bytes::from(vec![0; limit::RPC_BYTES_MAX + 1])),
             b"who" => Ok(Bytes::from_static(self.name.as_bytes())),
             _ => Ok(request),
         }
@@ -190,7 +190,7 @@ async fn instances_share_the_requests(ports: Ports) {
 /// The limits of every adapter are the same.
 async fn what_is_too_large_is_refused_both_ways(ports: Ports) {
     let _served = serve(&ports, "one").await;
-    let more = Bytes::from(vec![0; limit::MESSAGE_BYTES_MAX + 1]);
+    let more = Bytes::from(vec![0; limit::RPC_BYTES_MAX + 1]);
     for answer in [
         ports.rpc.call("echo", "say", more, TIMEOUT).await,
         say(&*ports.rpc, "big").await,

@@ -152,6 +152,10 @@ fn is_under(subject: &str, prefix: &str) -> bool {
 
 /// What of a name and a payload is larger than the limits allow: what, its size, the limit.
 fn oversized(name: &str, payload_bytes: usize) -> Option<(String, usize, usize)> {
+    larger_than(limit::MESSAGE_BYTES_MAX, name, payload_bytes)
+}
+
+fn larger_than(max: usize, name: &str, payload_bytes: usize) -> Option<(String, usize, usize)> {
     if name.len() > limit::NAME_BYTES_MAX {
         let start: String = name.chars().take(60).collect();
         return Some((
@@ -160,13 +164,7 @@ fn oversized(name: &str, payload_bytes: usize) -> Option<(String, usize, usize)>
             limit::NAME_BYTES_MAX,
         ));
     }
-    (payload_bytes > limit::MESSAGE_BYTES_MAX).then(|| {
-        (
-            format!("the payload for {name}"),
-            payload_bytes,
-            limit::MESSAGE_BYTES_MAX,
-        )
-    })
+    (payload_bytes > max).then(|| (format!("the payload for {name}"), payload_bytes, max))
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{oversized, store::lock};
+use super::{larger_than, store::lock};
 use crate::{
     model::{Kind, Problem},
-    ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo},
+    ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo, limit},
 };
 
 /// Requests of one endpoint that are worked on at the same moment; more are refused.
@@ -119,7 +119,7 @@ impl Rpc for EmbeddedRpc {
         timeout: Duration,
     ) -> Result<Bytes, RpcError> {
         let name = format!("{service}.{endpoint}");
-        if let Some((what, size, max)) = oversized(&name, request.len()) {
+        if let Some((what, size, max)) = larger_than(limit::RPC_BYTES_MAX, &name, request.len()) {
             return Err(RpcError::TooLarge {
                 what: format!("the request {what}"),
                 size,
@@ -153,13 +153,15 @@ impl Rpc for EmbeddedRpc {
             }),
             Ok(Ok(answer)) => answer.map_err(|problem| RpcError::from(Box::new(problem))),
         };
-        let outcome = outcome.and_then(|answer| match oversized(&name, answer.len()) {
-            Some((what, size, max)) => Err(RpcError::TooLarge {
-                what: format!("the answer {what}"),
-                size,
-                max,
-            }),
-            None => Ok(answer),
+        let outcome = outcome.and_then(|answer| {
+            match larger_than(limit::RPC_BYTES_MAX, &name, answer.len()) {
+                Some((what, size, max)) => Err(RpcError::TooLarge {
+                    what: format!("the answer {what}"),
+                    size,
+                    max,
+                }),
+                None => Ok(answer),
+            }
         });
         if outcome.is_err() {
             stats.errors.fetch_add(1, Ordering::Relaxed);

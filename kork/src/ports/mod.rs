@@ -36,9 +36,12 @@ pub struct Ports {
 
 /// Limits that every adapter keeps, so that a service behaves the same on each.
 pub mod limit {
-    /// Largest record of a journal, message of a queue or topic, request or answer of an RPC: 1 MiB,
-    /// the default of NATS. Larger values go to the object store and travel as references.
+    /// Largest record of a journal, message of a queue or topic: 1 MiB, the default of NATS. Larger
+    /// values go to the object store and travel as references.
     pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+    /// Largest request or answer of an RPC: 8 MiB, the most that NATS recommends for `max_payload`.
+    /// A whole execution or a page of a list fits.
+    pub const RPC_BYTES_MAX: usize = 8 * 1024 * 1024;
     /// Largest object: 64 MiB.
     pub const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Longest subject, queue name, endpoint or object key, in bytes.

@@ -8,7 +8,8 @@ pub const STAGES_WITH_SYNTHETIC_MAX: usize = 4_000;
 pub const SYNTHETIC_DEPTH_MAX: usize = 8;
 /// Bytes of one stage's context as JSON; larger values belong into an artifact.
 pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of one execution as JSON, as it is archived and shown. An answer on the bus holds 1 MiB.
+/// Bytes of an execution as JSON when it is made: with its definition it is one message of the log,
+/// and such a message holds 1 MiB.
 pub const EXECUTION_BYTES_MAX: usize = 900 * 1024;
 /// Stages started in one decision; a decision that would start more leaves the rest to the next.
 pub const STARTS_PER_DECISION_MAX: usize = 5_000;
@@ -24,5 +25,5 @@ pub const WORK_BACKOFF_MAX_MS: u64 = 30_000;
 pub const WAIT_SECONDS_MAX: u64 = 10 * 366 * 24 * 3600;
 /// Characters of a name: pipeline, stage, application, refId.
 pub const NAME_CHARS_MAX: usize = 256;
-/// Parallel branches of pipelines started inside each other.
+/// Pipelines that start each other in a row.
 pub const CHILD_DEPTH_MAX: usize = 20;

@@ -68,6 +68,13 @@ impl Error {
         match self {
             Self::Rejected(rejection) => rejection.problem(),
             Self::Problem(problem) => (**problem).clone(),
+            Self::Journal {
+                source: JournalError::TooLarge { .. },
+                ..
+            } => {
+                let text = "the change is too large for the log of an execution";
+                Problem::new("ORCA-0006", Kind::TooLarge, text).because(self)
+            }
             Self::Journal { .. } | Self::Store { .. } => Problem::new(
                 "KORK-0008",
                 Kind::Unavailable,

@@ -13,6 +13,7 @@ use crate::{
     command::Invalid,
     context::{flag, text},
     expression::{self, Scope},
+    limits::EXECUTION_BYTES_MAX,
 };
 
 /// What an execution is made of.
@@ -119,6 +120,7 @@ pub fn orchestration(request: &Request<'_>) -> Result<Execution, Invalid> {
     execution.name = None;
     execution.description = text(task, "description").map(str::to_owned);
     execution.stages = stages::jobs(&execution.id, &jobs)?;
+    check_size(&execution)?;
     Ok(execution)
 }
 
@@ -226,7 +228,20 @@ fn execution(request: &Request<'_>, definition: &Context) -> Result<Execution, I
     execution.max_concurrent_executions = u32::try_from(most).unwrap_or(u32::MAX);
     execution.spel_evaluator = text(definition, "spelEvaluator").map(str::to_owned);
     execution.stages = stages::of_pipeline(&execution, definition)?;
+    check_size(&execution)?;
     Ok(execution)
+}
+
+fn check_size(execution: &Execution) -> Result<(), Invalid> {
+    let size = serde_json::to_string(execution).map_or(0, |text| text.len());
+    if size <= EXECUTION_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "the execution would have {size} bytes, at most {EXECUTION_BYTES_MAX} are allowed"
+    );
+    let errors = vec![error("", "send large values as artifacts, or split the pipeline")];
+    Err(Invalid { code: "ORCA-0010", detail, errors })
 }
 
 fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -> Execution {
