@@ -21,6 +21,9 @@ pub const BULK_MAX: usize = 1_000;
 pub const HISTORY_DEFAULT: u32 = 20;
 /// Most versions that a history shows.
 pub const HISTORY_MAX: u32 = 100;
+/// Most bytes of the two versions that a conflict shows. The answer may travel as the report of a
+/// work order, which is one message of a queue.
+pub const CONFLICT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 32 * 1024;
 /// Largest list in an answer, in bytes: what fits into one message with its envelope.
 pub const ANSWER_BYTES_MAX: usize = RPC_BYTES_MAX - 32 * 1024;
 

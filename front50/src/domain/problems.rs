@@ -3,7 +3,10 @@
 use kork::model::{Context, FieldError, Kind, Problem};
 use serde_json::json;
 
-use super::{ObjectType, limits::ANSWER_BYTES_MAX};
+use super::{
+    ObjectType,
+    limits::{ANSWER_BYTES_MAX, CONFLICT_BYTES_MAX},
+};
 
 /// A document with wrong fields.
 pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Problem {
@@ -46,7 +49,7 @@ pub fn stale(of: ObjectType, id: &str, submitted: &Context, stored: &Context) ->
         of.word()
     );
     let mut data = json!({ "submitted": submitted, "stored": stored });
-    if data.to_string().len() > ANSWER_BYTES_MAX {
+    if data.to_string().len() > CONFLICT_BYTES_MAX {
         // The caller has the one and can ask for the other.
         data = json!({ "submitted": head(submitted), "stored": head(stored) });
     }
