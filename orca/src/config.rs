@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// States of executions that are kept in memory; others are read from the log when needed.
     pub states_in_memory_max: usize,
+    /// Bytes of log that the states in memory may stand for, all together.
+    pub states_in_memory_bytes_max: usize,
     /// Commands that are worked on at the same time.
     pub commands_at_once_max: usize,
     /// Webhook calls that run at the same time.
@@ -45,6 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             states_in_memory_max: 1024,
+            states_in_memory_bytes_max: 16 * 1024 * 1024,
             commands_at_once_max: 256,
             webhooks_at_once_max: 256,
             webhook: WebhookConfig::default(),

@@ -9,7 +9,7 @@ mod load;
 mod pipeline;
 mod summary;
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use kork_model::Status;
 use serde_json::{Value, json};
@@ -32,6 +32,9 @@ use crate::{
 const APPLICATION: &str = "demo";
 /// Its pipeline.
 const PIPELINE: &str = "Deliver";
+
+/// Time in which the load sees what a delivery has changed.
+const SEEN: Duration = Duration::from_millis(500);
 
 /// One release of the sample service and how its delivery has to end.
 struct Release {
@@ -130,7 +133,7 @@ async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failur
             let told = interruptible(tell(&client, stage, dir)).await;
             if told.is_err() {
                 // The first failure is the one to tell; what could not be removed is said here.
-                if let Err(failure) = cleanup::destroy_all(&client).await {
+                if let Err(failure) = cleanup::clear(&client).await {
                     stage.say(&format!("not everything was removed: {failure}"));
                 }
             }
@@ -170,7 +173,7 @@ async fn tell(
     stage.headline("An application and its pipeline");
     let account = register(client, stage).await?;
     // What an interrupted demo left in the same data directory would take part in this one.
-    cleanup::destroy_all(client).await?;
+    cleanup::clear(client).await?;
     let mut load: Option<Load> = None;
     let mut deliveries: Vec<Delivery> = Vec::new();
     for release in &RELEASES {
@@ -186,6 +189,7 @@ async fn tell(
             load = Some(Load::start(&address)?);
         }
         if let Some(load) = &load {
+            tokio::time::sleep(SEEN).await;
             stage.say(&load.line());
         }
     }
@@ -198,7 +202,7 @@ async fn tell(
         None => load::Counted::default(),
     };
     stage.headline("Cleaning up");
-    let removed = cleanup::destroy_all(client).await?;
+    let removed = cleanup::clear(client).await?;
     stage.say(&format!(
         "{removed} server groups of account {account} are removed"
     ));

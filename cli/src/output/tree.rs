@@ -86,33 +86,42 @@ impl<'a> Progress<'a> {
             .start_time
             .or(execution.build_time)
             .unwrap_or_default();
-        let mut lines = Vec::new();
-        for (stage, depth) in ordered(execution) {
-            let before = self.shown.insert(stage.id.clone(), stage.status);
-            if before == Some(stage.status) || stage.status == Status::NotStarted {
+        let mut lines: Vec<(Timestamp, String)> = Vec::new();
+        for Visit {
+            stage,
+            depth,
+            is_end,
+        } in visits(execution)
+        {
+            // A stage tells of its start before its children, and of its end after them.
+            if stage.status == Status::NotStarted
+                || stage.status.is_complete() != is_end
+                || self.shown.insert(stage.id.clone(), stage.status) == Some(stage.status)
+            {
                 continue;
             }
             let at = stage.end_time.or(stage.start_time).unwrap_or(start);
-            lines.push(format!(
+            let mut line = format!(
                 "{:>8}  {}{} {}{}",
                 duration(at.ms_since(start)),
                 "  ".repeat(depth),
                 stage.name,
                 self.paint().status(stage.status),
                 took(stage, at),
-            ));
+            );
             if stage.status.is_failure() {
-                lines.extend(
-                    reasons(stage)
-                        .into_iter()
-                        .map(|text| format!("{:>8}    {text}", "")),
-                );
+                for text in reasons(stage) {
+                    line.push_str("\n            ");
+                    line.push_str(&text);
+                }
             }
+            lines.push((at, line));
         }
+        lines.sort_by_key(|(at, _)| *at);
         if execution.status.is_complete() {
-            lines.push(ending(execution, self.paint()));
+            lines.push((Timestamp::default(), ending(execution, self.paint())));
         }
-        for line in lines {
+        for (_, line) in lines {
             self.write(&format!("{line}\n"));
         }
     }
@@ -280,37 +289,54 @@ fn log_line(line: &Value) -> String {
 }
 
 /// The stages as they run, each with its depth: what runs before and after a stage stands below it.
-fn ordered(execution: &Execution) -> Vec<(&Stage, usize)> {
-    let mut rows = Vec::new();
+fn ordered(execution: &Execution) -> impl Iterator<Item = (&Stage, usize)> {
+    let starts = visits(execution).into_iter().filter(|visit| !visit.is_end);
+    starts.map(|visit| (visit.stage, visit.depth))
+}
+
+/// One side of a stage on the way through an execution.
+struct Visit<'a> {
+    stage: &'a Stage,
+    depth: usize,
+    is_end: bool,
+}
+
+/// Every stage twice: before its children, and behind them.
+fn visits(execution: &Execution) -> Vec<Visit<'_>> {
+    let mut found = Vec::new();
     for stage in execution
         .stages
         .iter()
         .filter(|s| s.parent_stage_id.is_none())
     {
-        add(execution, stage, 0, &mut rows);
+        visit(execution, stage, 0, &mut found);
     }
-    rows
+    found
 }
 
-fn add<'a>(
-    execution: &'a Execution,
-    stage: &'a Stage,
-    depth: usize,
-    rows: &mut Vec<(&'a Stage, usize)>,
-) {
-    // A malformed execution in which stages own each other must not draw for ever.
-    if rows.len() > execution.stages.len() {
+fn visit<'a>(execution: &'a Execution, stage: &'a Stage, depth: usize, found: &mut Vec<Visit<'a>>) {
+    // A malformed execution in which stages own each other must not be walked for ever.
+    if depth > execution.stages.len() {
         return;
     }
-    rows.push((stage, depth));
+    found.push(Visit {
+        stage,
+        depth,
+        is_end: false,
+    });
     for owner in [StageOwner::StageBefore, StageOwner::StageAfter] {
         let children = execution.stages.iter().filter(|s| {
             s.parent_stage_id.as_ref() == Some(&stage.id) && s.synthetic_stage_owner == Some(owner)
         });
         for child in children {
-            add(execution, child, depth + 1, rows);
+            visit(execution, child, depth + 1, found);
         }
     }
+    found.push(Visit {
+        stage,
+        depth,
+        is_end: true,
+    });
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use kork::ports::{Condition, Revision};
 use kork_model::ExecutionId;
 use orca_engine::State;
 
-use super::{Error, Shell, token};
+use super::{Error, Shell, states::Loaded, token};
 
 /// Folder of archived executions in the object store.
 const FOLDER: &str = "orca/executions/";
@@ -17,25 +17,31 @@ impl Shell {
         format!("{FOLDER}{}.json", token(id.as_str()))
     }
 
-    pub(crate) async fn put_archive(&self, state: &State) -> Result<(), Error> {
+    /// Answers with the bytes that were written.
+    pub(crate) async fn put_archive(&self, state: &State) -> Result<usize, Error> {
         let id = &state.execution.id;
         let body = serde_json::to_vec(state).map_err(|source| Error::Unreadable {
             id: id.to_string(),
             source,
         })?;
+        let bytes = body.len();
         let key = Self::archive_key(id);
         let put = self
             .ports
             .objects
             .put(&key, Bytes::from(body), Condition::Always)
             .await;
-        put.map(drop).map_err(|source| Error::Store {
+        put.map(|_| bytes).map_err(|source| Error::Store {
             what: format!("archiving execution {id}"),
             source,
         })
     }
 
-    pub(crate) async fn get_archive(&self, id: &ExecutionId) -> Result<Option<State>, Error> {
+    /// The archived state, with its bytes.
+    pub(crate) async fn get_archive(
+        &self,
+        id: &ExecutionId,
+    ) -> Result<Option<(State, usize)>, Error> {
         let found = self
             .ports
             .objects
@@ -50,7 +56,7 @@ impl Shell {
             id: id.to_string(),
             source,
         })?;
-        Ok(Some(state))
+        Ok(Some((state, object.body.len())))
     }
 
     /// Ids of all archived executions.
@@ -79,7 +85,7 @@ impl Shell {
         if loaded.revision == Revision::NONE || !loaded.state.execution.status.is_complete() {
             return Ok(());
         }
-        self.put_archive(&loaded.state).await?;
+        let bytes = self.put_archive(&loaded.state).await?;
         self.ports
             .journal
             .purge(&Self::subject(id), loaded.revision)
@@ -88,8 +94,16 @@ impl Shell {
                 id: id.to_string(),
                 source,
             })?;
-        self.states
-            .put(id, Arc::clone(&loaded.state), Revision::NONE, true);
+        let revision = Revision::NONE;
+        self.states.put(
+            id,
+            Loaded {
+                revision,
+                archived: true,
+                bytes,
+                ..loaded
+            },
+        );
         Ok(())
     }
 

@@ -125,7 +125,10 @@ impl Shell {
     /// A shell on these ports. Nothing runs yet.
     pub fn new(config: Config, ports: Ports, shutdown: Shutdown) -> Self {
         Self {
-            states: states::States::new(config.states_in_memory_max),
+            states: states::States::new(
+                config.states_in_memory_max,
+                config.states_in_memory_bytes_max,
+            ),
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
@@ -172,18 +175,28 @@ impl Shell {
             }
             if loaded.archived && !matches!(command, Command::Restart { .. }) {
                 let state = Arc::new(fold(&loaded.state, &events));
-                self.put_archive(&state).await?;
-                self.states
-                    .put(id, Arc::clone(&state), Revision::NONE, true);
+                let bytes = self.put_archive(&state).await?;
+                let archived = states::Loaded {
+                    state: Arc::clone(&state),
+                    bytes,
+                    ..loaded
+                };
+                self.states.put(id, archived);
                 return Ok(Outcome {
                     state,
                     changed: None,
                 });
             }
             match self.append(id, loaded.revision, &events).await {
-                Ok(revision) => {
+                Ok((revision, bytes)) => {
                     let state = Arc::new(fold(&loaded.state, &events));
-                    self.states.put(id, Arc::clone(&state), revision, false);
+                    let kept = states::Loaded {
+                        state: Arc::clone(&state),
+                        revision,
+                        archived: false,
+                        bytes: loaded.bytes + bytes,
+                    };
+                    self.states.put(id, kept);
                     return Ok(Outcome {
                         state,
                         changed: Some((events, revision)),
@@ -225,7 +238,7 @@ impl Shell {
         id: &ExecutionId,
         expected: Revision,
         events: &[Event],
-    ) -> Result<Revision, JournalError> {
+    ) -> Result<(Revision, usize), JournalError> {
         let batch = Batch {
             v: BATCH_VERSION,
             events: events.to_vec(),
@@ -233,10 +246,13 @@ impl Shell {
         let payload = serde_json::to_vec(&batch).map_err(|e| JournalError::Corrupt {
             reason: format!("events cannot be written: {e}"),
         })?;
-        self.ports
+        let bytes = payload.len();
+        let subject = Self::subject(id);
+        let appended = self
+            .ports
             .journal
-            .append(&Self::subject(id), expected, Bytes::from(payload))
-            .await
+            .append(&subject, expected, Bytes::from(payload));
+        appended.await.map(|revision| (revision, bytes))
     }
 
     pub(crate) async fn lock(&self, id: &ExecutionId) -> tokio::sync::MutexGuard<'_, ()> {

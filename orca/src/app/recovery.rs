@@ -38,7 +38,8 @@ async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
 
 async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> {
     let mut state = State::default();
-    for (revision, batch) in shell.read_log(id).await? {
+    for entry in shell.read_log(id).await? {
+        let (batch, revision) = (entry.batch, entry.revision);
         state = super::fold(&state, &batch.events);
         // The process may have died between the append and the publication; the topic knows the
         // ids of what it has.

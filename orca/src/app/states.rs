@@ -18,11 +18,22 @@ pub(crate) struct Loaded {
     pub revision: Revision,
     /// It comes from the archive; there is no log.
     pub archived: bool,
+    /// Bytes of the log or the archived object that it was read from: about what it weighs.
+    pub bytes: usize,
 }
 
-/// The states that were used last. Never more than the configured number.
+/// One decision in the log of an execution.
+pub(crate) struct Entry {
+    pub revision: Revision,
+    pub bytes: usize,
+    pub batch: Batch,
+}
+
+/// The states that were used last. Never more than the configured number, and never more than the
+/// configured bytes (by what they weigh in the log) unless a single one does.
 pub(crate) struct States {
     max: usize,
+    bytes_max: usize,
     inner: Mutex<Inner>,
 }
 
@@ -31,12 +42,14 @@ struct Inner {
     by_id: HashMap<ExecutionId, (Loaded, u64)>,
     by_use: BTreeMap<u64, ExecutionId>,
     clock: u64,
+    bytes: usize,
 }
 
 impl States {
-    pub(crate) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
         Self {
             max: max.max(1),
+            bytes_max,
             inner: Mutex::default(),
         }
     }
@@ -53,37 +66,40 @@ impl States {
         Some(loaded)
     }
 
-    pub(crate) fn put(
-        &self,
-        id: &ExecutionId,
-        state: Arc<State>,
-        revision: Revision,
-        archived: bool,
-    ) {
+    pub(crate) fn put(&self, id: &ExecutionId, loaded: Loaded) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
         let now = inner.clock;
-        let loaded = Loaded {
-            state,
-            revision,
-            archived,
-        };
-        if let Some((_, before)) = inner.by_id.insert(id.clone(), (loaded, now)) {
-            inner.by_use.remove(&before);
-        }
+        inner.remove(id);
+        inner.bytes += loaded.bytes;
+        inner.by_id.insert(id.clone(), (loaded, now));
         inner.by_use.insert(now, id.clone());
-        while inner.by_id.len() > self.max {
-            let Some((_, oldest)) = inner.by_use.pop_first() else {
+        let full = |inner: &Inner| inner.by_id.len() > self.max || inner.bytes > self.bytes_max;
+        while inner.by_id.len() > 1 && full(&inner) {
+            let Some((_, oldest)) = inner
+                .by_use
+                .first_key_value()
+                .map(|(n, id)| (*n, id.clone()))
+            else {
                 break;
             };
-            inner.by_id.remove(&oldest);
+            inner.remove(&oldest);
         }
     }
 
     pub(crate) fn forget(&self, id: &ExecutionId) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, used)) = inner.by_id.remove(id) {
-            inner.by_use.remove(&used);
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, id: &ExecutionId) {
+        if let Some((loaded, used)) = self.by_id.remove(id) {
+            self.by_use.remove(&used);
+            self.bytes -= loaded.bytes;
         }
     }
 }
@@ -97,41 +113,35 @@ impl Shell {
         let loaded = self.load_from_log(id).await?;
         let loaded = if loaded.revision == Revision::NONE {
             match self.get_archive(id).await? {
-                Some(state) => Loaded {
+                Some((state, bytes)) => Loaded {
                     state: Arc::new(state),
                     revision: Revision::NONE,
                     archived: true,
+                    bytes,
                 },
                 None => return Ok(loaded),
             }
         } else {
             loaded
         };
-        self.states.put(
-            id,
-            Arc::clone(&loaded.state),
-            loaded.revision,
-            loaded.archived,
-        );
+        self.states.put(id, loaded.clone());
         Ok(loaded)
     }
 
     pub(crate) async fn load_from_log(&self, id: &ExecutionId) -> Result<Loaded, Error> {
+        let mut loaded = Loaded::default();
         let mut state = State::default();
-        let mut revision = Revision::NONE;
-        for (at, batch) in self.read_log(id).await? {
-            state = batch.events.iter().fold(state, evolve);
-            revision = at;
+        for entry in self.read_log(id).await? {
+            state = entry.batch.events.iter().fold(state, evolve);
+            loaded.revision = entry.revision;
+            loaded.bytes += entry.bytes;
         }
-        Ok(Loaded {
-            state: Arc::new(state),
-            revision,
-            archived: false,
-        })
+        loaded.state = Arc::new(state);
+        Ok(loaded)
     }
 
     /// All decisions of an execution's log, oldest first.
-    pub(crate) async fn read_log(&self, id: &ExecutionId) -> Result<Vec<(Revision, Batch)>, Error> {
+    pub(crate) async fn read_log(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
         let records = self
             .ports
             .journal
@@ -160,7 +170,11 @@ impl Shell {
                     text,
                 ))));
             }
-            batches.push((record.revision, batch));
+            batches.push(Entry {
+                revision: record.revision,
+                bytes: record.payload.len(),
+                batch,
+            });
         }
         Ok(batches)
     }
