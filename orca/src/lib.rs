@@ -32,7 +32,9 @@ pub enum Error {
 pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
     let ready = chassis.health.part("orca.recovery");
     let caller = webhook::Caller::new(&config.webhook).map_err(Error::Client)?;
-    let shell = Arc::new(app::Shell::new(config, ports, chassis.shutdown.clone()));
+    let shell = Arc::new(
+        app::Shell::new(config, ports, chassis.shutdown.clone()).measured(&chassis.metrics),
+    );
     app::timers::spawn(Arc::clone(&shell));
     let registrations = bus::endpoints::serve_all(&shell).await?;
     app::publisher::spawn(&shell);

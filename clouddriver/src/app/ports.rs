@@ -112,8 +112,8 @@ pub trait Processes: Send + Sync {
 /// The proxy process.
 #[async_trait]
 pub trait Traffic: Send + Sync {
-    /// Replaces the table; answers with the port of each listener. Starts the proxy when it is not
-    /// there. When this has returned, no request is sent to what is not in the table.
+    /// Replaces the table; answers with the port of each listener that works. Starts the proxy when
+    /// it is not there. When this has returned, no request is sent to what is not in the table.
     async fn apply(&self, table: &Table) -> Result<BTreeMap<String, u16>, Problem>;
     /// False when the table must be applied anew: the proxy went away.
     async fn is_connected(&self) -> bool;

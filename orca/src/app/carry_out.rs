@@ -29,6 +29,7 @@ impl Shell {
     ) {
         let id = &state.execution.id;
         self.timers.set(id, state.next_wake());
+        self.measures.events(state, events);
         if events.iter().any(changes_index) {
             self.index_put(state).await;
         }

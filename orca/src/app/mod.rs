@@ -8,6 +8,7 @@ pub mod archive;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
 pub mod index;
+mod measures;
 pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kork::{
     ports::{JournalError, Ports, Revision},
-    service::Shutdown,
+    service::{Metrics, Shutdown},
 };
 use kork_model::{ExecutionId, Kind, Problem};
 use orca_engine::{Command, Event, Rejection, State, decide, evolve};
@@ -119,6 +120,7 @@ pub struct Shell {
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
     pub(crate) publisher: publisher::Publisher,
+    pub(crate) measures: measures::Measures,
 }
 
 impl Shell {
@@ -133,10 +135,18 @@ impl Shell {
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             publisher: publisher::Publisher::default(),
+            measures: measures::Measures::new(&Metrics::default()),
             config,
             ports,
             shutdown,
         }
+    }
+
+    /// Counts into these metrics from now on.
+    #[must_use]
+    pub fn measured(mut self, metrics: &Metrics) -> Self {
+        self.measures = measures::Measures::new(metrics);
+        self
     }
 
     /// Subject of an execution's log.
@@ -150,7 +160,18 @@ impl Shell {
         id: &ExecutionId,
         command: &Command,
     ) -> Result<Arc<State>, Error> {
-        let outcome = self.decide_and_append(id, command).await?;
+        let began = self.ports.clock.now();
+        let outcome = self.decide_and_append(id, command).await;
+        let took_ms = self.ports.clock.now().ms_since(began);
+        let word = match &outcome {
+            Ok(Outcome {
+                changed: Some(_), ..
+            }) => "done",
+            Ok(_) => "nothing",
+            Err(_) => "refused",
+        };
+        self.measures.command(command, word, took_ms);
+        let outcome = outcome?;
         if let Some((events, revision)) = &outcome.changed {
             self.follow_up(&outcome.state, events, *revision).await;
         }

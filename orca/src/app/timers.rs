@@ -50,12 +50,21 @@ impl Timers {
         self.changed.notify_one();
     }
 
+    fn len(&self) -> usize {
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_id
+            .len()
+    }
+
     fn next(&self) -> Option<Timestamp> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.by_time.first().map(|(at, _)| *at)
     }
 
-    fn take_due(&self, now: Timestamp) -> Vec<ExecutionId> {
+    /// Ids whose moment has come, each with that moment.
+    fn take_due(&self, now: Timestamp) -> Vec<(Timestamp, ExecutionId)> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         while let Some((at, id)) = inner.by_time.first().cloned() {
@@ -64,7 +73,7 @@ impl Timers {
             }
             inner.by_time.pop_first();
             inner.by_id.remove(&id);
-            due.push(id);
+            due.push((at, id));
         }
         due
     }
@@ -86,7 +95,11 @@ pub(crate) fn spawn(shell: Arc<Shell>) {
                     }
                 }
             }
-            for id in shell.timers.take_due(shell.ports.clock.now()) {
+            let now = shell.ports.clock.now();
+            let due = shell.timers.take_due(now);
+            shell.measures.waiting(shell.timers.len());
+            for (at, id) in due {
+                shell.measures.fired(at, now);
                 let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
                     return;
                 };
