@@ -85,6 +85,7 @@ impl Shell {
         if loaded.revision == Revision::NONE || !loaded.state.execution.status.is_complete() {
             return Ok(());
         }
+        self.forget_results(id).await?;
         let bytes = self.put_archive(&loaded.state).await?;
         self.ports
             .journal

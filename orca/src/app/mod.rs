@@ -12,6 +12,7 @@ mod measures;
 pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
+mod results;
 pub mod start;
 mod states;
 pub mod timers;

@@ -133,7 +133,7 @@ impl Work {
             stop,
         };
         match order.kind.as_str() {
-            "createWebhook" => Ok(Some(self.caller.create(order, &listener).await)),
+            "createWebhook" => self.create_webhook(order, &listener).await.map(Some),
             "monitorWebhook" => Ok(Some(self.caller.monitor(order, &listener).await)),
             "startPipeline" => self.start_child(order).await.map(Some),
             "monitorPipeline" => self.watch_child(order).await,
@@ -147,6 +147,20 @@ impl Work {
                 ))))
             }
         }
+    }
+
+    /// A call that was answered is not made again, whatever became of the report about it. A call
+    /// that was cut off by a crash is repeated, with the same `Idempotency-Key`.
+    async fn create_webhook(
+        &self,
+        order: &WorkOrder,
+        listener: &Told<'_>,
+    ) -> Result<WorkResult, Error> {
+        if let Some(first) = self.shell.first_result(order).await? {
+            return Ok(first);
+        }
+        let result = self.caller.create(order, listener).await;
+        self.shell.keep_result(order, result).await
     }
 
     async fn call_back(&self, order: &WorkOrder) {
