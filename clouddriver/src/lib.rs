@@ -1,7 +1,77 @@
-//! x
+//! The cloud driver: accounts, operations and the live inventory, for processes of this machine.
+//!
+//! A server group is a number of OS processes behind a built-in reverse proxy. Both live on when
+//! clouddriver ends, and are found again when it starts.
+//!
+//! - [`domain`]: words and rules, without IO. [`app`]: use cases.
+//! - `adapter`: processes and the client of the proxy. `artifact`: what server groups are made from.
+//! - [`proxy`]: the proxy process. `bus`: orders and questions.
+
 mod adapter;
 pub mod app;
 mod artifact;
+mod bus;
 pub mod config;
 pub mod domain;
 pub mod proxy;
+
+use std::sync::Arc;
+
+use kork::{
+    ports::{Ports, RpcError},
+    service::Chassis,
+};
+use kork_model::Problem;
+use tokio::sync::mpsc;
+
+pub use self::{
+    config::Config,
+    proxy::{ProxyError, proxy_main},
+};
+use self::{
+    adapter::{
+        process::{LocalProcesses, NOTICES_MAX},
+        proxy::LocalProxy,
+    },
+    app::Driver,
+    artifact::LocalArtifacts,
+};
+
+/// Why clouddriver does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its directory, its records or its configuration cannot be used.
+    #[error("clouddriver cannot start")]
+    Start(#[from] Box<Problem>),
+    #[error("the directory {dir} of clouddriver cannot be used")]
+    Directory {
+        dir: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("clouddriver cannot answer calls")]
+    Rpc(#[from] RpcError),
+}
+
+/// Runs clouddriver until shutdown. Instances and their traffic go on without it.
+pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
+    let part = chassis.health.part("clouddriver.local");
+    let (sender, notices) = mpsc::channel(NOTICES_MAX);
+    let processes = LocalProcesses::new(&config, Arc::clone(&ports.clock), Arc::clone(&ports.ids), sender)
+        .map_err(|source| Error::Directory { dir: config.data_dir.clone(), source })?;
+    let traffic = LocalProxy::new(&config).map_err(Box::new)?;
+    let artifacts = LocalArtifacts::new(&config).map_err(Box::new)?;
+    let rpc = Arc::clone(&ports.rpc);
+    let driver =
+        Driver::new(config, ports, Arc::new(processes), Arc::new(traffic), Arc::new(artifacts));
+    let driver = Arc::new(driver);
+    driver.load().await.map_err(Box::new)?;
+    let reconciling = Arc::clone(&driver).reconcile(notices, chassis.shutdown.clone());
+    chassis.shutdown.spawn(reconciling);
+    let endpoints = bus::endpoints::register(rpc.as_ref(), &driver).await?;
+    part.ready();
+    tracing::info!(data_dir = driver.config.data_dir, "clouddriver is ready");
+    bus::worker::work(driver, chassis.shutdown).await;
+    drop(endpoints);
+    Ok(())
+}

@@ -135,6 +135,10 @@ impl Driver {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn jobs(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<Option<Exit>>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The world has changed: everybody looks again.
     pub(crate) fn touch(&self) {
         self.changed.send_modify(|count| *count += 1);
@@ -175,9 +179,6 @@ impl Driver {
             let same = applied.table.as_ref() == Some(&table) && all_listen;
             if same && (table.is_empty() || self.traffic.is_connected().await) {
                 break;
-            }
-            if table.is_empty() && applied.table.is_none() && !self.traffic.is_connected().await {
-                // Nothing to do yet; an old proxy with an old table is emptied all the same.
             }
             applied.table = None;
             applied.ports = self.traffic.apply(&table).await?;

@@ -150,7 +150,7 @@ fn file_name(artifact: &Artifact) -> Result<String, Problem> {
     Err(refused(artifact, &format!("{name:?} is not a plain file name, it could lead out of the directory")))
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         use std::fmt::Write as _;
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");

@@ -1,22 +1,22 @@
 //! What a stage can see: its own context, then the outputs of its ancestors, the nearest first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kork_model::{Context, Execution, Stage, StageId, StageOwner};
-
-use crate::graph;
+use serde_json::Value;
 
 /// The ancestors of a stage, nearest first: its requisites with their synthetic children, for a
 /// synthetic stage the parent's before-stages (if it stands after) and the parent, and so on.
 /// Never an unrelated or later stage.
 pub fn ancestors<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<&'a Stage> {
+    let family = Family::of(execution);
     let mut seen: BTreeSet<&StageId> = BTreeSet::from([&stage.id]);
     let mut found: Vec<&Stage> = Vec::new();
     let mut level: Vec<&Stage> = vec![stage];
     while !level.is_empty() {
         let mut next: Vec<&Stage> = Vec::new();
         for current in level {
-            for candidate in before(execution, current) {
+            for candidate in family.before(current) {
                 if seen.insert(&candidate.id) {
                     found.push(candidate);
                     next.push(candidate);
@@ -28,32 +28,72 @@ pub fn ancestors<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<&'a Stag
     found
 }
 
-fn before<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<&'a Stage> {
-    let mut near = graph::upstream(execution, stage);
-    let inner: Vec<&Stage> = near
-        .iter()
-        .flat_map(|upstream| {
-            execution
-                .stages
-                .iter()
-                .filter(|s| s.parent_stage_id.as_ref() == Some(&upstream.id))
-        })
-        .collect();
-    near.extend(inner);
-    if let Some(parent) = stage
-        .parent_stage_id
-        .as_ref()
-        .and_then(|id| execution.stage(id))
-    {
-        if stage.synthetic_stage_owner == Some(StageOwner::StageAfter) {
-            near.extend(execution.stages.iter().filter(|s| {
-                s.parent_stage_id.as_ref() == Some(&parent.id)
-                    && s.synthetic_stage_owner == Some(StageOwner::StageBefore)
-            }));
+type Place<'a> = (Option<&'a StageId>, Option<StageOwner>, &'a str);
+
+/// Who is whose child and whose requisite; made once, so that ancestors are linear in the edges.
+struct Family<'a> {
+    stages: BTreeMap<&'a StageId, &'a Stage>,
+    places: BTreeMap<Place<'a>, Vec<&'a Stage>>,
+    inside: BTreeMap<&'a StageId, Vec<&'a Stage>>,
+}
+
+impl<'a> Family<'a> {
+    fn of(execution: &'a Execution) -> Self {
+        let mut family = Self {
+            stages: BTreeMap::new(),
+            places: BTreeMap::new(),
+            inside: BTreeMap::new(),
+        };
+        for stage in &execution.stages {
+            family.stages.insert(&stage.id, stage);
+            let place = (stage.parent_stage_id.as_ref(), stage.synthetic_stage_owner);
+            let place = (place.0, place.1, stage.ref_id.as_str());
+            family.places.entry(place).or_default().push(stage);
+            if let Some(parent) = &stage.parent_stage_id {
+                family.inside.entry(parent).or_default().push(stage);
+            }
         }
-        near.push(parent);
+        family
     }
-    near
+
+    fn children(&self, parent: &StageId) -> impl Iterator<Item = &'a Stage> {
+        self.inside.get(parent).into_iter().flatten().copied()
+    }
+
+    fn before(&self, stage: &'a Stage) -> Vec<&'a Stage> {
+        let place = (stage.parent_stage_id.as_ref(), stage.synthetic_stage_owner);
+        let requisites = stage.requisite_stage_ref_ids.iter();
+        let mut near: Vec<&Stage> = requisites
+            .filter_map(|r| self.places.get(&(place.0, place.1, r.as_str())))
+            .flatten()
+            .copied()
+            .collect();
+        let inner: Vec<&Stage> = near.iter().flat_map(|s| self.children(&s.id)).collect();
+        near.extend(inner);
+        if let Some(parent) = place.0.and_then(|id| self.stages.get(id)) {
+            if place.1 == Some(StageOwner::StageAfter) {
+                let first = |s: &&Stage| s.synthetic_stage_owner == Some(StageOwner::StageBefore);
+                near.extend(self.children(&parent.id).filter(first));
+            }
+            near.push(parent);
+        }
+        near
+    }
+}
+
+/// True when a text in the context holds an expression.
+pub(crate) fn has_expression(context: &Context) -> bool {
+    fn holds(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains("${"),
+            Value::Array(list) => list.iter().any(holds),
+            Value::Object(map) => has_expression(map),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    context
+        .iter()
+        .any(|(key, value)| key.contains("${") || holds(value))
 }
 
 /// The map that bare names of expressions are looked up in: outputs of all ancestors, nearer ones
@@ -86,14 +126,14 @@ pub(crate) fn merged_outputs(execution: &Execution) -> Context {
 /// Reads a flag as Spinnaker's users write it: a boolean, or the texts "true" and "false".
 pub(crate) fn flag(context: &Context, key: &str) -> Option<bool> {
     match context.get(key)? {
-        serde_json::Value::Bool(value) => Some(*value),
-        serde_json::Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
-        serde_json::Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+        Value::Bool(value) => Some(*value),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
 }
 
 /// A text, if there is one.
 pub(crate) fn text<'a>(context: &'a Context, key: &str) -> Option<&'a str> {
-    context.get(key).and_then(serde_json::Value::as_str)
+    context.get(key).and_then(Value::as_str)
 }

@@ -4,20 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kork_model::{Execution, Stage, StageId};
 
-/// Requisites of a stage that exist, as stages. Refs that nobody has are ignored next to known ones.
-pub fn upstream<'a>(execution: &'a Execution, stage: &'a Stage) -> Vec<&'a Stage> {
-    execution
-        .stages
-        .iter()
-        .filter(|s| {
-            s.parent_stage_id == stage.parent_stage_id
-                && s.synthetic_stage_owner == stage.synthetic_stage_owner
-                && s.id != stage.id
-                && stage.requisite_stage_ref_ids.contains(&s.ref_id)
-        })
-        .collect()
-}
-
 /// True when nothing has to end before this stage may start.
 pub fn is_initial(stage: &Stage) -> bool {
     stage.requisite_stage_ref_ids.is_empty()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Decider, scope, stage_id};
 use crate::{
-    context::{flag, text},
+    context::{flag, has_expression, text},
     event::{Event, PlannedTask},
     expression, limits,
     stage::{self, Definition, NewStage, Plan, PlanError, StageView},
@@ -178,6 +178,9 @@ impl Decider {
 
     /// The stage's context with its expressions evaluated, and what failed noted in it.
     fn evaluated(&self, stage: &Stage) -> Context {
+        if !has_expression(&stage.context) {
+            return stage.context.clone();
+        }
         let root = crate::scope_root(&self.state.execution, stage);
         let scope = scope(self.now, &self.state.execution, Some(stage), &root);
         let (mut context, summary) = expression::process_stage_context(&stage.context, &scope);
