@@ -91,7 +91,10 @@ pub struct PortRange {
 
 impl Default for PortRange {
     fn default() -> Self {
-        Self { first: 18_000, last: 31_999 }
+        Self {
+            first: 18_000,
+            last: 31_999,
+        }
     }
 }
 
@@ -109,7 +112,11 @@ pub struct Logs {
 
 impl Default for Logs {
     fn default() -> Self {
-        Self { file_bytes_max: 8 * 1024 * 1024, runs_kept: 3, keep_after_destroy_ms: 24 * 3600 * 1000 }
+        Self {
+            file_bytes_max: 8 * 1024 * 1024,
+            runs_kept: 3,
+            keep_after_destroy_ms: 24 * 3600 * 1000,
+        }
     }
 }
 
@@ -126,7 +133,11 @@ pub struct Artifacts {
 
 impl Default for Artifacts {
     fn default() -> Self {
-        Self { local_roots: Vec::new(), bytes_max: 512 * 1024 * 1024, timeout_ms: 300_000 }
+        Self {
+            local_roots: Vec::new(),
+            bytes_max: 512 * 1024 * 1024,
+            timeout_ms: 300_000,
+        }
     }
 }
 
@@ -162,6 +173,8 @@ pub struct Proxy {
 
 impl Default for Proxy {
     fn default() -> Self {
-        Self { start_timeout_ms: 10_000 }
+        Self {
+            start_timeout_ms: 10_000,
+        }
     }
 }

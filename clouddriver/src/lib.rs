@@ -24,10 +24,6 @@ use kork::{
 use kork_model::Problem;
 use tokio::sync::mpsc;
 
-pub use self::{
-    config::Config,
-    proxy::{ProxyError, proxy_main},
-};
 use self::{
     adapter::{
         process::{LocalProcesses, NOTICES_MAX},
@@ -35,6 +31,10 @@ use self::{
     },
     app::Driver,
     artifact::LocalArtifacts,
+};
+pub use self::{
+    config::Config,
+    proxy::{ProxyError, proxy_main},
 };
 
 /// Why clouddriver does not run.
@@ -57,13 +57,26 @@ pub enum Error {
 pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
     let part = chassis.health.part("clouddriver.local");
     let (sender, notices) = mpsc::channel(NOTICES_MAX);
-    let processes = LocalProcesses::new(&config, Arc::clone(&ports.clock), Arc::clone(&ports.ids), sender)
-        .map_err(|source| Error::Directory { dir: config.data_dir.clone(), source })?;
+    let processes = LocalProcesses::new(
+        &config,
+        Arc::clone(&ports.clock),
+        Arc::clone(&ports.ids),
+        sender,
+    )
+    .map_err(|source| Error::Directory {
+        dir: config.data_dir.clone(),
+        source,
+    })?;
     let traffic = LocalProxy::new(&config).map_err(Box::new)?;
     let artifacts = LocalArtifacts::new(&config).map_err(Box::new)?;
     let rpc = Arc::clone(&ports.rpc);
-    let driver =
-        Driver::new(config, ports, Arc::new(processes), Arc::new(traffic), Arc::new(artifacts));
+    let driver = Driver::new(
+        config,
+        ports,
+        Arc::new(processes),
+        Arc::new(traffic),
+        Arc::new(artifacts),
+    );
     let driver = Arc::new(driver);
     driver.load().await.map_err(Box::new)?;
     let reconciling = Arc::clone(&driver).reconcile(notices, chassis.shutdown.clone());

@@ -13,7 +13,7 @@ const TEST: &str = "demo-test";
 /// Load balancer in front of production.
 const PROD: &str = "demo-prod";
 /// A new server group that is not healthy by then has failed.
-const HEALTHY_DEADLINE_MS: u64 = 3_000;
+const HEALTHY_DEADLINE_MS: u64 = 2_000;
 /// Time for the last requests, and again for a clean end, of an instance that leaves.
 const LEAVE_MS: u64 = 2_000;
 /// Seconds that the pipeline waits before it checks what it deployed.
@@ -49,7 +49,7 @@ pub(super) fn definition(account: &str) -> Value {
              "name": "Let it settle", "waitTime": WAIT_S},
             {"refId": "check", "requisiteStageRefIds": after("wait"), "type": "webhook",
              "name": "Check test over HTTP", "method": "GET",
-             "url": "${#stage('Deploy in test')['outputs']['loadBalancers'][0]['address']}/"},
+             "url": "http://${#stage('Deploy in test')['outputs']['loadBalancers'][0]['address']}/"},
             {"refId": "judge", "requisiteStageRefIds": after("check"), "type": "manualJudgment",
              "name": "Promote to production?", "judgmentInputs": [],
              "instructions": "version ${parameters.version} runs in test; shall it go to production?"},

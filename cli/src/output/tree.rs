@@ -258,6 +258,14 @@ pub(crate) fn reasons(stage: &Stage) -> Vec<String> {
             .and_then(Value::as_str)
             .map(str::to_owned),
     );
+    let webhook = context.get("webhook");
+    let told = [webhook.and_then(|w| w.get("monitor")), webhook];
+    found.extend(
+        told.into_iter()
+            .flatten()
+            .filter_map(|answer| answer.get("error")?.as_str())
+            .map(str::to_owned),
+    );
     let condition = context.get("context").filter(|_| found.is_empty());
     if let (Some(Value::String(source)), Some(result)) = (
         condition.and_then(|c| c.get("expression")),

@@ -1,4 +1,4 @@
 //! The machine: processes and the proxy.
 
-pub mod process;
-pub mod proxy;
+pub(crate) mod process;
+pub(crate) mod proxy;

@@ -5,11 +5,7 @@ use kork_model::{Context, Kind, Problem};
 use serde_json::json;
 
 use super::{
-    Driver, Order, Outcome,
-    deploy::readable,
-    operations::disabled,
-    spec::invalid,
-    store::no_group,
+    Driver, Order, Outcome, deploy::readable, operations::disabled, spec::invalid, store::no_group,
 };
 use crate::domain::{
     group::{Capacity, ServerGroup},
@@ -18,7 +14,11 @@ use crate::domain::{
 };
 
 impl Driver {
-    fn candidates(&self, order: &Order<'_>, request: &OnCluster) -> Result<(String, Vec<Candidate>), Problem> {
+    fn candidates(
+        &self,
+        order: &Order<'_>,
+        request: &OnCluster,
+    ) -> Result<(String, Vec<Candidate>), Problem> {
         let (account, cluster) = self.cluster_of(order, &request.place)?;
         let region = request.place.region.as_deref().filter(|r| !r.is_empty());
         let candidates = self.world().candidates(&account, region, &cluster);
@@ -26,7 +26,11 @@ impl Driver {
     }
 
     /// `disableCluster`, as it would be done now.
-    pub(crate) fn cluster_choice(&self, kind: &str, order: &Order<'_>) -> Result<Vec<String>, Problem> {
+    pub(crate) fn cluster_choice(
+        &self,
+        kind: &str,
+        order: &Order<'_>,
+    ) -> Result<Vec<String>, Problem> {
         let request: OnCluster = readable(order.payload)?;
         let (_, groups) = self.candidates(order, &request)?;
         let flag = |flag: Option<bool>| flag.unwrap_or(false);
@@ -38,12 +42,22 @@ impl Driver {
             "shrinkCluster" => {
                 let size = request.shrink_to_size.unwrap_or(1) as usize;
                 let active_too = flag(request.allow_delete_active);
-                target::to_destroy(&groups, size, active_too, flag(request.retain_larger_over_newer))
+                target::to_destroy(
+                    &groups,
+                    size,
+                    active_too,
+                    flag(request.retain_larger_over_newer),
+                )
             }
             _ => {
                 let full = request.remaining_full_size_server_groups.unwrap_or(1) as usize;
                 let active_too = flag(request.allow_scale_down_active);
-                target::to_scale_down(&groups, full, active_too, flag(request.prefer_larger_over_newer))
+                target::to_scale_down(
+                    &groups,
+                    full,
+                    active_too,
+                    flag(request.prefer_larger_over_newer),
+                )
             }
         })
     }
@@ -74,12 +88,18 @@ impl Driver {
         let names = self.cluster_choice("scaleDownCluster", order)?;
         let mut scaled = Vec::new();
         for name in &names {
-            scaled.push(self.save_group(name, |r| r.capacity = Capacity::default()).await?);
+            scaled.push(
+                self.save_group(name, |r| r.capacity = Capacity::default())
+                    .await?,
+            );
         }
         for record in &scaled {
             self.wait_until_small(order, record, 0).await?;
         }
-        Ok(Context::from_iter([("scaledDown".to_owned(), json!(names))]))
+        Ok(Context::from_iter([(
+            "scaledDown".to_owned(),
+            json!(names),
+        )]))
     }
 
     pub(crate) async fn rollback_server_group(&self, order: &Order<'_>) -> Outcome {
@@ -117,13 +137,20 @@ impl Driver {
     }
 
     fn can_be_restored(&self, name: &str) -> bool {
-        self.world().groups.get(name).is_some_and(|e| e.record.is_active())
+        self.world()
+            .groups
+            .get(name)
+            .is_some_and(|e| e.record.is_active())
     }
 
     /// Brings `good` back at the size of `bad`, lets traffic in, then takes `bad` out.
     async fn change_places(&self, order: &Order<'_>, bad: &str, good: &str) -> Outcome {
         let record = |name: &str| -> Result<ServerGroup, Problem> {
-            self.world().groups.get(name).map(|e| e.record.clone()).ok_or_else(|| no_group(name))
+            self.world()
+                .groups
+                .get(name)
+                .map(|e| e.record.clone())
+                .ok_or_else(|| no_group(name))
         };
         let (bad, good) = (record(bad)?, record(good)?);
         let desired = good.capacity.desired.max(bad.capacity.desired);
@@ -134,7 +161,9 @@ impl Driver {
             })
             .await?;
         self.enable_group(order, &restored, None).await?;
-        let cut = self.disable_groups(std::slice::from_ref(&bad.name), None).await?;
+        let cut = self
+            .disable_groups(std::slice::from_ref(&bad.name), None)
+            .await?;
         let mut outputs = disabled(&[bad.name], cut);
         outputs.insert("restored".to_owned(), json!(good.name));
         Ok(outputs)
@@ -148,7 +177,11 @@ impl Driver {
             let text = format!("cluster {cluster} has no server group that is {wanted}");
             return Err(Problem::new("CLOUDDRIVER-0003", Kind::NotFound, text).into());
         };
-        let region = self.world().groups.get(&name).map(|e| e.record.region.clone());
+        let region = self
+            .world()
+            .groups
+            .get(&name)
+            .map(|e| e.record.region.clone());
         let outputs = json!({
             "serverGroupName": name, "asgName": name, "cluster": cluster,
             "targetServerGroups": [{"name": name, "region": region}],
@@ -168,12 +201,19 @@ impl Driver {
             "<=" => actual <= expected,
             ">" => actual > expected,
             ">=" => actual >= expected,
-            other => return Err(invalid("/comparison", format!("{other} is not a comparison")).into()),
+            other => {
+                return Err(invalid("/comparison", format!("{other} is not a comparison")).into());
+            }
         };
         if holds {
-            return Ok(Context::from_iter([("clusterSize".to_owned(), json!(actual))]));
+            return Ok(Context::from_iter([(
+                "clusterSize".to_owned(),
+                json!(actual),
+            )]));
         }
-        let text = format!("cluster {cluster} has {actual} server groups, {comparison} {expected} was expected");
+        let text = format!(
+            "cluster {cluster} has {actual} server groups, {comparison} {expected} was expected"
+        );
         Err(Problem::new("CLOUDDRIVER-0022", Kind::Conflict, text).into())
     }
 }

@@ -26,7 +26,10 @@ impl Driver {
 
     fn steps(&self, kind: &str, order: &Order<'_>) -> Result<Vec<Value>, Problem> {
         let each = |action: &str, names: Vec<String>| {
-            names.into_iter().map(|n| json!({"action": action, "serverGroup": n})).collect()
+            names
+                .into_iter()
+                .map(|n| json!({"action": action, "serverGroup": n}))
+                .collect()
         };
         match kind {
             "createServerGroup" | "cloneServerGroup" => self.creation(order),
@@ -46,19 +49,31 @@ impl Driver {
             }
             "destroyServerGroup" => {
                 let record = self.meant(order, &readable(order.payload)?)?;
-                let mut steps: Vec<Value> = each("removeFromLoadBalancers", vec![record.name.clone()]);
-                steps.extend(self.difference(&ServerGroup { life: Phase::Destroying, ..record.clone() }));
+                let mut steps: Vec<Value> =
+                    each("removeFromLoadBalancers", vec![record.name.clone()]);
+                steps.extend(self.difference(&ServerGroup {
+                    life: Phase::Destroying,
+                    ..record.clone()
+                }));
                 steps.push(json!({"action": "removeServerGroup", "serverGroup": record.name}));
                 Ok(steps)
             }
-            "disableCluster" => Ok(each("removeFromLoadBalancers", self.cluster_choice(kind, order)?)),
+            "disableCluster" => Ok(each(
+                "removeFromLoadBalancers",
+                self.cluster_choice(kind, order)?,
+            )),
             "shrinkCluster" => Ok(each("removeServerGroup", self.cluster_choice(kind, order)?)),
             "scaleDownCluster" => Ok(each("scaleToZero", self.cluster_choice(kind, order)?)),
             "rollbackServerGroup" => {
                 let context = readable::<Rollback>(order.payload)?.rollback_context;
-                let mut steps: Vec<Value> =
-                    each("addToLoadBalancers", context.restore_server_group_name.into_iter().collect());
-                steps.extend(each::<>("removeFromLoadBalancers", context.rollback_server_group_name.into_iter().collect()) as Vec<Value>);
+                let mut steps: Vec<Value> = each(
+                    "addToLoadBalancers",
+                    context.restore_server_group_name.into_iter().collect(),
+                );
+                steps.extend(each(
+                    "removeFromLoadBalancers",
+                    context.rollback_server_group_name.into_iter().collect(),
+                ) as Vec<Value>);
                 for name in steps.iter().filter_map(|s| s["serverGroup"].as_str()) {
                     if !self.world().groups.contains_key(name) {
                         return Err(no_group(name));
@@ -74,38 +89,60 @@ impl Driver {
         let request: Create = readable(order.payload)?;
         let source = request.source.as_ref().map(|s| s.server_group_name.clone());
         let source = match source.filter(|n| !n.is_empty()) {
-            Some(name) => Some(self.world().groups.get(&name).map(|e| e.record.clone()).ok_or_else(|| no_group(&name))?),
+            Some(name) => Some(
+                self.world()
+                    .groups
+                    .get(&name)
+                    .map(|e| e.record.clone())
+                    .ok_or_else(|| no_group(&name))?,
+            ),
             None => None,
         };
         let mut record = self.draft(order, &request, source.as_ref())?;
         let in_use: Vec<u32> = {
             let world = self.world();
-            let same = world.groups.values().filter(|e| e.record.moniker.cluster == record.moniker.cluster);
+            let same = world
+                .groups
+                .values()
+                .filter(|e| e.record.moniker.cluster == record.moniker.cluster);
             same.filter_map(|e| e.record.moniker.sequence).collect()
         };
         // The newest that still exists; versions that were destroyed are not used again either, so
         // the number may come out higher.
-        let version = names::next_version(in_use.iter().max().copied(), &in_use).unwrap_or_default();
+        let version =
+            names::next_version(in_use.iter().max().copied(), &in_use).unwrap_or_default();
         record.name = names::server_group(&record.moniker.cluster, version);
         record.life = Phase::Active;
         let mut steps = vec![json!({"action": "createServerGroup", "serverGroup": record.name})];
         if let Some(artifact) = &record.spec.artifact {
-            steps.push(json!({"action": "placeArtifact", "type": artifact.kind, "name": artifact.name}));
+            steps.push(
+                json!({"action": "placeArtifact", "type": artifact.kind, "name": artifact.name}),
+            );
         }
         let known = self.world().balancers.keys().cloned().collect::<Vec<_>>();
-        let new = record.spec.load_balancers.iter().filter(|n| !known.contains(n));
+        let new = record
+            .spec
+            .load_balancers
+            .iter()
+            .filter(|n| !known.contains(n));
         steps.extend(new.map(|name| json!({"action": "createLoadBalancer", "loadBalancer": name})));
         steps.extend(self.difference(&record));
         if request.enable_traffic.unwrap_or(true) {
-            steps.push(json!({"action": "addToLoadBalancers", "serverGroup": record.name,
-                "loadBalancers": record.spec.load_balancers}));
+            steps.push(
+                json!({"action": "addToLoadBalancers", "serverGroup": record.name,
+                "loadBalancers": record.spec.load_balancers}),
+            );
         }
         Ok(steps)
     }
 
     /// The pure plan between what is and what would be.
     fn difference(&self, desired: &ServerGroup) -> Vec<Value> {
-        let observed = self.world().groups.get(&desired.name).map(super::world::Entry::observed);
+        let observed = self
+            .world()
+            .groups
+            .get(&desired.name)
+            .map(super::world::Entry::observed);
         let plan = plan(self.now(), desired, &observed.unwrap_or_default());
         plan.steps.iter().map(|step| json!(step)).collect()
     }

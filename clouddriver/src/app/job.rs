@@ -25,16 +25,31 @@ impl Driver {
     pub(crate) async fn run_job(&self, order: &Order<'_>) -> Outcome {
         let request: Create = readable(order.payload)?;
         let application = request.application.as_deref().unwrap_or(order.application);
-        let moniker = Moniker::new(application, request.stack.as_deref(), request.free_form_details.as_deref())
-            .map_err(|e| Problem::new("CLOUDDRIVER-0004", Kind::Invalid, e.to_string()))?;
+        let moniker = Moniker::new(
+            application,
+            request.stack.as_deref(),
+            request.free_form_details.as_deref(),
+        )
+        .map_err(|e| Problem::new("CLOUDDRIVER-0004", Kind::Invalid, e.to_string()))?;
         let spec = spec(&self.config, &request, None)?;
         if !self.begin_job(order.key).await? {
             let text = "clouddriver ended while the job ran; whether it finished is not known";
             return Err(Problem::new("CLOUDDRIVER-0021", Kind::Conflict, text).into());
         }
-        let name = format!("{}-job-{}", moniker.cluster, self.ports.ids.ulid().to_lowercase());
-        let id = RunId { group: name.clone(), ordinal: 0, run: 1 };
-        let placed = self.artifacts.prepare(&name, spec.artifact.as_ref()).await?;
+        let name = format!(
+            "{}-job-{}",
+            moniker.cluster,
+            self.ports.ids.ulid().to_lowercase()
+        );
+        let id = RunId {
+            group: name.clone(),
+            ordinal: 0,
+            run: 1,
+        };
+        let placed = self
+            .artifacts
+            .prepare(&name, spec.artifact.as_ref())
+            .await?;
         let (sender, mut ended) = watch::channel(None);
         self.jobs().insert(id.clone(), sender);
         let launch = Launch {
@@ -49,14 +64,18 @@ impl Driver {
         };
         let outcome = match self.processes.start(launch).await {
             Ok(_) => {
-                let deadline = order.deadline.unwrap_or_else(|| self.now().plus_ms(LONGEST_MS));
+                let deadline = order
+                    .deadline
+                    .unwrap_or_else(|| self.now().plus_ms(LONGEST_MS));
                 let exit = tokio::select! {
                     exit = ended.wait_for(Option::is_some) => exit.ok().and_then(|e| *e),
                     () = order.stop.cancelled() => None,
                     () = self.ports.clock.sleep_until(deadline) => None,
                 };
                 if exit.is_none() {
-                    self.processes.stop(&id, duration_ms(spec.stop_grace_ms)).await;
+                    self.processes
+                        .stop(&id, duration_ms(spec.stop_grace_ms))
+                        .await;
                 }
                 self.job_outcome(order, &id, exit).await
             }
@@ -85,7 +104,11 @@ impl Driver {
                 if let Exit::Code { code } = exit {
                     outputs.insert("exitCode".to_owned(), json!(code));
                 }
-                Problem::new("CLOUDDRIVER-0021", Kind::Conflict, format!("the job {} {exit}", id.group))
+                Problem::new(
+                    "CLOUDDRIVER-0021",
+                    Kind::Conflict,
+                    format!("the job {} {exit}", id.group),
+                )
             }
             None if order.stop.is_cancelled() => withdrawn(),
             None => {
@@ -94,16 +117,25 @@ impl Driver {
             }
         };
         let problem = problem.with_data(json!({"logTail": lines}));
-        Err(Box::new(Failure { problem, context: outputs }))
+        Err(Box::new(Failure {
+            problem,
+            context: outputs,
+        }))
     }
 }
 
 /// Lines of the form `SPINNAKER_PROPERTY_NAME=value` become outputs, their names in lower case, as
 /// Spinnaker's jobs give them.
 fn properties(lines: &[String]) -> Context {
-    let pairs = lines.iter().filter_map(|line| line.trim().strip_prefix("SPINNAKER_PROPERTY_")?.split_once('='));
+    let pairs = lines.iter().filter_map(|line| {
+        line.trim()
+            .strip_prefix("SPINNAKER_PROPERTY_")?
+            .split_once('=')
+    });
     let named = pairs.filter(|(name, _)| !name.is_empty());
-    named.map(|(name, value)| (name.to_ascii_lowercase(), json!(value))).collect()
+    named
+        .map(|(name, value)| (name.to_ascii_lowercase(), json!(value)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -112,7 +144,12 @@ mod tests {
 
     #[test]
     fn properties_come_from_lines_of_output() {
-        let lines = ["hello", "SPINNAKER_PROPERTY_VERSION=1=2", "SPINNAKER_PROPERTY_=x", "A=b"];
+        let lines = [
+            "hello",
+            "SPINNAKER_PROPERTY_VERSION=1=2",
+            "SPINNAKER_PROPERTY_=x",
+            "A=b",
+        ];
         let found = properties(&lines.map(str::to_owned));
         assert_eq!(found, *json!({"version": "1=2"}).as_object().unwrap());
     }

@@ -88,7 +88,10 @@ pub struct Failure {
 
 impl From<Problem> for Box<Failure> {
     fn from(problem: Problem) -> Self {
-        Self::new(Failure { problem, context: Context::new() })
+        Self::new(Failure {
+            problem,
+            context: Context::new(),
+        })
     }
 }
 
@@ -175,7 +178,10 @@ impl Driver {
         let mut applied = self.applied.lock().await;
         for _ in 0..APPLIES_MAX {
             let table = self.world().table(&self.config.load_balancer_host);
-            let all_listen = table.listeners.keys().all(|name| applied.ports.contains_key(name));
+            let all_listen = table
+                .listeners
+                .keys()
+                .all(|name| applied.ports.contains_key(name));
             let same = applied.table.as_ref() == Some(&table) && all_listen;
             if same && (table.is_empty() || self.traffic.is_connected().await) {
                 break;
@@ -195,18 +201,27 @@ impl Driver {
         let chosen: Vec<_> = {
             let world = self.world();
             let open = world.balancers.values().filter(|b| b.record.port == 0);
-            open.filter_map(|b| Some((b.record.name.clone(), *ports.get(&b.record.name)?))).collect()
+            open.filter_map(|b| Some((b.record.name.clone(), *ports.get(&b.record.name)?)))
+                .collect()
         };
         let any = !chosen.is_empty();
         for (name, port) in chosen {
-            self.save_balancer(&name, |balancer| balancer.port = port).await?;
+            self.save_balancer(&name, |balancer| balancer.port = port)
+                .await?;
         }
         Ok(any)
     }
 
     /// Tells the world outside what changed. Losing one message loses no state, so a failure is
     /// only logged.
-    pub(crate) async fn publish(&self, kind: &str, account: &str, application: &str, subject_id: &str, data: Value) {
+    pub(crate) async fn publish(
+        &self,
+        kind: &str,
+        account: &str,
+        application: &str,
+        subject_id: &str,
+        data: Value,
+    ) {
         let event = SuiteEvent {
             id: self.ports.ids.ulid(),
             kind: format!("clouddriver:{kind}"),
@@ -215,9 +230,16 @@ impl Driver {
             subject: Some(subject_id.to_owned()),
             data,
         };
-        let Ok(payload) = serde_json::to_vec(&event) else { return };
+        let Ok(payload) = serde_json::to_vec(&event) else {
+            return;
+        };
         let topic = format!("{}{account}", subject::CLOUDDRIVER);
-        if let Err(error) = self.ports.topic.publish(&topic, &event.id, Bytes::from(payload)).await {
+        if let Err(error) = self
+            .ports
+            .topic
+            .publish(&topic, &event.id, Bytes::from(payload))
+            .await
+        {
             tracing::warn!(%error, kind, "an event could not be published");
         }
     }
@@ -232,7 +254,10 @@ impl Driver {
         found.ok_or_else(|| {
             let known: Vec<_> = accounts.iter().map(|a| a.name.as_str()).collect();
             let name = name.unwrap_or("(none)");
-            let text = format!("there is no account {name}; there are: {}", known.join(", "));
+            let text = format!(
+                "there is no account {name}; there are: {}",
+                known.join(", ")
+            );
             Problem::new("CLOUDDRIVER-0002", Kind::NotFound, text)
         })
     }

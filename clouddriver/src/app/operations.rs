@@ -48,7 +48,11 @@ impl Driver {
     }
 
     /// The server group that an order means: by name, or as a target of a cluster.
-    pub(crate) fn meant(&self, order: &Order<'_>, request: &OnGroup) -> Result<ServerGroup, Problem> {
+    pub(crate) fn meant(
+        &self,
+        order: &Order<'_>,
+        request: &OnGroup,
+    ) -> Result<ServerGroup, Problem> {
         let name = match (request.name(), &request.target) {
             (Some(name), _) => name.to_owned(),
             (None, Some(wanted)) => {
@@ -60,21 +64,32 @@ impl Driver {
                     Problem::new("CLOUDDRIVER-0003", Kind::NotFound, text)
                 })?
             }
-            (None, None) => return Err(invalid("/serverGroupName", "the server group is not named")),
+            (None, None) => {
+                return Err(invalid("/serverGroupName", "the server group is not named"));
+            }
         };
         let record = self.world().groups.get(&name).map(|e| e.record.clone());
         let record = record.ok_or_else(|| no_group(&name))?;
-        let application = request.place.application.as_deref().unwrap_or(order.application);
+        let application = request
+            .place
+            .application
+            .as_deref()
+            .unwrap_or(order.application);
         if !application.is_empty() && application != record.moniker.app {
             let owner = &record.moniker.app;
-            let text = format!("server group {name} belongs to application {owner}, not to {application}");
+            let text =
+                format!("server group {name} belongs to application {owner}, not to {application}");
             return Err(Problem::new("CLOUDDRIVER-0017", Kind::Conflict, text));
         }
         Ok(record)
     }
 
     /// Account and name of the cluster that an order means.
-    pub(crate) fn cluster_of(&self, order: &Order<'_>, place: &Place) -> Result<(String, String), Problem> {
+    pub(crate) fn cluster_of(
+        &self,
+        order: &Order<'_>,
+        place: &Place,
+    ) -> Result<(String, String), Problem> {
         let account = place.credentials.as_deref().or(place.account.as_deref());
         let account = self.account(account)?.name.clone();
         if let Some(cluster) = place.cluster.as_deref().filter(|c| !c.is_empty()) {
@@ -90,20 +105,26 @@ impl Driver {
     async fn resize(&self, order: &Order<'_>) -> Outcome {
         let request: OnGroup = readable(order.payload)?;
         let record = self.meant(order, &request)?;
-        let capacity =
-            request.capacity.ok_or_else(|| invalid("/capacity", "capacity.desired is missing"))?;
+        let capacity = request
+            .capacity
+            .ok_or_else(|| invalid("/capacity", "capacity.desired is missing"))?;
         active(&record)?;
         if capacity.desired > record.capacity.desired {
             let max = self.config.limits.instances_per_server_group_max;
             if capacity.desired > max {
-                let text = format!("{} instances are more than the {max} that a server group may have", capacity.desired);
+                let text = format!(
+                    "{} instances are more than the {max} that a server group may have",
+                    capacity.desired
+                );
                 return Err(Problem::new("CLOUDDRIVER-0005", Kind::TooLarge, text).into());
             }
         }
-        self.save_group(&record.name, |r| r.capacity = capacity).await?;
+        self.save_group(&record.name, |r| r.capacity = capacity)
+            .await?;
         let deadline = self.patience(order, &record);
         self.wait_until_up(order, &record.name, deadline).await?;
-        self.wait_until_small(order, &record, capacity.desired).await?;
+        self.wait_until_small(order, &record, capacity.desired)
+            .await?;
         self.push_table().await?;
         Ok(self.deployed(&record.name))
     }
@@ -117,10 +138,14 @@ impl Driver {
     ) -> Result<(), Box<Failure>> {
         let look = |world: &World| {
             let entry = world.groups.get(&record.name);
-            entry.is_none_or(|e| e.instances.keys().all(|o| *o < desired)).then_some(())
+            entry
+                .is_none_or(|e| e.instances.keys().all(|o| *o < desired))
+                .then_some(())
         };
         let deadline = self.patience(order, record);
-        self.wait(deadline, &order.stop, look).await.map_err(|unmet| unmet_problem(unmet, &record.name).into())
+        self.wait(deadline, &order.stop, look)
+            .await
+            .map_err(|unmet| unmet_problem(unmet, &record.name).into())
     }
 
     async fn enable(&self, order: &Order<'_>) -> Outcome {
@@ -139,7 +164,8 @@ impl Driver {
         weight: Option<u32>,
     ) -> Result<(), Box<Failure>> {
         active(record)?;
-        self.wait_until_up(order, &record.name, self.patience(order, record)).await?;
+        self.wait_until_up(order, &record.name, self.patience(order, record))
+            .await?;
         let weight = weight.unwrap_or(WEIGHT_PERMILLE_MAX);
         self.save_group(&record.name, |r| {
             r.enabled = r.is_active();
@@ -156,27 +182,46 @@ impl Driver {
         if let Some(share) = request.desired_percentage.filter(|p| *p < 100.0) {
             // "Disable 30 % of it": 70 % of its weight are left.
             let weight = WEIGHT_PERMILLE_MAX - permille(share)?;
-            self.save_group(&record.name, |r| r.weight_permille = weight).await?;
+            self.save_group(&record.name, |r| r.weight_permille = weight)
+                .await?;
             self.push_table().await?;
             return Ok(Context::new());
         }
-        let cut = self.disable_groups(std::slice::from_ref(&record.name), request.drain_ms).await?;
+        let cut = self
+            .disable_groups(std::slice::from_ref(&record.name), request.drain_ms)
+            .await?;
         Ok(disabled(&[record.name], cut))
     }
 
     /// Takes groups out of the traffic and waits for their requests; answers with how many were cut.
-    pub(crate) async fn disable_groups(&self, names: &[String], drain_ms: Option<u64>) -> Result<u64, Problem> {
+    pub(crate) async fn disable_groups(
+        &self,
+        names: &[String],
+        drain_ms: Option<u64>,
+    ) -> Result<u64, Problem> {
         let mut targets = Vec::new();
         let mut longest_ms = 0;
         for name in names {
             let record = self.save_group(name, |r| r.enabled = false).await?;
             longest_ms = longest_ms.max(record.spec.drain_ms);
-            targets.extend(self.world().groups.get(name).map(super::world::Entry::targets).unwrap_or_default());
+            targets.extend(
+                self.world()
+                    .groups
+                    .get(name)
+                    .map(super::world::Entry::targets)
+                    .unwrap_or_default(),
+            );
         }
         self.push_table().await?;
-        let cut = self.drain(targets, duration_ms(drain_ms.unwrap_or(longest_ms))).await;
+        let cut = self
+            .drain(targets, duration_ms(drain_ms.unwrap_or(longest_ms)))
+            .await;
         if cut > 0 {
-            tracing::warn!(server_groups = names.join(", "), requests = cut, "requests were cut because the drain was over");
+            tracing::warn!(
+                server_groups = names.join(", "),
+                requests = cut,
+                "requests were cut because the drain was over"
+            );
         }
         Ok(cut)
     }
@@ -204,11 +249,16 @@ impl Driver {
         drain_ms: Option<u64>,
     ) -> Result<u64, Box<Failure>> {
         let name = &record.name;
-        let cut = self.disable_groups(std::slice::from_ref(name), drain_ms).await?;
-        self.save_group(name, |r| r.life = Phase::Destroying).await?;
+        let cut = self
+            .disable_groups(std::slice::from_ref(name), drain_ms)
+            .await?;
+        self.save_group(name, |r| r.life = Phase::Destroying)
+            .await?;
         let look = |world: &World| (!world.groups.contains_key(name)).then_some(());
         let deadline = self.patience(order, record);
-        self.wait(deadline, &order.stop, look).await.map_err(|unmet| unmet_problem(unmet, name))?;
+        self.wait(deadline, &order.stop, look)
+            .await
+            .map_err(|unmet| unmet_problem(unmet, name))?;
         Ok(cut)
     }
 
@@ -219,14 +269,18 @@ impl Driver {
         }
         let mut changes = Vec::new();
         for (name, share) in &request.weights {
-            let on = OnGroup { server_group_name: Some(name.clone()), ..OnGroup::default() };
+            let on = OnGroup {
+                server_group_name: Some(name.clone()),
+                ..OnGroup::default()
+            };
             active(&self.meant(order, &on)?)?;
             changes.push((name, permille(*share)?));
         }
         // No table is pushed before all are stored: the shares change at once.
         let pushing = self.applied.lock().await;
         for (name, weight) in changes {
-            self.save_group(name, |r| r.weight_permille = weight).await?;
+            self.save_group(name, |r| r.weight_permille = weight)
+                .await?;
         }
         drop(pushing);
         self.push_table().await?;
@@ -236,10 +290,14 @@ impl Driver {
     async fn wait_for_up(&self, order: &Order<'_>) -> Outcome {
         let request: OnGroup = readable(order.payload)?;
         let record = self.meant(order, &request)?;
-        self.wait_until_up(order, &record.name, self.patience(order, &record)).await?;
+        self.wait_until_up(order, &record.name, self.patience(order, &record))
+            .await?;
         let world = self.world();
         let up = world.groups.get(&record.name).map_or(0, |e| {
-            e.instances.values().filter(|i| i.state == Life::Live { ready: true }).count()
+            e.instances
+                .values()
+                .filter(|i| i.state == Life::Live { ready: true })
+                .count()
         });
         Ok(Context::from_iter([("upInstances".to_owned(), json!(up))]))
     }
@@ -247,20 +305,35 @@ impl Driver {
     async fn upsert_balancer(&self, order: &Order<'_>) -> Outcome {
         let request: OnBalancer = readable(order.payload)?;
         if !is_balancer_name(&request.name) {
-            return Err(invalid("/name", format!("{:?} is not the name of a load balancer", request.name)).into());
+            return Err(invalid(
+                "/name",
+                format!("{:?} is not the name of a load balancer", request.name),
+            )
+            .into());
         }
-        let account = self.account(request.credentials.as_deref().or(request.account.as_deref()))?;
+        let account = self.account(
+            request
+                .credentials
+                .as_deref()
+                .or(request.account.as_deref()),
+        )?;
         let application = request.application.as_deref().unwrap_or(order.application);
         let port = u16::try_from(request.port.unwrap_or(0))
             .map_err(|_| invalid("/port", "a port is at most 65535"))?;
         let name = &request.name;
         let known = self.world().balancers.get(name).map(|b| b.record.port);
-        self.open_balancer(&account.name, application, name, port).await?;
+        self.open_balancer(&account.name, application, name, port)
+            .await?;
         if known.is_some_and(|known| port != 0 && known != port) {
             self.save_balancer(name, |b| b.port = port).await?;
-            self.open_balancer(&account.name, application, name, port).await?;
+            self.open_balancer(&account.name, application, name, port)
+                .await?;
         }
-        let port = self.world().balancers.get(name).map_or(port, |b| b.record.port);
+        let port = self
+            .world()
+            .balancers
+            .get(name)
+            .map_or(port, |b| b.record.port);
         let outputs = json!({"loadBalancers": [{"name": name, "address": self.address(port)}]});
         Ok(outputs.as_object().cloned().unwrap_or_default())
     }
@@ -271,15 +344,25 @@ impl Driver {
         let application = request.application.as_deref().unwrap_or(order.application);
         let (owner, used) = {
             let world = self.world();
-            let Some(balancer) = world.balancers.get(name) else { return Ok(Context::new()) };
-            let user = world.groups.values().find(|e| e.record.spec.load_balancers.contains(name));
-            (balancer.record.application.clone(), user.map(|e| e.record.name.clone()))
+            let Some(balancer) = world.balancers.get(name) else {
+                return Ok(Context::new());
+            };
+            let user = world
+                .groups
+                .values()
+                .find(|e| e.record.spec.load_balancers.contains(name));
+            (
+                balancer.record.application.clone(),
+                user.map(|e| e.record.name.clone()),
+            )
         };
         if owner != application {
             return Err(no_balancer(name).into());
         }
         if let Some(used) = used {
-            let text = format!("the load balancer {name} is used by server group {used}; destroy that first");
+            let text = format!(
+                "the load balancer {name} is used by server group {used}; destroy that first"
+            );
             return Err(Problem::new("CLOUDDRIVER-0017", Kind::Conflict, text).into());
         }
         self.delete_balancer(name).await?;
@@ -301,7 +384,9 @@ pub(crate) fn unmet_problem(unmet: Unmet, name: &str) -> Problem {
     match unmet {
         Unmet::Withdrawn => withdrawn(),
         Unmet::Deadline => {
-            let text = format!("server group {name} did not change in time; some of its processes do not end");
+            let text = format!(
+                "server group {name} did not change in time; some of its processes do not end"
+            );
             Problem::new("CLOUDDRIVER-0006", Kind::Timeout, text)
         }
     }
@@ -323,5 +408,8 @@ fn permille(share: f64) -> Result<u32, Problem> {
     if (0.0..=100.0).contains(&share) {
         return Ok((share * 10.0).round() as u32);
     }
-    Err(invalid("/weights", format!("{share} is not between 0 and 100 per cent")))
+    Err(invalid(
+        "/weights",
+        format!("{share} is not between 0 and 100 per cent"),
+    ))
 }

@@ -26,7 +26,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Driver {
     /// Runs until shutdown. Instances live on.
-    pub async fn reconcile(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>, shutdown: Shutdown) {
+    pub async fn reconcile(
+        self: Arc<Self>,
+        mut notices: mpsc::Receiver<Notice>,
+        shutdown: Shutdown,
+    ) {
         while !shutdown.is_requested() {
             let look_again = self.pass().await;
             let now = self.now();
@@ -63,7 +67,8 @@ impl Driver {
                 look_again = Some(look_again.map_or(at, |first| first.min(at)));
             }
             for step in plan.steps {
-                self.carry_out(&group, plan.generation, step, &mut leaving).await;
+                self.carry_out(&group, plan.generation, step, &mut leaving)
+                    .await;
             }
         }
         if let Err(problem) = self.push_table().await {
@@ -86,7 +91,9 @@ impl Driver {
             Step::StartInstance { ordinal } => self.start(group, generation, ordinal).await,
             Step::StopInstance { ordinal } => {
                 let mut world = self.world();
-                let Some(entry) = world.groups.get_mut(group) else { return };
+                let Some(entry) = world.groups.get_mut(group) else {
+                    return;
+                };
                 if entry.record.generation != generation {
                     return;
                 }
@@ -118,15 +125,22 @@ impl Driver {
     async fn start(&self, group: &str, generation: u64, ordinal: u32) {
         let record = {
             let mut world = self.world();
-            let Some(entry) = world.groups.get_mut(group) else { return };
+            let Some(entry) = world.groups.get_mut(group) else {
+                return;
+            };
             if entry.record.generation != generation {
                 return;
             }
             let run = entry.runs.entry(ordinal).or_default();
             *run += 1;
-            let id = RunId { group: group.to_owned(), ordinal, run: *run };
+            let id = RunId {
+                group: group.to_owned(),
+                ordinal,
+                run: *run,
+            };
             let before = entry.instances.remove(&ordinal);
-            let (history, last_end) = before.map_or((History::default(), None), |b| (b.history, b.last_end));
+            let (history, last_end) =
+                before.map_or((History::default(), None), |b| (b.history, b.last_end));
             let instance = Instance {
                 id,
                 state: Life::Live { ready: false },
@@ -161,8 +175,10 @@ impl Driver {
         match started {
             Ok(running) => {
                 let mut world = self.world();
-                let instance =
-                    world.groups.get_mut(group).and_then(|entry| entry.instances.get_mut(&ordinal));
+                let instance = world
+                    .groups
+                    .get_mut(group)
+                    .and_then(|entry| entry.instances.get_mut(&ordinal));
                 if let Some(instance) = instance.filter(|i| i.id == id) {
                     instance.pid = running.pid;
                     instance.ports = running.ports;
@@ -173,7 +189,10 @@ impl Driver {
             }
             Err(problem) => {
                 tracing::warn!(%problem, run = %id, "an instance could not be started");
-                let news = News::Exited { exit: Exit::NotStarted, because: Some(problem.message()) };
+                let news = News::Exited {
+                    exit: Exit::NotStarted,
+                    because: Some(problem.message()),
+                };
                 self.observe(Notice { id, news }).await;
             }
         }
@@ -188,9 +207,18 @@ impl Driver {
                 return;
             }
         }
-        let Some((record, kind, data)) = self.take_in(&notice) else { return };
+        let Some((record, kind, data)) = self.take_in(&notice) else {
+            return;
+        };
         self.touch();
-        self.publish(kind, &record.account, &record.moniker.app, &record.name, data).await;
+        self.publish(
+            kind,
+            &record.account,
+            &record.moniker.app,
+            &record.name,
+            data,
+        )
+        .await;
     }
 
     fn take_in(&self, notice: &Notice) -> Option<(ServerGroup, &'static str, serde_json::Value)> {
@@ -198,7 +226,10 @@ impl Driver {
         let mut world = self.world();
         let entry = world.groups.get_mut(&notice.id.group)?;
         let record = entry.record.clone();
-        let instance = entry.instances.get_mut(&notice.id.ordinal).filter(|i| i.id == notice.id)?;
+        let instance = entry
+            .instances
+            .get_mut(&notice.id.ordinal)
+            .filter(|i| i.id == notice.id)?;
         let name = format!("{}-{}", notice.id.group, notice.id.ordinal);
         match &notice.news {
             News::Probed { ready, message } => {
@@ -206,17 +237,28 @@ impl Driver {
                 if let Life::Live { ready: known } = &mut instance.state {
                     *known = *ready;
                 }
-                let kind = if *ready { "instance:up" } else { "instance:down" };
+                let kind = if *ready {
+                    "instance:up"
+                } else {
+                    "instance:down"
+                };
                 Some((record, kind, json!({"instance": name, "message": message})))
             }
             News::Exited { exit, because } => {
-                let end = End { exit: *exit, at: now, because: because.clone() };
+                let end = End {
+                    exit: *exit,
+                    at: now,
+                    because: because.clone(),
+                };
                 tracing::info!(instance = name, run = notice.id.run, "{end}");
                 let data = json!({"instance": name, "message": end.to_string()});
                 if instance.state == Life::Stopping {
                     entry.instances.remove(&notice.id.ordinal);
                 } else {
-                    let verdict = instance.history.ended(now, instance.started, *exit, &record.spec.restart);
+                    let verdict =
+                        instance
+                            .history
+                            .ended(now, instance.started, *exit, &record.spec.restart);
                     let again_at = match verdict {
                         Verdict::Stay => None,
                         Verdict::At(at) => Some(at),
@@ -238,11 +280,16 @@ impl Driver {
         if cut > 0 {
             tracing::warn!(run = %id, requests = cut, "requests were cut because the drain was over");
         }
-        self.processes.stop(&id, duration_ms(record.spec.stop_grace_ms)).await;
+        self.processes
+            .stop(&id, duration_ms(record.spec.stop_grace_ms))
+            .await;
         // Its end was noticed already when it ended by itself meanwhile.
         let mut world = self.world();
         if let Some(entry) = world.groups.get_mut(&id.group)
-            && entry.instances.get(&id.ordinal).is_some_and(|i| i.id == id && i.state == Life::Stopping)
+            && entry
+                .instances
+                .get(&id.ordinal)
+                .is_some_and(|i| i.id == id && i.state == Life::Stopping)
         {
             entry.instances.remove(&id.ordinal);
         }

@@ -19,13 +19,21 @@ const RUNNING_MS: u64 = 500;
 
 pub(crate) fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     let detail = detail.into();
-    Problem::new("CLOUDDRIVER-0001", Kind::Invalid, format!("the order cannot be carried out: {detail}"))
-        .field(pointer, detail)
+    Problem::new(
+        "CLOUDDRIVER-0001",
+        Kind::Invalid,
+        format!("the order cannot be carried out: {detail}"),
+    )
+    .field(pointer, detail)
 }
 
 /// What the request asks for; what it leaves out comes from `base` (the source of a clone), else
 /// from the configuration.
-pub(crate) fn spec(config: &Config, request: &Create, base: Option<&Spec>) -> Result<Spec, Problem> {
+pub(crate) fn spec(
+    config: &Config,
+    request: &Create,
+    base: Option<&Spec>,
+) -> Result<Spec, Problem> {
     let mut spec = base.cloned().unwrap_or_else(|| Spec {
         drain_ms: config.drain_ms,
         stop_grace_ms: config.stop_grace_ms,
@@ -41,25 +49,43 @@ pub(crate) fn spec(config: &Config, request: &Create, base: Option<&Spec>) -> Re
         spec.artifact.clone_from(&request.artifact);
     }
     if spec.command.is_empty() && spec.artifact.is_none() {
-        return Err(invalid("/command", "a command (a list of words) or an artifact is needed"));
+        return Err(invalid(
+            "/command",
+            "a command (a list of words) or an artifact is needed",
+        ));
     }
     spec.env.extend(request.env.clone());
-    if let Some(wrong) = spec.env.keys().find(|k| k.is_empty() || k.contains(['=', '\0'])) {
-        return Err(invalid("/env", format!("{wrong:?} is not the name of a variable")));
+    if let Some(wrong) = spec
+        .env
+        .keys()
+        .find(|k| k.is_empty() || k.contains(['=', '\0']))
+    {
+        return Err(invalid(
+            "/env",
+            format!("{wrong:?} is not the name of a variable"),
+        ));
     }
     if !request.ports.is_empty() {
         spec.ports.clone_from(&request.ports);
     }
-    let named = |name: &&String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let named = |name: &&String| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
     if spec.ports.len() > PORTS_MAX || !spec.ports.iter().all(|n| named(&n)) {
-        return Err(invalid("/ports", format!("at most {PORTS_MAX} names of letters, digits and underscores")));
+        return Err(invalid(
+            "/ports",
+            format!("at most {PORTS_MAX} names of letters, digits and underscores"),
+        ));
     }
     spec.ports.retain(|name| !name.eq_ignore_ascii_case("port"));
     if !request.load_balancers.is_empty() {
         spec.load_balancers.clone_from(&request.load_balancers);
     }
     if let Some(wrong) = spec.load_balancers.iter().find(|n| !is_balancer_name(n)) {
-        return Err(invalid("/loadBalancers", format!("{wrong:?} is not the name of a load balancer")));
+        return Err(invalid(
+            "/loadBalancers",
+            format!("{wrong:?} is not the name of a load balancer"),
+        ));
     }
     if let Some(check) = &request.health {
         spec.deadline_ms = check.deadline_ms.unwrap_or(spec.deadline_ms);
@@ -71,7 +97,9 @@ pub(crate) fn spec(config: &Config, request: &Create, base: Option<&Spec>) -> Re
             spec.health.min_healthy_ms = spec.health.min_healthy_ms.max(RUNNING_MS);
             spec.health.period_ms = spec.health.period_ms.min(RUNNING_MS / 2);
         } else {
-            spec.health.probe = Probe::Tcp { port: "PORT".to_owned() };
+            spec.health.probe = Probe::Tcp {
+                port: "PORT".to_owned(),
+            };
         }
     }
     if let Some(check) = &request.liveness {
@@ -91,7 +119,9 @@ pub(crate) fn spec(config: &Config, request: &Create, base: Option<&Spec>) -> Re
 /// Names of load balancers become keys: letters, digits, dots, dashes and underscores.
 pub(crate) fn is_balancer_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 128 && name.chars().all(plain)
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 128
+        && name.chars().all(plain)
 }
 
 fn has_probe(check: &Check) -> bool {
@@ -102,21 +132,38 @@ fn health(check: &Check, pointer: &str) -> Result<HealthCheck, Problem> {
     let default = HealthCheck::default();
     let port = check.port.clone().unwrap_or_else(|| "PORT".to_owned());
     let probe = match (&check.path, &check.tcp, &check.exec, &check.log) {
-        (Some(path), None, None, None) => Probe::Http { path: path.clone(), port },
+        (Some(path), None, None, None) => Probe::Http {
+            path: path.clone(),
+            port,
+        },
         (None, Some(tcp), None, None) => {
-            let port = tcp.as_str().filter(|p| *p != "true").map_or(port, str::to_owned);
+            let port = tcp
+                .as_str()
+                .filter(|p| *p != "true")
+                .map_or(port, str::to_owned);
             Probe::Tcp { port }
         }
-        (None, None, Some(command), None) if !command.is_empty() => Probe::Exec { command: command.clone() },
+        (None, None, Some(command), None) if !command.is_empty() => Probe::Exec {
+            command: command.clone(),
+        },
         (None, None, None, Some(text)) => Probe::Log { text: text.clone() },
         (None, None, None, None) => Probe::Running,
-        _ => return Err(invalid(pointer, "exactly one of path, tcp, exec and log is possible")),
+        _ => {
+            return Err(invalid(
+                pointer,
+                "exactly one of path, tcp, exec and log is possible",
+            ));
+        }
     };
-    let threshold = |wanted: Option<u64>, default: u32| wanted.map_or(default, |n| n.clamp(1, 1000) as u32);
+    let threshold =
+        |wanted: Option<u64>, default: u32| wanted.map_or(default, |n| n.clamp(1, 1000) as u32);
     Ok(HealthCheck {
         probe,
         initial_delay_ms: check.initial_delay_ms.unwrap_or(default.initial_delay_ms),
-        period_ms: check.period_ms.unwrap_or(default.period_ms).max(PERIOD_MS_MIN),
+        period_ms: check
+            .period_ms
+            .unwrap_or(default.period_ms)
+            .max(PERIOD_MS_MIN),
         timeout_ms: check.timeout_ms.unwrap_or(default.timeout_ms).max(1),
         success_threshold: threshold(check.success_threshold, default.success_threshold),
         failure_threshold: threshold(check.failure_threshold, default.failure_threshold),
@@ -131,7 +178,9 @@ fn restart(restart: &mut Restart, wanted: &RestartRequest) {
     restart.reset_after_ms = wanted.reset_after_ms.unwrap_or(restart.reset_after_ms);
     let ends = wanted.crash_loop_ends.map(|n| n.clamp(1, 1000) as u32);
     restart.crash_loop_ends = ends.unwrap_or(restart.crash_loop_ends);
-    restart.crash_loop_window_ms = wanted.crash_loop_window_ms.unwrap_or(restart.crash_loop_window_ms);
+    restart.crash_loop_window_ms = wanted
+        .crash_loop_window_ms
+        .unwrap_or(restart.crash_loop_window_ms);
 }
 
 #[cfg(test)]
@@ -150,10 +199,21 @@ mod tests {
     fn what_takes_traffic_without_a_probe_must_listen() {
         let probe = |payload: Value| of(&payload).unwrap().health.probe;
         assert_eq!(probe(json!({"command": ["x"]})), Probe::Running);
-        let tcp = Probe::Tcp { port: "PORT".to_owned() };
-        assert_eq!(probe(json!({"command": ["x"], "loadBalancers": ["web"]})), tcp);
-        let http = Probe::Http { path: "/up".to_owned(), port: "admin".to_owned() };
-        assert_eq!(probe(json!({"command": ["x"], "health": {"path": "/up", "port": "admin"}})), http);
+        let tcp = Probe::Tcp {
+            port: "PORT".to_owned(),
+        };
+        assert_eq!(
+            probe(json!({"command": ["x"], "loadBalancers": ["web"]})),
+            tcp
+        );
+        let http = Probe::Http {
+            path: "/up".to_owned(),
+            port: "admin".to_owned(),
+        };
+        assert_eq!(
+            probe(json!({"command": ["x"], "health": {"path": "/up", "port": "admin"}})),
+            http
+        );
     }
 
     #[test]
@@ -162,8 +222,14 @@ mod tests {
             (json!({}), "/command"),
             (json!({"command": ["x"], "env": {"A=B": 1}}), "/env"),
             (json!({"command": ["x"], "ports": ["a b"]}), "/ports"),
-            (json!({"command": ["x"], "loadBalancers": ["../x"]}), "/loadBalancers"),
-            (json!({"command": ["x"], "health": {"path": "/", "log": "x"}}), "/health"),
+            (
+                json!({"command": ["x"], "loadBalancers": ["../x"]}),
+                "/loadBalancers",
+            ),
+            (
+                json!({"command": ["x"], "health": {"path": "/", "log": "x"}}),
+                "/health",
+            ),
         ] {
             assert_eq!(of(&payload).unwrap_err().errors[0].pointer, pointer);
         }

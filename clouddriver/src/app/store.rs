@@ -44,7 +44,9 @@ pub struct StoredResult {
 
 fn unavailable(error: &ObjectStoreError) -> Problem {
     let text = "the records of clouddriver cannot be read or written";
-    Problem::new("CLOUDDRIVER-0016", Kind::Unavailable, text).because(error).retry_after(1)
+    Problem::new("CLOUDDRIVER-0016", Kind::Unavailable, text)
+        .because(error)
+        .retry_after(1)
 }
 
 fn damaged(key: &str, error: &serde_json::Error) -> Problem {
@@ -53,7 +55,9 @@ fn damaged(key: &str, error: &serde_json::Error) -> Problem {
 }
 
 fn encode<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Problem> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|e| damaged(key, &e))
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|e| damaged(key, &e))
 }
 
 fn hashed(prefix: &str, key: &str) -> String {
@@ -71,7 +75,10 @@ impl Driver {
         let found = self.processes.take_over(&records).await;
         {
             let mut world = self.world();
-            world.groups = groups.into_iter().map(|(g, etag)| (g.name.clone(), Entry::new(g, etag))).collect();
+            world.groups = groups
+                .into_iter()
+                .map(|(g, etag)| (g.name.clone(), Entry::new(g, etag)))
+                .collect();
             world.balancers = balancers
                 .into_iter()
                 .map(|(record, etag)| (record.name.clone(), Balancer { record, etag }))
@@ -84,10 +91,14 @@ impl Driver {
                         }
                     }
                     Found::Live(running) => {
-                        let Some(entry) = world.groups.get_mut(&running.id.group) else { continue };
+                        let Some(entry) = world.groups.get_mut(&running.id.group) else {
+                            continue;
+                        };
                         entry.runs.insert(running.id.ordinal, running.id.run);
                         let instance = Instance {
-                            state: Life::Live { ready: running.ready },
+                            state: Life::Live {
+                                ready: running.ready,
+                            },
                             pid: running.pid,
                             ports: running.ports,
                             started: running.started,
@@ -106,7 +117,12 @@ impl Driver {
     }
 
     async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(T, String)>, Problem> {
-        let listed = self.ports.objects.list(prefix).await.map_err(|e| unavailable(&e))?;
+        let listed = self
+            .ports
+            .objects
+            .list(prefix)
+            .await
+            .map_err(|e| unavailable(&e))?;
         let mut records = Vec::with_capacity(listed.len());
         for info in listed {
             if let Some(found) = self.read(&info.key).await? {
@@ -117,7 +133,13 @@ impl Driver {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, String)>, Problem> {
-        let Some(object) = self.ports.objects.get(key).await.map_err(|e| unavailable(&e))? else {
+        let Some(object) = self
+            .ports
+            .objects
+            .get(key)
+            .await
+            .map_err(|e| unavailable(&e))?
+        else {
             return Ok(None);
         };
         let value = serde_json::from_slice(&object.body).map_err(|e| damaged(key, &e))?;
@@ -125,8 +147,18 @@ impl Driver {
     }
 
     /// Writes if the condition holds: the new etag, or `None` when somebody else was first.
-    async fn put<T: Serialize>(&self, key: &str, value: &T, condition: Condition) -> Result<Option<String>, Problem> {
-        match self.ports.objects.put(key, encode(key, value)?, condition).await {
+    async fn put<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        condition: Condition,
+    ) -> Result<Option<String>, Problem> {
+        match self
+            .ports
+            .objects
+            .put(key, encode(key, value)?, condition)
+            .await
+        {
             Ok(stored) => Ok(Some(stored.etag)),
             Err(ObjectStoreError::ConditionFailed { .. }) => Ok(None),
             Err(error) => Err(unavailable(&error)),
@@ -144,27 +176,46 @@ impl Driver {
             };
             let in_use: Vec<u32> = {
                 let world = self.world();
-                let same = world.groups.values().filter(|e| e.record.moniker.cluster == cluster);
+                let same = world
+                    .groups
+                    .values()
+                    .filter(|e| e.record.moniker.cluster == cluster);
                 same.filter_map(|e| e.record.moniker.sequence).collect()
             };
             let Some(version) = names::next_version(last, &in_use) else {
-                let text = format!("all {} versions of cluster {cluster} are in use", names::VERSIONS);
+                let text = format!(
+                    "all {} versions of cluster {cluster} are in use",
+                    names::VERSIONS
+                );
                 return Err(Problem::new("CLOUDDRIVER-0005", Kind::TooLarge, text));
             };
-            if self.put(&counter, &Cluster { last: Some(version) }, condition).await?.is_none() {
+            if self
+                .put(
+                    &counter,
+                    &Cluster {
+                        last: Some(version),
+                    },
+                    condition,
+                )
+                .await?
+                .is_none()
+            {
                 continue;
             }
             record.name = names::server_group(&cluster, version);
             record.moniker.sequence = Some(version);
             let key = format!("{GROUPS}{}", record.name);
             if let Some(etag) = self.put(&key, &record, Condition::IfAbsent).await? {
-                self.world().groups.insert(record.name.clone(), Entry::new(record.clone(), etag));
+                self.world()
+                    .groups
+                    .insert(record.name.clone(), Entry::new(record.clone(), etag));
                 self.touch();
                 self.announce("serverGroup:created", &record).await;
                 return Ok(record);
             }
         }
-        let text = format!("no version of cluster {cluster} could be taken: too many others do the same");
+        let text =
+            format!("no version of cluster {cluster} could be taken: too many others do the same");
         Err(Problem::new("CLOUDDRIVER-0016", Kind::Conflict, text).retry_after(1))
     }
 
@@ -214,7 +265,11 @@ impl Driver {
     pub(crate) async fn delete_group(&self, name: &str) -> Result<(), Problem> {
         let _one = self.writing.lock().await;
         let key = format!("{GROUPS}{name}");
-        self.ports.objects.erase(&key).await.map_err(|e| unavailable(&e))?;
+        self.ports
+            .objects
+            .erase(&key)
+            .await
+            .map_err(|e| unavailable(&e))?;
         let entry = self.world().groups.remove(name);
         self.touch();
         if let Some(entry) = entry {
@@ -234,28 +289,58 @@ impl Driver {
             "name": record.name, "region": record.region, "cluster": record.moniker.cluster, "phase": phase,
             "enabled": record.enabled, "capacity": record.capacity, "generation": record.generation,
         });
-        self.publish(kind, &record.account, &record.moniker.app, &record.name, data).await;
+        self.publish(
+            kind,
+            &record.account,
+            &record.moniker.app,
+            &record.name,
+            data,
+        )
+        .await;
     }
 
     /// Makes a load balancer if there is none; one of another application cannot be used.
     pub(crate) async fn ensure_balancer(&self, wanted: LoadBalancer) -> Result<(), Problem> {
-        let owner = self.world().balancers.get(&wanted.name).map(|b| b.record.application.clone());
+        let owner = self
+            .world()
+            .balancers
+            .get(&wanted.name)
+            .map(|b| b.record.application.clone());
         if let Some(owner) = owner {
             if owner == wanted.application {
                 return Ok(());
             }
-            let text = format!("the load balancer {} belongs to application {owner}", wanted.name);
+            let text = format!(
+                "the load balancer {} belongs to application {owner}",
+                wanted.name
+            );
             return Err(Problem::new("CLOUDDRIVER-0011", Kind::Conflict, text));
         }
         let key = format!("{BALANCERS}{}", wanted.name);
         let (record, etag) = match self.put(&key, &wanted, Condition::IfAbsent).await? {
             Some(etag) => (wanted, etag),
-            None => self.read(&key).await?.ok_or_else(|| no_balancer(&wanted.name))?,
+            None => self
+                .read(&key)
+                .await?
+                .ok_or_else(|| no_balancer(&wanted.name))?,
         };
-        self.world().balancers.entry(record.name.clone()).or_insert(Balancer { record: record.clone(), etag });
+        self.world()
+            .balancers
+            .entry(record.name.clone())
+            .or_insert(Balancer {
+                record: record.clone(),
+                etag,
+            });
         self.touch();
         let data = json!({"name": record.name, "port": record.port});
-        self.publish("loadBalancer:created", &record.account, &record.application, &record.name, data).await;
+        self.publish(
+            "loadBalancer:created",
+            &record.account,
+            &record.application,
+            &record.name,
+            data,
+        )
+        .await;
         Ok(())
     }
 
@@ -267,12 +352,22 @@ impl Driver {
         let _one = self.writing.lock().await;
         let mut record = {
             let world = self.world();
-            world.balancers.get(name).ok_or_else(|| no_balancer(name))?.record.clone()
+            world
+                .balancers
+                .get(name)
+                .ok_or_else(|| no_balancer(name))?
+                .record
+                .clone()
         };
         change(&mut record);
         let key = format!("{BALANCERS}{name}");
-        let etag = self.put(&key, &record, Condition::Always).await?.unwrap_or_default();
-        self.world().balancers.insert(name.to_owned(), Balancer { record, etag });
+        let etag = self
+            .put(&key, &record, Condition::Always)
+            .await?
+            .unwrap_or_default();
+        self.world()
+            .balancers
+            .insert(name.to_owned(), Balancer { record, etag });
         self.touch();
         Ok(())
     }
@@ -280,7 +375,11 @@ impl Driver {
     pub(crate) async fn delete_balancer(&self, name: &str) -> Result<(), Problem> {
         let _one = self.writing.lock().await;
         let key = format!("{BALANCERS}{name}");
-        self.ports.objects.erase(&key).await.map_err(|e| unavailable(&e))?;
+        self.ports
+            .objects
+            .erase(&key)
+            .await
+            .map_err(|e| unavailable(&e))?;
         self.world().balancers.remove(name);
         self.touch();
         Ok(())
@@ -288,13 +387,20 @@ impl Driver {
 
     /// The first result of an order.
     pub async fn result(&self, key: &str) -> Result<Option<StoredResult>, Problem> {
-        Ok(self.read(&hashed(RESULTS, key)).await?.map(|(result, _)| result))
+        Ok(self
+            .read(&hashed(RESULTS, key))
+            .await?
+            .map(|(result, _)| result))
     }
 
     /// Stores a result unless there is one; answers with the one that counts.
     pub async fn keep_result(&self, result: StoredResult) -> Result<StoredResult, Problem> {
         let object = hashed(RESULTS, &result.key);
-        if self.put(&object, &result, Condition::IfAbsent).await?.is_some() {
+        if self
+            .put(&object, &result, Condition::IfAbsent)
+            .await?
+            .is_some()
+        {
             return Ok(result);
         }
         Ok(self.read(&object).await?.map_or(result, |(first, _)| first))
@@ -303,15 +409,30 @@ impl Driver {
     /// Notes that a job is about to start; false when it was started before.
     pub(crate) async fn begin_job(&self, key: &str) -> Result<bool, Problem> {
         let started = json!({"key": key, "started": self.now()});
-        Ok(self.put(&hashed(JOBS, key), &started, Condition::IfAbsent).await?.is_some())
+        Ok(self
+            .put(&hashed(JOBS, key), &started, Condition::IfAbsent)
+            .await?
+            .is_some())
     }
 
     async fn forget_old_results(&self) -> Result<(), Problem> {
         let now = self.now();
         for prefix in [RESULTS, JOBS] {
-            let listed = self.ports.objects.list(prefix).await.map_err(|e| unavailable(&e))?;
-            for info in listed.iter().filter(|i| now.ms_since(i.modified) > RESULTS_KEPT_MS) {
-                self.ports.objects.erase(&info.key).await.map_err(|e| unavailable(&e))?;
+            let listed = self
+                .ports
+                .objects
+                .list(prefix)
+                .await
+                .map_err(|e| unavailable(&e))?;
+            for info in listed
+                .iter()
+                .filter(|i| now.ms_since(i.modified) > RESULTS_KEPT_MS)
+            {
+                self.ports
+                    .objects
+                    .erase(&info.key)
+                    .await
+                    .map_err(|e| unavailable(&e))?;
             }
         }
         Ok(())

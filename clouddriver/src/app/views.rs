@@ -49,8 +49,9 @@ impl Driver {
         let mut accounts = Context::new();
         for account in &self.config.accounts {
             let mut clusters: Vec<&str> = Vec::new();
-            let of_account =
-                |e: &&Entry| e.record.account == account.name && e.record.moniker.app == application;
+            let of_account = |e: &&Entry| {
+                e.record.account == account.name && e.record.moniker.app == application
+            };
             for entry in world.groups.values().filter(of_account) {
                 if !clusters.contains(&entry.record.moniker.cluster.as_str()) {
                     clusters.push(&entry.record.moniker.cluster);
@@ -59,20 +60,31 @@ impl Driver {
             if clusters.is_empty() {
                 continue;
             }
-            let views = clusters.into_iter().filter_map(|c| self.cluster_of_world(&world, &account.name, c, &metrics));
+            let views = clusters
+                .into_iter()
+                .filter_map(|c| self.cluster_of_world(&world, &account.name, c, &metrics));
             accounts.insert(account.name.clone(), views.map(Value::Object).collect());
         }
         accounts
     }
 
     /// One cluster with its server groups.
-    pub async fn cluster(&self, application: &str, account: &str, cluster: &str) -> Result<Context, Problem> {
+    pub async fn cluster(
+        &self,
+        application: &str,
+        account: &str,
+        cluster: &str,
+    ) -> Result<Context, Problem> {
         let metrics = self.traffic.metrics().await;
         let found = self.cluster_of_world(&self.world(), account, cluster, &metrics);
-        found.filter(|c| c["application"] == application).ok_or_else(|| {
-            let text = format!("application {application} has no cluster {cluster} in account {account}");
-            Problem::new("CLOUDDRIVER-0020", Kind::NotFound, text)
-        })
+        found
+            .filter(|c| c["application"] == application)
+            .ok_or_else(|| {
+                let text = format!(
+                    "application {application} has no cluster {cluster} in account {account}"
+                );
+                Problem::new("CLOUDDRIVER-0020", Kind::NotFound, text)
+            })
     }
 
     fn cluster_of_world(
@@ -84,11 +96,20 @@ impl Driver {
     ) -> Option<Context> {
         let meant = |e: &&Entry| e.record.account == account && e.record.moniker.cluster == cluster;
         let entries: Vec<_> = world.groups.values().filter(meant).collect();
-        let moniker = names::Moniker { sequence: None, ..entries.first()?.record.moniker.clone() };
-        let mut balancers: Vec<&String> = entries.iter().flat_map(|e| &e.record.spec.load_balancers).collect();
+        let moniker = names::Moniker {
+            sequence: None,
+            ..entries.first()?.record.moniker.clone()
+        };
+        let mut balancers: Vec<&String> = entries
+            .iter()
+            .flat_map(|e| &e.record.spec.load_balancers)
+            .collect();
         balancers.sort();
         balancers.dedup();
-        let groups: Vec<_> = entries.iter().map(|e| self.group_view(e, metrics)).collect();
+        let groups: Vec<_> = entries
+            .iter()
+            .map(|e| self.group_view(e, metrics))
+            .collect();
         Some(object(json!({
             "name": cluster, "type": "local", "accountName": account, "application": moniker.app,
             "moniker": moniker, "serverGroups": groups, "loadBalancers": balancers,
@@ -100,11 +121,22 @@ impl Driver {
         let metrics = self.traffic.metrics().await;
         let world = self.world();
         let meant = |e: &&Entry| application.is_empty() || e.record.moniker.app == application;
-        world.groups.values().filter(meant).map(|e| self.group_view(e, &metrics)).collect()
+        world
+            .groups
+            .values()
+            .filter(meant)
+            .map(|e| self.group_view(e, &metrics))
+            .collect()
     }
 
     /// One server group.
-    pub async fn server_group(&self, application: &str, account: &str, region: &str, name: &str) -> Result<Context, Problem> {
+    pub async fn server_group(
+        &self,
+        application: &str,
+        account: &str,
+        region: &str,
+        name: &str,
+    ) -> Result<Context, Problem> {
         let metrics = self.traffic.metrics().await;
         let world = self.world();
         let entry = self.find(&world, application, account, region, name)?;
@@ -123,21 +155,40 @@ impl Driver {
         let same = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
         let entry = world.groups.get(name).filter(|e| {
             let record = &e.record;
-            same(application, &record.moniker.app) && same(account, &record.account) && same(region, &record.region)
+            same(application, &record.moniker.app)
+                && same(account, &record.account)
+                && same(region, &record.region)
         });
         entry.ok_or_else(|| no_group(name))
     }
 
-    fn group_view(&self, entry: &Entry, metrics: &std::collections::BTreeMap<String, Metrics>) -> Context {
+    fn group_view(
+        &self,
+        entry: &Entry,
+        metrics: &std::collections::BTreeMap<String, Metrics>,
+    ) -> Context {
         let record = &entry.record;
         let spec = &record.spec;
         let now = self.now();
-        let instances: Vec<_> = entry.instances.values().map(|i| instance_view(record, i)).collect();
-        let count = |state: &str| instances.iter().filter(|i| i["healthState"] == state).count();
+        let instances: Vec<_> = entry
+            .instances
+            .values()
+            .map(|i| instance_view(record, i))
+            .collect();
+        let count = |state: &str| {
+            instances
+                .iter()
+                .filter(|i| i["healthState"] == state)
+                .count()
+        };
         let (status, reason) = match &record.life {
             Phase::Preparing => ("preparing", None),
-            Phase::Active if entry.broken(now).is_some() => ("failing", entry.broken(now).map(|i| i.message.clone())),
-            Phase::Active if entry.ready().count() < record.capacity.desired as usize => ("starting", None),
+            Phase::Active if entry.broken(now).is_some() => {
+                ("failing", entry.broken(now).map(|i| i.message.clone()))
+            }
+            Phase::Active if entry.ready().count() < record.capacity.desired as usize => {
+                ("starting", None)
+            }
             Phase::Active => ("stable", None),
             Phase::Failed { reason } => ("failed", Some(reason.clone())),
             Phase::Destroying => ("destroying", None),
@@ -166,7 +217,11 @@ impl Driver {
     pub fn load_balancers(&self, application: &str) -> Vec<Context> {
         let world = self.world();
         let meant = |application_of: &str| application.is_empty() || application == application_of;
-        let balancers = world.balancers.values().map(|b| &b.record).filter(|b| meant(&b.application));
+        let balancers = world
+            .balancers
+            .values()
+            .map(|b| &b.record)
+            .filter(|b| meant(&b.application));
         balancers
             .map(|balancer| {
                 let uses = |e: &&Entry| e.record.spec.load_balancers.contains(&balancer.name);
@@ -195,38 +250,72 @@ impl Driver {
     /// One instance, by its name.
     pub fn instance(&self, account: &str, id: &str) -> Result<Context, Problem> {
         let world = self.world();
-        let (record, instance) = find_instance(&world, account, id).ok_or_else(|| no_instance(id))?;
+        let (record, instance) =
+            find_instance(&world, account, id).ok_or_else(|| no_instance(id))?;
         let mut view = instance_view(record, instance);
         view.insert("account".to_owned(), json!(record.account));
         view.insert("region".to_owned(), json!(record.region));
         view.insert("serverGroup".to_owned(), json!(record.name));
         view.insert("moniker".to_owned(), json!(record.moniker));
         view.insert("application".to_owned(), json!(record.moniker.app));
-        view.insert("loadBalancers".to_owned(), json!(record.spec.load_balancers));
+        view.insert(
+            "loadBalancers".to_owned(),
+            json!(record.spec.load_balancers),
+        );
         view.insert("cloudProvider".to_owned(), json!("local"));
         view.insert("providerType".to_owned(), json!("local"));
         Ok(view)
     }
 
     /// The last lines of an instance, or of its run before.
-    pub async fn console(&self, account: &str, id: &str, lines: u32, previous: bool) -> Result<Context, Problem> {
+    pub async fn console(
+        &self,
+        account: &str,
+        id: &str,
+        lines: u32,
+        previous: bool,
+    ) -> Result<Context, Problem> {
         let run = {
             let world = self.world();
             let (group, ordinal) = split_instance(id).ok_or_else(|| no_instance(id))?;
-            let entry = world.groups.get(group).filter(|e| account.is_empty() || e.record.account == account);
-            let run = entry.and_then(|e| e.runs.get(&ordinal)).copied().ok_or_else(|| no_instance(id))?;
-            RunId { group: group.to_owned(), ordinal, run: if previous { run.saturating_sub(1) } else { run } }
+            let entry = world
+                .groups
+                .get(group)
+                .filter(|e| account.is_empty() || e.record.account == account);
+            let run = entry
+                .and_then(|e| e.runs.get(&ordinal))
+                .copied()
+                .ok_or_else(|| no_instance(id))?;
+            RunId {
+                group: group.to_owned(),
+                ordinal,
+                run: if previous { run.saturating_sub(1) } else { run },
+            }
         };
-        let lines = self.processes.tail(&run, lines.min(LINES_MAX) as usize).await;
+        let lines = self
+            .processes
+            .tail(&run, lines.min(LINES_MAX) as usize)
+            .await;
         let of = |stream: &str| {
-            let lines: Vec<_> = lines.iter().filter(|l| l.stream == stream).map(|l| l.line.as_str()).collect();
+            let lines: Vec<_> = lines
+                .iter()
+                .filter(|l| l.stream == stream)
+                .map(|l| l.line.as_str())
+                .collect();
             json!({"name": stream, "output": lines.join("\n")})
         };
         Ok(object(json!({"output": [of("stdout"), of("stderr")]})))
     }
 
     /// The last lines of every instance, oldest first.
-    pub async fn logs(&self, application: &str, account: &str, region: &str, name: &str, lines: u32) -> Result<Vec<Context>, Problem> {
+    pub async fn logs(
+        &self,
+        application: &str,
+        account: &str,
+        region: &str,
+        name: &str,
+        lines: u32,
+    ) -> Result<Vec<Context>, Problem> {
         self.find(&self.world(), application, account, region, name)?;
         let lines = self.log_tail(name, lines.min(LINES_MAX) as usize).await;
         Ok(lines.into_iter().map(|line| object(json!(line))).collect())
@@ -246,7 +335,10 @@ impl Driver {
         let artifact: Artifact = super::deploy::readable(artifact)?;
         let bytes = self.artifacts.fetch(&artifact).await?;
         if bytes.len() > FETCH_BYTES_MAX {
-            let text = format!("the artifact has {} bytes, at most {FETCH_BYTES_MAX} fit into an answer", bytes.len());
+            let text = format!(
+                "the artifact has {} bytes, at most {FETCH_BYTES_MAX} fit into an answer",
+                bytes.len()
+            );
             return Err(Problem::new("CLOUDDRIVER-0010", Kind::TooLarge, text));
         }
         let content = base64::engine::general_purpose::STANDARD.encode(&bytes);
@@ -268,8 +360,16 @@ fn build_info(artifact: Option<&Artifact>, command: &[String]) -> Value {
     let image = match artifact {
         Some(a) => {
             let embedded = a.kind == "embedded/base64";
-            let name = a.name.clone().unwrap_or_else(|| if embedded { "embedded".to_owned() } else { a.reference.clone() });
-            a.version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}:{version}"))
+            let name = a.name.clone().unwrap_or_else(|| {
+                if embedded {
+                    "embedded".to_owned()
+                } else {
+                    a.reference.clone()
+                }
+            });
+            a.version
+                .as_ref()
+                .map_or_else(|| name.clone(), |version| format!("{name}:{version}"))
         }
         None => command.first().cloned().unwrap_or_default(),
     };
@@ -278,13 +378,18 @@ fn build_info(artifact: Option<&Artifact>, command: &[String]) -> Value {
 
 fn instance_view(record: &ServerGroup, instance: &Instance) -> Context {
     let state = match instance.state {
-        Life::Live { ready: true } if record.enabled || record.spec.load_balancers.is_empty() => "Up",
+        Life::Live { ready: true } if record.enabled || record.spec.load_balancers.is_empty() => {
+            "Up"
+        }
         Life::Live { ready: true } | Life::Stopping => "OutOfService",
         Life::Live { ready: false } if instance.history.restarts == 0 => "Starting",
         Life::Live { ready: false } | Life::Ended { .. } => "Down",
     };
     let name = format!("{}-{}", record.name, instance.id.ordinal);
-    let end = instance.last_end.as_ref().map(|e| json!({"message": e.to_string(), "time": e.at, "exit": e.exit}));
+    let end = instance
+        .last_end
+        .as_ref()
+        .map(|e| json!({"message": e.to_string(), "time": e.at, "exit": e.exit}));
     object(json!({
         "id": name, "name": name, "humanReadableName": name, "displayName": name, "kind": "process",
         "healthState": state, "health": [{"type": "local", "source": "probe", "state": state, "description": instance.message}],
@@ -300,12 +405,23 @@ fn split_instance(id: &str) -> Option<(&str, u32)> {
     Some((group, ordinal.parse().ok()?))
 }
 
-fn find_instance<'w>(world: &'w World, account: &str, id: &str) -> Option<(&'w ServerGroup, &'w Instance)> {
+fn find_instance<'w>(
+    world: &'w World,
+    account: &str,
+    id: &str,
+) -> Option<(&'w ServerGroup, &'w Instance)> {
     let (group, ordinal) = split_instance(id)?;
-    let entry = world.groups.get(group).filter(|e| account.is_empty() || e.record.account == account)?;
+    let entry = world
+        .groups
+        .get(group)
+        .filter(|e| account.is_empty() || e.record.account == account)?;
     Some((&entry.record, entry.instances.get(&ordinal)?))
 }
 
 fn no_instance(id: &str) -> Problem {
-    Problem::new("CLOUDDRIVER-0020", Kind::NotFound, format!("there is no instance {id}"))
+    Problem::new(
+        "CLOUDDRIVER-0020",
+        Kind::NotFound,
+        format!("there is no instance {id}"),
+    )
 }

@@ -80,7 +80,12 @@ impl std::fmt::Display for End {
 impl Entry {
     /// A record without instances.
     pub fn new(record: ServerGroup, etag: String) -> Self {
-        Self { record, etag, instances: BTreeMap::new(), runs: BTreeMap::new() }
+        Self {
+            record,
+            etag,
+            instances: BTreeMap::new(),
+            runs: BTreeMap::new(),
+        }
     }
 
     /// What the planner sees.
@@ -90,12 +95,20 @@ impl Entry {
             Life::Stopping => State::Stopping,
             Life::Ended { again_at } => State::Ended { again_at },
         };
-        self.instances.iter().map(|(ordinal, i)| Observed { ordinal: *ordinal, state: state(i.state) }).collect()
+        self.instances
+            .iter()
+            .map(|(ordinal, i)| Observed {
+                ordinal: *ordinal,
+                state: state(i.state),
+            })
+            .collect()
     }
 
     /// Instances that may take traffic.
     pub fn ready(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.values().filter(|i| i.state == Life::Live { ready: true })
+        self.instances
+            .values()
+            .filter(|i| i.state == Life::Live { ready: true })
     }
 
     /// Names of the targets of the proxy that belong to this group.
@@ -107,7 +120,8 @@ impl Entry {
     pub fn broken(&self, now: Timestamp) -> Option<&Instance> {
         let restart = &self.record.spec.restart;
         self.instances.values().find(|i| {
-            i.history.is_crash_loop(now, restart) || matches!(i.state, Life::Ended { again_at: None })
+            i.history.is_crash_loop(now, restart)
+                || matches!(i.state, Life::Ended { again_at: None })
         })
     }
 }
@@ -117,17 +131,32 @@ impl World {
     pub fn table(&self, host: &str) -> Table {
         let host: IpAddr = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let listeners = self.balancers.iter().map(|(name, balancer)| {
-            let takes_traffic =
-                |e: &&Entry| e.record.enabled && e.record.is_active() && e.record.spec.load_balancers.contains(name);
-            let pools = self.groups.values().filter(takes_traffic).map(|entry| Pool {
-                server_group: entry.record.name.clone(),
-                weight_permille: entry.record.weight_permille,
-                targets: entry.ready().filter_map(target).collect(),
-            });
+            let takes_traffic = |e: &&Entry| {
+                e.record.enabled
+                    && e.record.is_active()
+                    && e.record.spec.load_balancers.contains(name)
+            };
+            let pools = self
+                .groups
+                .values()
+                .filter(takes_traffic)
+                .map(|entry| Pool {
+                    server_group: entry.record.name.clone(),
+                    weight_permille: entry.record.weight_permille,
+                    targets: entry.ready().filter_map(target).collect(),
+                });
             let address = SocketAddr::new(host, balancer.record.port);
-            (name.clone(), Listener { address, pools: pools.collect() })
+            (
+                name.clone(),
+                Listener {
+                    address,
+                    pools: pools.collect(),
+                },
+            )
         });
-        Table { listeners: listeners.collect() }
+        Table {
+            listeners: listeners.collect(),
+        }
     }
 
     /// The server groups of a cluster, as the choice of targets sees them. Those that are going away
@@ -153,8 +182,14 @@ impl World {
 
     /// The last run of every instance of a group, also of those that ended.
     pub fn last_runs(&self, group: &str) -> Vec<RunId> {
-        let Some(entry) = self.groups.get(group) else { return Vec::new() };
-        let run = |(ordinal, run): (&u32, &u32)| RunId { group: group.to_owned(), ordinal: *ordinal, run: *run };
+        let Some(entry) = self.groups.get(group) else {
+            return Vec::new();
+        };
+        let run = |(ordinal, run): (&u32, &u32)| RunId {
+            group: group.to_owned(),
+            ordinal: *ordinal,
+            run: *run,
+        };
         entry.runs.iter().map(run).collect()
     }
 }
@@ -162,5 +197,8 @@ impl World {
 fn target(instance: &Instance) -> Option<Target> {
     let port = instance.ports.get("PORT")?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), *port);
-    Some(Target { id: instance.id.to_string(), address })
+    Some(Target {
+        id: instance.id.to_string(),
+        address,
+    })
 }

@@ -12,14 +12,14 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use kork_model::{Kind, Problem};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::group::Artifact;
 use crate::{
     app::ports::{ArtifactSource, Placed},
     config::{Artifacts, Config},
 };
-use crate::domain::group::Artifact;
 
 /// Types that are understood.
-pub const TYPES: [&str; 3] = ["embedded/base64", "http/file", "local/file"];
+pub(crate) const TYPES: [&str; 3] = ["embedded/base64", "http/file", "local/file"];
 /// Redirects that a download follows.
 const REDIRECTS_MAX: usize = 5;
 /// Longest file name, bytes.
@@ -29,7 +29,7 @@ const READ_ONLY: u32 = 0o555;
 const WRITABLE: u32 = 0o755;
 
 /// Artifacts in directories below one root.
-pub struct LocalArtifacts {
+pub(crate) struct LocalArtifacts {
     root: Utf8PathBuf,
     config: Artifacts,
     http: reqwest::Client,
@@ -37,9 +37,12 @@ pub struct LocalArtifacts {
 
 impl LocalArtifacts {
     /// Places artifacts below `config.data_dir`.
-    pub fn new(config: &Config) -> Result<Self, Problem> {
+    pub(crate) fn new(config: &Config) -> Result<Self, Problem> {
         let unusable = |error: &dyn std::fmt::Display| {
-            let text = format!("the directory of artifacts in {} cannot be used: {error}", config.data_dir);
+            let text = format!(
+                "the directory of artifacts in {} cannot be used: {error}",
+                config.data_dir
+            );
             Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text)
         };
         let root = Utf8Path::new(&config.data_dir).join("groups");
@@ -50,7 +53,11 @@ impl LocalArtifacts {
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .build()
             .map_err(|e| unusable(&e))?;
-        Ok(Self { root, config: config.artifacts.clone(), http })
+        Ok(Self {
+            root,
+            config: config.artifacts.clone(),
+            http,
+        })
     }
 
     async fn bytes(&self, artifact: &Artifact) -> Result<Bytes, Problem> {
@@ -58,14 +65,18 @@ impl LocalArtifacts {
             "embedded/base64" => {
                 let engine = base64::engine::general_purpose::STANDARD;
                 let text: String = artifact.reference.split_ascii_whitespace().collect();
-                engine.decode(text).map(Bytes::from).map_err(|e| {
-                    refused(artifact, "its reference is not base64").because(&e)
-                })
+                engine
+                    .decode(text)
+                    .map(Bytes::from)
+                    .map_err(|e| refused(artifact, "its reference is not base64").because(&e))
             }
             "http/file" => self.download(artifact).await,
             "local/file" => self.read(artifact).await,
             other => {
-                let text = format!("the type {other} is not known; there are {}", TYPES.join(", "));
+                let text = format!(
+                    "the type {other} is not known; there are {}",
+                    TYPES.join(", ")
+                );
                 Err(refused(artifact, &text))
             }
         }
@@ -81,7 +92,12 @@ impl LocalArtifacts {
             let text = format!("the artifact {} cannot be fetched", label(artifact));
             Problem::new("CLOUDDRIVER-0008", Kind::Unavailable, text).because(&e.without_url())
         };
-        let answer = self.http.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        let answer = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status);
         let mut answer = answer.map_err(failed)?;
         let mut bytes = bytes::BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(failed)? {
@@ -96,15 +112,23 @@ impl LocalArtifacts {
             let text = format!("the artifact {} cannot be read", label(artifact));
             Problem::new("CLOUDDRIVER-0008", Kind::Unavailable, text).because(&e)
         };
-        let path = Utf8Path::new(&artifact.reference).canonicalize_utf8().map_err(unreadable)?;
+        let path = Utf8Path::new(&artifact.reference)
+            .canonicalize_utf8()
+            .map_err(unreadable)?;
         let roots = self.config.local_roots.iter();
         let allowed = roots.filter_map(|r| Utf8Path::new(r).canonicalize_utf8().ok());
         if !allowed.into_iter().any(|root| path.starts_with(root)) {
-            return Err(refused(artifact, "it lies outside of the directories that are allowed (artifacts.localRoots)"));
+            return Err(refused(
+                artifact,
+                "it lies outside of the directories that are allowed (artifacts.localRoots)",
+            ));
         }
         let size = tokio::fs::metadata(&path).await.map_err(unreadable)?.len();
         self.check_size(artifact, size)?;
-        tokio::fs::read(&path).await.map(Bytes::from).map_err(unreadable)
+        tokio::fs::read(&path)
+            .await
+            .map(Bytes::from)
+            .map_err(unreadable)
     }
 
     fn check_size(&self, artifact: &Artifact, size: u64) -> Result<(), Problem> {
@@ -138,24 +162,38 @@ fn file_name(artifact: &Artifact) -> Result<String, Problem> {
         (Some(name), _) if !name.is_empty() => name.to_owned(),
         (_, "embedded/base64") => "artifact".to_owned(),
         _ => {
-            let path = artifact.reference.split(['?', '#']).next().unwrap_or_default();
-            path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+            let path = artifact
+                .reference
+                .split(['?', '#'])
+                .next()
+                .unwrap_or_default();
+            path.trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
         }
     };
     let mut parts = Utf8Path::new(&name).components();
-    let plain = matches!((parts.next(), parts.next()), (Some(Utf8Component::Normal(p)), None) if p == name);
+    let plain =
+        matches!((parts.next(), parts.next()), (Some(Utf8Component::Normal(p)), None) if p == name);
     if plain && name.len() <= NAME_BYTES_MAX && !name.contains(['\0', '\\']) {
         return Ok(name);
     }
-    Err(refused(artifact, &format!("{name:?} is not a plain file name, it could lead out of the directory")))
+    Err(refused(
+        artifact,
+        &format!("{name:?} is not a plain file name, it could lead out of the directory"),
+    ))
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            use std::fmt::Write as _;
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+            text
+        })
 }
 
 #[async_trait]
@@ -179,7 +217,9 @@ impl ArtifactSource for LocalArtifacts {
             }
             set_mode(&to.dir, READ_ONLY)
         });
-        let written = written.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        let written = written
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)));
         written.map_err(|e| {
             let text = format!("the files of server group {group} cannot be written");
             Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text).because(&e)
@@ -189,19 +229,27 @@ impl ArtifactSource for LocalArtifacts {
 
     fn placed(&self, group: &str, artifact: Option<&Artifact>) -> Result<Placed, Problem> {
         let dir = self.root.join(group).join("app");
-        let file = artifact.map(file_name).transpose()?.map(|name| dir.join(name));
+        let file = artifact
+            .map(file_name)
+            .transpose()?
+            .map(|name| dir.join(name));
         Ok(Placed { dir, file })
     }
 
     async fn fetch(&self, artifact: &Artifact) -> Result<Bytes, Problem> {
         let bytes = self.bytes(artifact).await?;
         self.check_size(artifact, bytes.len() as u64)?;
-        let Some(expected) = artifact.sha256() else { return Ok(bytes) };
+        let Some(expected) = artifact.sha256() else {
+            return Ok(bytes);
+        };
         let actual = sha256(&bytes);
         if actual == expected {
             return Ok(bytes);
         }
-        let text = format!("the artifact {} has the sha256 {actual}, not {expected}", label(artifact));
+        let text = format!(
+            "the artifact {} has the sha256 {actual}, not {expected}",
+            label(artifact)
+        );
         Err(Problem::new("CLOUDDRIVER-0009", Kind::Invalid, text))
     }
 
@@ -217,10 +265,13 @@ impl ArtifactSource for LocalArtifacts {
             }
             std::fs::remove_dir_all(dir)
         });
-        removed.await.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(|e| {
-            let text = format!("the files of server group {group} cannot be removed");
-            Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text).because(&e)
-        })
+        removed
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+            .map_err(|e| {
+                let text = format!("the files of server group {group} cannot be removed");
+                Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text).because(&e)
+            })
     }
 }
 
@@ -245,7 +296,10 @@ mod tests {
 
     fn source(roots: &[&str]) -> (tempfile::TempDir, LocalArtifacts) {
         let temp = tempfile::tempdir().unwrap();
-        let mut config = Config { data_dir: temp.path().to_str().unwrap().to_owned(), ..Config::default() };
+        let mut config = Config {
+            data_dir: temp.path().to_str().unwrap().to_owned(),
+            ..Config::default()
+        };
         config.artifacts.local_roots = roots.iter().map(|r| (*r).to_owned()).collect();
         config.artifacts.bytes_max = 100;
         (temp, LocalArtifacts::new(&config).unwrap())
@@ -257,8 +311,14 @@ mod tests {
             let wrong = file_name(&artifact("embedded/base64", Some(name), "")).unwrap_err();
             assert_eq!(wrong.code, "CLOUDDRIVER-0010", "{name}");
         }
-        for (reference, name) in [("https://h/a/app?x=/../y", "app"), ("http://h/app.tgz/", "app.tgz")] {
-            assert_eq!(file_name(&artifact("http/file", None, reference)).unwrap(), name);
+        for (reference, name) in [
+            ("https://h/a/app?x=/../y", "app"),
+            ("http://h/app.tgz/", "app.tgz"),
+        ] {
+            assert_eq!(
+                file_name(&artifact("http/file", None, reference)).unwrap(),
+                name
+            );
         }
         assert!(file_name(&artifact("http/file", None, "http://h/..")).is_err());
     }
@@ -268,11 +328,17 @@ mod tests {
         let (_temp, source) = source(&[]);
         let mut good = artifact("embedded/base64", Some("hello"), "aGVsbG8=");
         let sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-        good.metadata.insert("sha256".to_owned(), json!(format!("sha256:{}", sum.to_uppercase())));
+        good.metadata.insert(
+            "sha256".to_owned(),
+            json!(format!("sha256:{}", sum.to_uppercase())),
+        );
         let placed = source.prepare("a-v000", Some(&good)).await.unwrap();
         let file = placed.file.unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"hello");
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, READ_ONLY);
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            READ_ONLY
+        );
         good.metadata.insert("sha256".to_owned(), json!("00"));
         let wrong = source.prepare("a-v001", Some(&good)).await.unwrap_err();
         assert_eq!(wrong.code, "CLOUDDRIVER-0009");
@@ -297,6 +363,9 @@ mod tests {
             assert_eq!(wrong.code, "CLOUDDRIVER-0010", "{}", refused.display());
         }
         std::fs::write(&file, "x".repeat(101)).unwrap();
-        assert_eq!(source.fetch(&read(&file)).await.unwrap_err().kind, Kind::TooLarge);
+        assert_eq!(
+            source.fetch(&read(&file)).await.unwrap_err().kind,
+            Kind::TooLarge
+        );
     }
 }

@@ -7,15 +7,19 @@ use kork::{
     rpc::serve,
 };
 use kork_model::api::clouddriver::{
-    FetchArtifact, GetCluster, GetConsole, GetCredentials, GetInstance, GetServerGroup, ListArtifactAccounts,
-    ListClusters, ListCredentials, ListLoadBalancers, ListServerGroups, PlanOperation, ServerGroupLogs,
+    FetchArtifact, GetCluster, GetConsole, GetCredentials, GetInstance, GetServerGroup,
+    ListArtifactAccounts, ListClusters, ListCredentials, ListLoadBalancers, ListServerGroups,
+    PlanOperation, ServerGroupLogs,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Driver, Order};
 
 /// Serves all endpoints until the registrations are dropped.
-pub async fn register(rpc: &dyn Rpc, driver: &Arc<Driver>) -> Result<Vec<Box<dyn Registration>>, RpcError> {
+pub(crate) async fn register(
+    rpc: &dyn Rpc,
+    driver: &Arc<Driver>,
+) -> Result<Vec<Box<dyn Registration>>, RpcError> {
     macro_rules! answer {
         ($request:ident: $kind:ty, $driver:ident => $answer:expr) => {{
             let $driver = Arc::clone(driver);

@@ -1,4 +1,4 @@
 //! The edges on the bus: orders from orca ([`worker`]) and questions from everybody ([`endpoints`]).
 
-pub mod endpoints;
-pub mod worker;
+pub(crate) mod endpoints;
+pub(crate) mod worker;

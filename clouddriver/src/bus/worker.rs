@@ -32,10 +32,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 type Running = Arc<Mutex<HashMap<WorkKey, CancellationToken>>>;
 
 /// Takes orders until shutdown. Orders that are not finished then come again.
-pub async fn work(driver: Arc<Driver>, shutdown: Shutdown) {
+pub(crate) async fn work(driver: Arc<Driver>, shutdown: Shutdown) {
     let queue = work::orders(SERVICE);
     let running = Running::default();
-    let at_once = Arc::new(Semaphore::new(driver.config.limits.orders_at_once_max.max(1)));
+    let at_once = Arc::new(Semaphore::new(
+        driver.config.limits.orders_at_once_max.max(1),
+    ));
     loop {
         let pulled = tokio::select! {
             () = shutdown.requested() => return,
@@ -50,7 +52,10 @@ pub async fn work(driver: Arc<Driver>, shutdown: Shutdown) {
             }
         };
         for delivery in deliveries {
-            let worker = Worker { driver: Arc::clone(&driver), running: Arc::clone(&running) };
+            let worker = Worker {
+                driver: Arc::clone(&driver),
+                running: Arc::clone(&running),
+            };
             let at_once = Arc::clone(&at_once);
             shutdown.spawn_until_requested(async move {
                 if let Err(error) = worker.take(&delivery, &at_once).await {
@@ -87,7 +92,11 @@ impl Worker {
         let queue = &self.driver.ports.queue;
         let order: WorkOrder = match serde_json::from_slice(&delivery.payload) {
             Ok(order) => order,
-            Err(error) => return queue.reject(&delivery.lease, &format!("no order: {error}")).await,
+            Err(error) => {
+                return queue
+                    .reject(&delivery.lease, &format!("no order: {error}"))
+                    .await;
+            }
         };
         if order.cancel {
             return self.withdraw(delivery, &order).await;
@@ -98,9 +107,14 @@ impl Worker {
             return queue.nak(&delivery.lease, PROLONG).await;
         }
         lock(&self.running).insert(order.key.clone(), stop.clone());
-        let _held = Held { running: &self.running, key: order.key.clone() };
+        let _held = Held {
+            running: &self.running,
+            key: order.key.clone(),
+        };
         let finished = async {
-            let Ok(_permit) = at_once.acquire().await else { return Ok(None) };
+            let Ok(_permit) = at_once.acquire().await else {
+                return Ok(None);
+            };
             self.finish(&order, &stop).await
         };
         let stored = tokio::select! {
@@ -126,14 +140,20 @@ impl Worker {
             tokio::time::sleep(PROLONG).await;
             match self.driver.ports.queue.extend(&delivery.lease, LEASE).await {
                 Err(lost @ QueueError::LeaseLost { .. }) => return lost,
-                Err(error) => tracing::warn!(%error, message = delivery.id, "a lease could not be prolonged"),
+                Err(error) => {
+                    tracing::warn!(%error, message = delivery.id, "a lease could not be prolonged")
+                }
                 Ok(()) => {}
             }
         }
     }
 
     /// The result that counts; `None` when the order was withdrawn, `Err` when it cannot be stored.
-    async fn finish(&self, order: &WorkOrder, stop: &CancellationToken) -> Result<Option<WorkResult>, Problem> {
+    async fn finish(
+        &self,
+        order: &WorkOrder,
+        stop: &CancellationToken,
+    ) -> Result<Option<WorkResult>, Problem> {
         if let Some(first) = self.driver.result(order.key.as_str()).await? {
             return Ok(first.result);
         }
@@ -152,10 +172,18 @@ impl Worker {
             Err(failure) if is_passing(&failure.problem) => return Err(failure.problem),
             Err(failure) => {
                 let status = Status::Terminal;
-                Some(WorkResult { status, context: failure.context, ..WorkResult::failed(failure.problem) })
+                Some(WorkResult {
+                    status,
+                    context: failure.context,
+                    ..WorkResult::failed(failure.problem)
+                })
             }
         };
-        let stored = StoredResult { key: order.key.0.clone(), kind: order.kind.clone(), result };
+        let stored = StoredResult {
+            key: order.key.0.clone(),
+            kind: order.kind.clone(),
+            result,
+        };
         Ok(self.driver.keep_result(stored).await?.result)
     }
 
@@ -164,7 +192,11 @@ impl Worker {
         if let Some(stop) = stop {
             stop.cancel();
         }
-        let withdrawn = StoredResult { key: order.key.0.clone(), kind: order.kind.clone(), result: None };
+        let withdrawn = StoredResult {
+            key: order.key.0.clone(),
+            kind: order.kind.clone(),
+            result: None,
+        };
         match self.driver.keep_result(withdrawn).await {
             Ok(_) => self.driver.ports.queue.ack(&delivery.lease).await,
             Err(problem) => {
@@ -176,9 +208,16 @@ impl Worker {
 
     async fn report(&self, report: &WorkReport) -> Result<(), QueueError> {
         let payload = serde_json::to_vec(report).map(Bytes::from);
-        let payload = payload.map_err(|e| QueueError::Unavailable { reason: e.to_string() })?;
+        let payload = payload.map_err(|e| QueueError::Unavailable {
+            reason: e.to_string(),
+        })?;
         let id = format!("{}/done", report.key);
-        self.driver.ports.queue.enqueue(work::REPORTS, &id, payload, None).await.map(drop)
+        self.driver
+            .ports
+            .queue
+            .enqueue(work::REPORTS, &id, payload, None)
+            .await
+            .map(drop)
     }
 }
 

@@ -51,7 +51,11 @@ impl Artifact {
     /// The checksum that the artifact must have, in lower-case hex.
     pub fn sha256(&self) -> Option<String> {
         let text = self.metadata.get("sha256")?.as_str()?;
-        Some(text.trim().trim_start_matches("sha256:").to_ascii_lowercase())
+        Some(
+            text.trim()
+                .trim_start_matches("sha256:")
+                .to_ascii_lowercase(),
+        )
     }
 }
 

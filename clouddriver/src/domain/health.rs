@@ -71,13 +71,22 @@ pub struct Health {
 impl Health {
     /// The state of an instance that was found running.
     pub fn known(ready: bool) -> Self {
-        Self { ready, message: "taken over".to_owned(), ..Self::default() }
+        Self {
+            ready,
+            message: "taken over".to_owned(),
+            ..Self::default()
+        }
     }
 
     /// Takes one result; true when `ready` changed. An instance becomes ready after
     /// `success_threshold` successes in a row that span `min_healthy_ms`, and stops to be after
     /// `failure_threshold` failures in a row.
-    pub fn observe(&mut self, now: Timestamp, check: &HealthCheck, result: Result<(), String>) -> bool {
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        check: &HealthCheck,
+        result: Result<(), String>,
+    ) -> bool {
         let before = self.ready;
         match result {
             Ok(()) => {
@@ -114,14 +123,22 @@ mod tests {
     use super::*;
 
     fn check() -> HealthCheck {
-        HealthCheck { success_threshold: 2, failure_threshold: 2, min_healthy_ms: 100, ..HealthCheck::default() }
+        HealthCheck {
+            success_threshold: 2,
+            failure_threshold: 2,
+            min_healthy_ms: 100,
+            ..HealthCheck::default()
+        }
     }
 
     #[test]
     fn ready_needs_a_row_of_successes_over_a_time() {
         let mut health = Health::default();
         assert!(!health.observe(Timestamp(0), &check(), Ok(())));
-        assert!(!health.observe(Timestamp(50), &check(), Ok(())), "too early");
+        assert!(
+            !health.observe(Timestamp(50), &check(), Ok(())),
+            "too early"
+        );
         assert!(health.observe(Timestamp(100), &check(), Ok(())));
         assert!(health.ready);
     }

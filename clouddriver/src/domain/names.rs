@@ -25,7 +25,11 @@ pub struct Moniker {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     #[error("{part} {value:?} may hold only letters, digits, dots and underscores{extra}")]
-    Characters { part: &'static str, value: String, extra: &'static str },
+    Characters {
+        part: &'static str,
+        value: String,
+        extra: &'static str,
+    },
     #[error("the application is missing")]
     NoApplication,
     #[error("the cluster name {0} is longer than {CLUSTER_BYTES_MAX} bytes")]
@@ -54,7 +58,11 @@ impl Moniker {
             let wrong = detail.chars().any(|c| !is_plain(c) && c != '-');
             if wrong {
                 let value = detail.to_owned();
-                return Err(NameError::Characters { part: "detail", value, extra: " and dashes" });
+                return Err(NameError::Characters {
+                    part: "detail",
+                    value,
+                    extra: " and dashes",
+                });
             }
         }
         if parse(&cluster).sequence.is_some() {
@@ -90,7 +98,11 @@ fn plain(part: &'static str, value: &str) -> Result<(), NameError> {
     if starts && value.chars().all(is_plain) {
         return Ok(());
     }
-    Err(NameError::Characters { part, value: value.to_owned(), extra: "" })
+    Err(NameError::Characters {
+        part,
+        value: value.to_owned(),
+        extra: "",
+    })
 }
 
 /// Name of a version of a cluster: `shop-prod-v007`.
@@ -112,14 +124,22 @@ pub fn parse(name: &str) -> Moniker {
     let mut next = || parts.next().filter(|p| !p.is_empty()).map(str::to_owned);
     let app = next().unwrap_or_default();
     let (stack, detail) = (next(), next());
-    Moniker { app, cluster: cluster.to_owned(), stack, detail, sequence }
+    Moniker {
+        app,
+        cluster: cluster.to_owned(),
+        stack,
+        detail,
+        sequence,
+    }
 }
 
 /// The version to try first: the one behind the last that was given out, skipping those in use.
 /// `None` when all are in use.
 pub fn next_version(given_out: Option<u32>, in_use: &[u32]) -> Option<u32> {
     let first = given_out.map_or(0, |last| (last + 1) % VERSIONS);
-    (0..VERSIONS).map(|n| (first + n) % VERSIONS).find(|v| !in_use.contains(v))
+    (0..VERSIONS)
+        .map(|n| (first + n) % VERSIONS)
+        .find(|v| !in_use.contains(v))
 }
 
 #[cfg(test)]
@@ -147,7 +167,10 @@ mod tests {
     #[test]
     fn names_that_could_leave_a_directory_or_look_like_versions_are_refused() {
         for app in ["", "../x", "a/b", "a-b", ".", "a b", "ä"] {
-            assert!(Moniker::new(app, None, None).is_err(), "{app:?} was accepted");
+            assert!(
+                Moniker::new(app, None, None).is_err(),
+                "{app:?} was accepted"
+            );
         }
         assert!(Moniker::new("a", Some("../b"), None).is_err());
         assert!(Moniker::new("a", None, Some("x/../y")).is_err());

@@ -67,7 +67,10 @@ pub struct Create {
 impl Create {
     /// The account: `credentials`, else `account`.
     pub fn account(&self) -> Option<&str> {
-        self.credentials.as_deref().or(self.account.as_deref()).filter(|a| !a.is_empty())
+        self.credentials
+            .as_deref()
+            .or(self.account.as_deref())
+            .filter(|a| !a.is_empty())
     }
 }
 
@@ -256,9 +259,11 @@ fn maybe_decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::E
     match Value::deserialize(from)? {
         Value::Null => Ok(None),
         Value::Number(n) => Ok(n.as_f64()),
-        Value::String(text) => {
-            text.trim().parse().map(Some).map_err(|_| serde::de::Error::custom(format!("{text:?} is not a number")))
-        }
+        Value::String(text) => text
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is not a number"))),
         other => Err(serde::de::Error::custom(format!("{other} is not a number"))),
     }
 }
@@ -269,7 +274,9 @@ fn maybe_flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Err
         Value::Bool(flag) => Ok(Some(flag)),
         Value::String(text) if text == "true" => Ok(Some(true)),
         Value::String(text) if text == "false" => Ok(Some(false)),
-        other => Err(serde::de::Error::custom(format!("{other} is neither true nor false"))),
+        other => Err(serde::de::Error::custom(format!(
+            "{other} is neither true nor false"
+        ))),
     }
 }
 
@@ -284,14 +291,28 @@ fn capacity<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Capacity>, D::E
     match &value {
         Value::Null => Ok(None),
         Value::Object(_) => {
-            let (min, max, desired) = (read(&value, "min")?, read(&value, "max")?, read(&value, "desired")?);
-            let Some(desired) = desired.or(min).or(max).map(as_u32) else { return Ok(None) };
+            let (min, max, desired) = (
+                read(&value, "min")?,
+                read(&value, "max")?,
+                read(&value, "desired")?,
+            );
+            let Some(desired) = desired.or(min).or(max).map(as_u32) else {
+                return Ok(None);
+            };
             let (min, max) = (min.map_or(desired, as_u32), max.map_or(desired, as_u32));
-            Ok(Some(Capacity { min: min.min(desired), max: max.max(desired), desired }))
+            Ok(Some(Capacity {
+                min: min.min(desired),
+                max: max.max(desired),
+                desired,
+            }))
         }
         other => {
             let desired = number(other).map_err(serde::de::Error::custom)?.map(as_u32);
-            Ok(desired.map(|desired| Capacity { min: desired, max: desired, desired }))
+            Ok(desired.map(|desired| Capacity {
+                min: desired,
+                max: desired,
+                desired,
+            }))
         }
     }
 }
@@ -306,7 +327,9 @@ fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>,
             Value::String(text) => text,
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                return Err(serde::de::Error::custom(format!("{key} must be a text, a number or a flag")));
+                return Err(serde::de::Error::custom(format!(
+                    "{key} must be a text, a number or a flag"
+                )));
             }
         };
         texts.insert(key, text);
@@ -329,7 +352,14 @@ mod tests {
         let payload = json!({"capacity": {"desired": "3"}, "env": {"A": 1, "B": true, "C": null, "D": "x"},
             "enableTraffic": "false", "strategy": "redblack", "failPipeline": true, "drainMs": "250"});
         let create: Create = read(&context(payload)).unwrap();
-        assert_eq!(create.capacity, Some(Capacity { min: 3, max: 3, desired: 3 }));
+        assert_eq!(
+            create.capacity,
+            Some(Capacity {
+                min: 3,
+                max: 3,
+                desired: 3
+            })
+        );
         assert_eq!(create.enable_traffic, Some(false));
         assert_eq!(create.drain_ms, Some(250));
         let env: Vec<_> = create.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -340,7 +370,11 @@ mod tests {
     fn a_wrong_value_says_where_it_is() {
         let wrong = read::<Create>(&context(json!({"health": {"periodMs": "soon"}}))).unwrap_err();
         assert_eq!(wrong.path, "health.periodMs");
-        assert!(wrong.detail.contains("\"soon\" is not a whole number"), "{}", wrong.detail);
+        assert!(
+            wrong.detail.contains("\"soon\" is not a whole number"),
+            "{}",
+            wrong.detail
+        );
         let wrong = read::<Create>(&context(json!({"capacity": {"desired": -1}}))).unwrap_err();
         assert_eq!(wrong.path, "capacity");
     }
@@ -349,14 +383,26 @@ mod tests {
     fn a_server_group_is_named_in_any_of_three_ways() {
         for key in ["serverGroupName", "asgName", "serverGroup"] {
             let group: OnGroup = read(&context(json!({key: "a-v001", "cluster": "a"}))).unwrap();
-            assert_eq!((group.name(), group.place.cluster.as_deref()), (Some("a-v001"), Some("a")));
+            assert_eq!(
+                (group.name(), group.place.cluster.as_deref()),
+                (Some("a-v001"), Some("a"))
+            );
         }
     }
 
     #[test]
     fn capacity_bounds_never_contradict_the_desired_number() {
-        let create: Create =
-            read(&context(json!({"capacity": {"min": 5, "max": 1, "desired": 2}}))).unwrap();
-        assert_eq!(create.capacity, Some(Capacity { min: 2, max: 2, desired: 2 }));
+        let create: Create = read(&context(
+            json!({"capacity": {"min": 5, "max": 1, "desired": 2}}),
+        ))
+        .unwrap();
+        assert_eq!(
+            create.capacity,
+            Some(Capacity {
+                min: 2,
+                max: 2,
+                desired: 2
+            })
+        );
     }
 }

@@ -48,8 +48,12 @@ impl Default for Restart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Exit {
-    Code { code: i32 },
-    Signal { signal: i32 },
+    Code {
+        code: i32,
+    },
+    Signal {
+        signal: i32,
+    },
     /// It ended while nobody was there to be told how.
     Unknown,
     /// It could not be started at all.
@@ -68,7 +72,9 @@ impl std::fmt::Display for Exit {
         match self {
             Self::Code { code } => write!(f, "ended with exit code {code}"),
             Self::Signal { signal } => write!(f, "was ended by signal {signal}"),
-            Self::Unknown => f.write_str("ended with an unknown exit code while clouddriver was away"),
+            Self::Unknown => {
+                f.write_str("ended with an unknown exit code while clouddriver was away")
+            }
             Self::NotStarted => f.write_str("could not be started"),
         }
     }
@@ -94,11 +100,18 @@ pub enum Verdict {
 
 impl History {
     /// Takes an end at `now` of a run that began at `started`.
-    pub fn ended(&mut self, now: Timestamp, started: Timestamp, exit: Exit, restart: &Restart) -> Verdict {
+    pub fn ended(
+        &mut self,
+        now: Timestamp,
+        started: Timestamp,
+        exit: Exit,
+        restart: &Restart,
+    ) -> Verdict {
         if now.ms_since(started) >= restart.reset_after_ms {
             self.row = 0;
         }
-        self.ends.retain(|end| now.ms_since(*end) < restart.crash_loop_window_ms);
+        self.ends
+            .retain(|end| now.ms_since(*end) < restart.crash_loop_window_ms);
         self.ends.push(now);
         let again = match restart.policy {
             Policy::Never => false,
@@ -129,15 +142,26 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_limit_and_begin_again_after_a_long_run() {
-        let restart = Restart { backoff_ms: 100, backoff_ms_max: 350, reset_after_ms: 1000, ..Restart::default() };
+        let restart = Restart {
+            backoff_ms: 100,
+            backoff_ms_max: 350,
+            reset_after_ms: 1000,
+            ..Restart::default()
+        };
         let mut history = History::default();
         let mut now = Timestamp(0);
         for wait in [100, 200, 350, 350] {
-            assert_eq!(history.ended(now, now, FAILED, &restart), Verdict::At(now.plus_ms(wait)));
+            assert_eq!(
+                history.ended(now, now, FAILED, &restart),
+                Verdict::At(now.plus_ms(wait))
+            );
             now = now.plus_ms(10);
         }
         let later = now.plus_ms(5000);
-        assert_eq!(history.ended(later, now, FAILED, &restart), Verdict::At(later.plus_ms(100)));
+        assert_eq!(
+            history.ended(later, now, FAILED, &restart),
+            Verdict::At(later.plus_ms(100))
+        );
         assert_eq!(history.restarts, 5);
     }
 
@@ -151,7 +175,10 @@ mod tests {
             (Policy::OnFailure, Exit::Unknown, true),
             (Policy::Always, zero, true),
         ] {
-            let restart = Restart { policy, ..Restart::default() };
+            let restart = Restart {
+                policy,
+                ..Restart::default()
+            };
             let verdict = History::default().ended(Timestamp(0), Timestamp(0), exit, &restart);
             assert_eq!(verdict != Verdict::Stay, again, "{policy:?} {exit:?}");
         }
@@ -159,12 +186,19 @@ mod tests {
 
     #[test]
     fn a_crash_loop_is_many_ends_in_a_short_time() {
-        let restart = Restart { crash_loop_ends: 3, crash_loop_window_ms: 1000, ..Restart::default() };
+        let restart = Restart {
+            crash_loop_ends: 3,
+            crash_loop_window_ms: 1000,
+            ..Restart::default()
+        };
         let mut history = History::default();
         for at in [0, 400, 1100] {
             history.ended(Timestamp(at), Timestamp(at), FAILED, &restart);
         }
-        assert!(!history.is_crash_loop(Timestamp(1100), &restart), "the first is too long ago");
+        assert!(
+            !history.is_crash_loop(Timestamp(1100), &restart),
+            "the first is too long ago"
+        );
         history.ended(Timestamp(1200), Timestamp(1200), FAILED, &restart);
         assert!(history.is_crash_loop(Timestamp(1200), &restart));
         assert!(!history.is_crash_loop(Timestamp(5000), &restart));

@@ -72,7 +72,8 @@ impl Fair {
 }
 
 /// Milliseconds up to which a request counts in each bucket; one more bucket holds the rest.
-pub const LATENCY_BUCKETS_MS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+pub const LATENCY_BUCKETS_MS: [u64; 13] =
+    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
 
 /// What a server group's requests came to since the proxy started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,11 @@ pub struct Candidate {
 fn order(groups: &[Candidate], larger_first: bool) -> Vec<&Candidate> {
     let mut sorted: Vec<_> = groups.iter().collect();
     sorted.sort_by_key(|g| {
-        (Reverse(if larger_first { g.size } else { 0 }), Reverse(g.created), Reverse(g.name.clone()))
+        (
+            Reverse(if larger_first { g.size } else { 0 }),
+            Reverse(g.created),
+            Reverse(g.name.clone()),
+        )
     });
     sorted
 }
@@ -34,10 +38,17 @@ pub fn dynamic(groups: &[Candidate], target: &str) -> Option<String> {
     let newest = order(groups, false);
     let chosen = match target {
         "newest" | "current" | "current_asg" | "current_asg_dynamic" => newest.first(),
-        "second_newest" | "previous" | "ancestor" | "ancestor_asg" | "ancestor_asg_dynamic" => newest.get(1),
+        "second_newest" | "previous" | "ancestor" | "ancestor_asg" | "ancestor_asg_dynamic" => {
+            newest.get(1)
+        }
         "oldest" | "oldest_asg" | "oldest_asg_dynamic" => newest.last(),
         "largest" => return order(groups, true).first().map(|g| g.name.clone()),
-        "smallest" => return newest.into_iter().min_by_key(|g| g.size).map(|g| g.name.clone()),
+        "smallest" => {
+            return newest
+                .into_iter()
+                .min_by_key(|g| g.size)
+                .map(|g| g.name.clone());
+        }
         _ => None,
     };
     chosen.map(|g| g.name.clone())
@@ -45,23 +56,42 @@ pub fn dynamic(groups: &[Candidate], target: &str) -> Option<String> {
 
 /// All but the first `remaining` enabled ones.
 pub fn to_disable(groups: &[Candidate], remaining: usize, larger_first: bool) -> Vec<String> {
-    let enabled: Vec<_> = order(groups, larger_first).into_iter().filter(|g| g.enabled).collect();
+    let enabled: Vec<_> = order(groups, larger_first)
+        .into_iter()
+        .filter(|g| g.enabled)
+        .collect();
     names(enabled.get(remaining..).unwrap_or_default())
 }
 
 /// Those to destroy so that `size` remain, as far as they may be: enabled ones only when allowed.
-pub fn to_destroy(groups: &[Candidate], size: usize, active_too: bool, larger_first: bool) -> Vec<String> {
-    let deletable: Vec<_> =
-        order(groups, larger_first).into_iter().filter(|g| active_too || !g.enabled).collect();
+pub fn to_destroy(
+    groups: &[Candidate],
+    size: usize,
+    active_too: bool,
+    larger_first: bool,
+) -> Vec<String> {
+    let deletable: Vec<_> = order(groups, larger_first)
+        .into_iter()
+        .filter(|g| active_too || !g.enabled)
+        .collect();
     let kept = size.saturating_sub(groups.len() - deletable.len());
     names(deletable.get(kept..).unwrap_or_default())
 }
 
 /// Those to scale to zero: all but the first `full_size`, enabled ones only when allowed.
-pub fn to_scale_down(groups: &[Candidate], full_size: usize, active_too: bool, larger_first: bool) -> Vec<String> {
+pub fn to_scale_down(
+    groups: &[Candidate],
+    full_size: usize,
+    active_too: bool,
+    larger_first: bool,
+) -> Vec<String> {
     let ordered = order(groups, larger_first);
     let rest = ordered.get(full_size..).unwrap_or_default();
-    let chosen: Vec<_> = rest.iter().copied().filter(|g| (active_too || !g.enabled) && g.size > 0).collect();
+    let chosen: Vec<_> = rest
+        .iter()
+        .copied()
+        .filter(|g| (active_too || !g.enabled) && g.size > 0)
+        .collect();
     names(&chosen)
 }
 
@@ -94,7 +124,10 @@ mod tests {
         ] {
             assert_eq!(dynamic(&groups, target).as_deref(), name, "{target}");
         }
-        assert_eq!(dynamic(&cluster(&[(1, true)]), "ancestor_asg_dynamic"), None);
+        assert_eq!(
+            dynamic(&cluster(&[(1, true)]), "ancestor_asg_dynamic"),
+            None
+        );
     }
 
     #[test]
@@ -108,7 +141,10 @@ mod tests {
     #[test]
     fn shrinking_spares_enabled_ones_unless_allowed() {
         let groups = cluster(&[(1, false), (1, true), (1, false), (1, true)]);
-        assert_eq!(to_destroy(&groups, 1, true, false), ["v002", "v001", "v000"]);
+        assert_eq!(
+            to_destroy(&groups, 1, true, false),
+            ["v002", "v001", "v000"]
+        );
         assert_eq!(to_destroy(&groups, 1, false, false), ["v002", "v000"]);
         assert_eq!(to_destroy(&groups, 3, false, false), ["v000"]);
     }

@@ -36,7 +36,9 @@ pub(super) fn passed_on(body: Incoming) -> OutgoingBody {
 }
 
 pub(super) fn text(text: String) -> AnswerBody {
-    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
+    Full::new(Bytes::from(text))
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// The body of an answer; the request is in flight until it ends.
@@ -49,7 +51,12 @@ pub(super) struct Guarded {
 impl Guarded {
     pub(super) fn new(inner: Incoming, in_flight: InFlight) -> AnswerBody {
         let cut = Box::pin(in_flight.target.cut.clone().cancelled_owned());
-        Self { inner, in_flight: Some(in_flight), cut }.boxed_unsync()
+        Self {
+            inner,
+            in_flight: Some(in_flight),
+            cut,
+        }
+        .boxed_unsync()
     }
 }
 

@@ -88,7 +88,10 @@ async fn talk(
 }
 
 fn problem(text: String) -> Answer {
-    Answer { problems: vec![text], ..Answer::default() }
+    Answer {
+        problems: vec![text],
+        ..Answer::default()
+    }
 }
 
 async fn obey(
@@ -101,15 +104,28 @@ async fn obey(
         Command::Apply { table } => {
             let mut answer = routes.apply(&table).await;
             if let Err(error) = keep(dir, table, routes) {
-                answer.problems.push(format!("the table cannot be stored in {dir}: {error}"));
+                answer
+                    .problems
+                    .push(format!("the table cannot be stored in {dir}: {error}"));
             }
             answer
         }
-        Command::Idle { targets, timeout_ms } => {
-            let in_flight = routes.idle(&targets, Duration::from_millis(timeout_ms)).await;
-            Answer { in_flight, ..Answer::default() }
+        Command::Idle {
+            targets,
+            timeout_ms,
+        } => {
+            let in_flight = routes
+                .idle(&targets, Duration::from_millis(timeout_ms))
+                .await;
+            Answer {
+                in_flight,
+                ..Answer::default()
+            }
         }
-        Command::Cut { targets } => Answer { cut: routes.cut(&targets), ..Answer::default() },
+        Command::Cut { targets } => Answer {
+            cut: routes.cut(&targets),
+            ..Answer::default()
+        },
         Command::Metrics => Answer {
             metrics: routes.metrics(),
             ports: routes.ports(),

@@ -58,7 +58,11 @@ pub enum ProxyError {
 }
 
 fn io(doing: &'static str, path: Utf8PathBuf) -> impl FnOnce(std::io::Error) -> ProxyError {
-    move |source| ProxyError::Io { doing, path, source }
+    move |source| ProxyError::Io {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// Runs the proxy until it is told to stop or nobody needs it. `args`: `--dir DIRECTORY`.

@@ -14,7 +14,10 @@ pub enum Command {
     Apply { table: Table },
     /// Waits until nothing is in flight to these targets, at most `timeout_ms`; the answer has what
     /// is left.
-    Idle { targets: Vec<String>, timeout_ms: u64 },
+    Idle {
+        targets: Vec<String>,
+        timeout_ms: u64,
+    },
     /// Cuts what is in flight to these targets; the answer has how many that were.
     Cut { targets: Vec<String> },
     /// Requests so far, by server group.

@@ -25,12 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    CONNECT_TIMEOUT, CONNECTIONS_MAX,
-    body::OutgoingBody,
-    protocol::Answer,
-    serve,
-};
+use super::{CONNECT_TIMEOUT, CONNECTIONS_MAX, body::OutgoingBody, protocol::Answer, serve};
 use crate::domain::routing::{Fair, LATENCY_BUCKETS_MS, Metrics, Table};
 
 /// Idle connections to an instance are closed after this time.
@@ -122,7 +117,8 @@ impl Routes {
             let open = self.read(|t| t.listeners.get(name).map(|l| l.address));
             let same = |open: &SocketAddr| {
                 listener.address.port() == 0
-                    || (open.port() == listener.address.port() && open.ip() == listener.address.ip())
+                    || (open.port() == listener.address.port()
+                        && open.ip() == listener.address.ip())
             };
             match open.filter(same) {
                 Some(open) => {
@@ -135,7 +131,9 @@ impl Routes {
                     }
                     Err(error) => {
                         let address = listener.address;
-                        answer.problems.push(format!("{name} cannot listen on {address}: {error}"));
+                        answer
+                            .problems
+                            .push(format!("{name} cannot listen on {address}: {error}"));
                     }
                 },
             }
@@ -153,8 +151,11 @@ impl Routes {
         opened: Vec<(String, TcpListener, SocketAddr)>,
     ) -> Vec<(String, TcpListener, CancellationToken)> {
         let mut active = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let mut addresses: HashMap<String, (SocketAddr, CancellationToken)> =
-            active.listeners.iter().map(|(n, l)| (n.clone(), (l.address, l.stop.clone()))).collect();
+        let mut addresses: HashMap<String, (SocketAddr, CancellationToken)> = active
+            .listeners
+            .iter()
+            .map(|(n, l)| (n.clone(), (l.address, l.stop.clone())))
+            .collect();
         let mut sockets = Vec::new();
         for (name, socket, address) in opened {
             let stop = CancellationToken::new();
@@ -166,7 +167,9 @@ impl Routes {
         let mut targets: HashMap<String, Arc<ActiveTarget>> = HashMap::new();
         let mut listeners = HashMap::new();
         for (name, listener) in &table.listeners {
-            let Some((address, stop)) = addresses.remove(name) else { continue };
+            let Some((address, stop)) = addresses.remove(name) else {
+                continue;
+            };
             let pools = listener.pools.iter().map(|pool| ActivePool {
                 weight: pool.weight_permille,
                 group: self.group(&pool.server_group),
@@ -174,7 +177,9 @@ impl Routes {
                     .targets
                     .iter()
                     .map(|target| {
-                        let known = targets.get(&target.id).or_else(|| active.targets.get(&target.id));
+                        let known = targets
+                            .get(&target.id)
+                            .or_else(|| active.targets.get(&target.id));
                         let target_now = match known {
                             Some(known) => known.reopened(),
                             None => Arc::new(ActiveTarget::new(target.address)),
@@ -187,7 +192,12 @@ impl Routes {
             });
             let pools = pools.collect();
             let choice = Mutex::default();
-            let listener = ActiveListener { address, pools, choice, stop };
+            let listener = ActiveListener {
+                address,
+                pools,
+                choice,
+                stop,
+            };
             listeners.insert(name.clone(), Arc::new(listener));
         }
         for (_, stop) in addresses.into_values() {
@@ -214,8 +224,11 @@ impl Routes {
             if able { pool.weight } else { 0 }
         };
         let weights: Vec<u32> = listener.pools.iter().map(weight).collect();
-        let chosen =
-            listener.choice.lock().unwrap_or_else(PoisonError::into_inner).next(&weights)?;
+        let chosen = listener
+            .choice
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next(&weights)?;
         let pool = &listener.pools[chosen];
         let first = pool.next.fetch_add(1, Ordering::Relaxed) as usize;
         let count = pool.targets.len();
@@ -223,7 +236,11 @@ impl Routes {
             .map(|n| &pool.targets[(first + n) % count])
             .filter(|t| Some(t.address) != avoid)
             .min_by_key(|t| t.in_flight.load(Ordering::SeqCst))?;
-        let client = target.client.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let client = target
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
         target.in_flight.fetch_add(1, Ordering::SeqCst);
         pool.group.in_flight.fetch_add(1, Ordering::SeqCst);
         Some(InFlight {
@@ -237,8 +254,12 @@ impl Routes {
 
     /// Waits until nothing is in flight to these targets; answers with what is left at the end.
     pub(super) async fn idle(&self, targets: &[String], timeout: Duration) -> u64 {
-        let known: Vec<_> =
-            self.read(|t| targets.iter().filter_map(|id| t.targets.get(id).cloned()).collect());
+        let known: Vec<_> = self.read(|t| {
+            targets
+                .iter()
+                .filter_map(|id| t.targets.get(id).cloned())
+                .collect()
+        });
         let deadline = Instant::now() + timeout;
         for target in &known {
             loop {
@@ -253,7 +274,10 @@ impl Routes {
                 }
             }
         }
-        known.iter().map(|t| t.in_flight.load(Ordering::SeqCst)).sum()
+        known
+            .iter()
+            .map(|t| t.in_flight.load(Ordering::SeqCst))
+            .sum()
     }
 
     /// Cuts what is in flight to these targets.
@@ -271,7 +295,10 @@ impl Routes {
 
     pub(super) fn metrics(&self) -> BTreeMap<String, Metrics> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.iter().map(|(name, group)| (name.clone(), group.metrics())).collect()
+        groups
+            .iter()
+            .map(|(name, group)| (name.clone(), group.metrics()))
+            .collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -280,7 +307,12 @@ impl Routes {
 
     /// Listener -> port.
     pub(super) fn ports(&self) -> BTreeMap<String, u16> {
-        self.read(|t| t.listeners.iter().map(|(n, l)| (n.clone(), l.address.port())).collect())
+        self.read(|t| {
+            t.listeners
+                .iter()
+                .map(|(n, l)| (n.clone(), l.address.port()))
+                .collect()
+        })
     }
 
     pub(super) fn connections(&self) -> Arc<Semaphore> {
@@ -335,7 +367,10 @@ impl ActiveTarget {
     }
 
     fn close(&self) {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }
 
@@ -377,7 +412,10 @@ impl Drop for InFlight {
             }
         }
         let ms = self.began.elapsed().as_millis() as u64;
-        let bucket = LATENCY_BUCKETS_MS.iter().position(|b| ms <= *b).unwrap_or(BUCKETS - 1);
+        let bucket = LATENCY_BUCKETS_MS
+            .iter()
+            .position(|b| ms <= *b)
+            .unwrap_or(BUCKETS - 1);
         group.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         group.latency_ms_sum.fetch_add(ms, Ordering::Relaxed);
     }

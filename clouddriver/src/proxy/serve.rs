@@ -45,7 +45,9 @@ pub(super) async fn accept(
 ) {
     let limit = routes.connections();
     loop {
-        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = socket.accept() => accepted,
@@ -109,8 +111,12 @@ async fn answer(
     let mut passed = take_apart(request, peer);
     let mut avoid = None;
     for attempt in 1..=TRIES_MAX {
-        let Some(mut in_flight) = routes.choose(name, avoid) else { break };
-        let Some(outgoing) = passed.next(in_flight.target.address) else { break };
+        let Some(mut in_flight) = routes.choose(name, avoid) else {
+            break;
+        };
+        let Some(outgoing) = passed.next(in_flight.target.address) else {
+            break;
+        };
         let cut = in_flight.target.cut.clone();
         let sent = tokio::select! {
             sent = in_flight.client.request(outgoing) => sent,
@@ -140,7 +146,11 @@ async fn answer(
             }
         }
     }
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "CLOUDDRIVER-0013", "no healthy instance takes requests")
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "CLOUDDRIVER-0013",
+        "no healthy instance takes requests",
+    )
 }
 
 fn take_apart(mut request: Request<Incoming>, peer: SocketAddr) -> Passed {
@@ -161,14 +171,23 @@ fn take_apart(mut request: Request<Incoming>, peer: SocketAddr) -> Passed {
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.entry("x-forwarded-host").or_insert(host);
     }
-    headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static("http"));
+    headers
+        .entry("x-forwarded-proto")
+        .or_insert(HeaderValue::from_static("http"));
     let ended = body.is_end_stream();
     Passed {
         repeatable: ended && upgrade.is_none() && head.method.is_idempotent(),
-        path: head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(|| "/".to_owned(), ToString::to_string),
         method: head.method,
         headers,
-        body: Some(if ended { body::empty() } else { body::passed_on(body) }),
+        body: Some(if ended {
+            body::empty()
+        } else {
+            body::passed_on(body)
+        }),
         upgrade,
     }
 }
@@ -176,7 +195,9 @@ fn take_apart(mut request: Request<Incoming>, peer: SocketAddr) -> Passed {
 /// Headers that the `Connection` header names.
 fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(header::CONNECTION).into_iter();
-    let names = values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let names = values
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
     names.filter_map(|n| n.trim().parse().ok()).collect()
 }
 
@@ -195,8 +216,12 @@ impl Passed {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = self.headers.clone();
         if let Some((protocol, _)) = &self.upgrade {
-            request.headers_mut().insert(header::UPGRADE, protocol.clone());
-            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            request
+                .headers_mut()
+                .insert(header::UPGRADE, protocol.clone());
+            request
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         Some(request)
     }
@@ -214,7 +239,10 @@ fn pass_back(
         tokio::spawn(join(client_side, instance_side, in_flight));
         return response.map(|_| body::text(String::new()));
     }
-    for name in connection_names(response.headers()).into_iter().chain(HOP_BY_HOP) {
+    for name in connection_names(response.headers())
+        .into_iter()
+        .chain(HOP_BY_HOP)
+    {
         response.headers_mut().remove(name);
     }
     response.map(|body| {
@@ -233,7 +261,8 @@ async fn join(
     in_flight: InFlight,
 ) {
     let carried = async {
-        let (client, instance) = tokio::try_join!(client, instance).map_err(std::io::Error::other)?;
+        let (client, instance) =
+            tokio::try_join!(client, instance).map_err(std::io::Error::other)?;
         tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(instance)).await
     };
     tokio::select! {
@@ -265,7 +294,10 @@ fn refusal(status: StatusCode, code: &str, detail: &str) -> Response<AnswerBody>
     let mut response = Response::new(body::text(problem.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }

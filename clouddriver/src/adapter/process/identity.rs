@@ -25,10 +25,16 @@ impl Identity {
         if !has_proc() {
             let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
             rustix::process::test_kill_process(pid).ok()?;
-            return Some(Self { start_ticks: 0, boot: String::new() });
+            return Some(Self {
+                start_ticks: 0,
+                boot: String::new(),
+            });
         }
         let stat = Stat::of(pid).filter(|s| !s.is_zombie)?;
-        Some(Self { start_ticks: stat.start_ticks, boot: boot() })
+        Some(Self {
+            start_ticks: stat.start_ticks,
+            boot: boot(),
+        })
     }
 }
 
@@ -67,7 +73,14 @@ mod tests {
     fn a_name_with_parentheses_does_not_confuse() {
         let text = "42 (a) Z (b) S 1 77 77 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 12345 1 2";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat, Stat { is_zombie: false, group: 77, start_ticks: 12345 });
+        assert_eq!(
+            stat,
+            Stat {
+                is_zombie: false,
+                group: 77,
+                start_ticks: 12345
+            }
+        );
         assert_eq!(Stat::parse("42 (x"), None);
     }
 

@@ -39,7 +39,9 @@ impl LogDir {
     }
 
     fn path(&self, id: &RunId, stream: &str) -> Utf8PathBuf {
-        self.dir.join(&id.group).join(format!("{}.{}.{stream}", id.ordinal, id.run))
+        self.dir
+            .join(&id.group)
+            .join(format!("{}.{}.{stream}", id.ordinal, id.run))
     }
 
     /// Files for a run about to start; removes those of runs too long ago.
@@ -53,7 +55,12 @@ impl LogDir {
                 }
             }
         }
-        let open = |stream| OpenOptions::new().create(true).append(true).open(self.path(id, stream));
+        let open = |stream| {
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(self.path(id, stream))
+        };
         Ok((open(STREAMS[0])?, open(STREAMS[1])?))
     }
 
@@ -88,7 +95,9 @@ impl LogDir {
     pub(super) fn contains(&self, id: &RunId, text: &str) -> bool {
         STREAMS.iter().any(|stream| {
             let (bytes, _) = read_end(&self.path(id, stream)).unwrap_or_default();
-            bytes.windows(text.len().max(1)).any(|window| window == text.as_bytes())
+            bytes
+                .windows(text.len().max(1))
+                .any(|window| window == text.as_bytes())
         })
     }
 
@@ -97,14 +106,19 @@ impl LogDir {
         let mut all: Vec<LogLine> = Vec::new();
         for stream in STREAMS {
             let path = self.path(id, stream);
-            let Ok((bytes, offset)) = read_end(&path) else { continue };
+            let Ok((bytes, offset)) = read_end(&path) else {
+                continue;
+            };
             let times = read_times(&times(&path));
             let fallback = modified(&path);
             let mut end = offset;
             let mut found = Vec::new();
             for line in bytes.split_inclusive(|b| *b == b'\n') {
                 end += line.len() as u64;
-                let seen = times.iter().find(|(length, _)| *length >= end).map(|(_, time)| *time);
+                let seen = times
+                    .iter()
+                    .find(|(length, _)| *length >= end)
+                    .map(|(_, time)| *time);
                 let text = String::from_utf8_lossy(&line[..line.len().min(LINE_BYTES_MAX)]);
                 found.push(LogLine {
                     instance: format!("{}-{}", id.group, id.ordinal),
@@ -126,15 +140,23 @@ impl LogDir {
     /// Keeps the output of a destroyed server group for a while, and removes what was kept too long.
     pub(super) fn retire(&self, group: &str, now: Timestamp) {
         let until = now.plus_ms(self.config.keep_after_destroy_ms);
-        let (from, to) = (self.dir.join(group), self.dir.join(format!("{group}{RETIRED}{until}")));
+        let (from, to) = (
+            self.dir.join(group),
+            self.dir.join(format!("{group}{RETIRED}{until}")),
+        );
         if from.exists()
             && let Err(error) = std::fs::rename(&from, to)
         {
             tracing::warn!(path = %from, %error, "output cannot be put away");
         }
-        let Ok(entries) = self.dir.read_dir_utf8() else { return };
+        let Ok(entries) = self.dir.read_dir_utf8() else {
+            return;
+        };
         for entry in entries.filter_map(Result::ok) {
-            let until = entry.file_name().rsplit_once(RETIRED).and_then(|(_, t)| t.parse::<u64>().ok());
+            let until = entry
+                .file_name()
+                .rsplit_once(RETIRED)
+                .and_then(|(_, t)| t.parse::<u64>().ok());
             if until.is_some_and(|until| until <= now.millis())
                 && let Err(error) = std::fs::remove_dir_all(entry.path())
             {
@@ -191,7 +213,11 @@ mod tests {
     fn dir(config: Logs) -> (tempfile::TempDir, LogDir, RunId) {
         let temp = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(temp.path().to_owned()).unwrap();
-        let id = RunId { group: "a-v000".to_owned(), ordinal: 0, run: 1 };
+        let id = RunId {
+            group: "a-v000".to_owned(),
+            ordinal: 0,
+            run: 1,
+        };
         (temp, LogDir::new(path, config).unwrap(), id)
     }
 
@@ -204,7 +230,11 @@ mod tests {
         writeln!(err, "two \u{fffd}").unwrap();
         err.write_all(b"\xff\xfe broken\n").unwrap();
         logs.look(&id, Timestamp(20));
-        let tail: Vec<_> = logs.tail(&id, 10).into_iter().map(|l| (l.time.0, l.stream, l.line)).collect();
+        let tail: Vec<_> = logs
+            .tail(&id, 10)
+            .into_iter()
+            .map(|l| (l.time.0, l.stream, l.line))
+            .collect();
         assert_eq!(tail[0], (10, "stdout", "one".to_owned()));
         assert_eq!((tail[1].0, tail[1].1), (20, "stderr"));
         assert_eq!(tail.len(), 3);
@@ -214,24 +244,43 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_long_is_set_aside_and_writing_goes_on() {
-        let (_temp, logs, id) = dir(Logs { file_bytes_max: 10, ..Logs::default() });
+        let (_temp, logs, id) = dir(Logs {
+            file_bytes_max: 10,
+            ..Logs::default()
+        });
         let (mut out, _) = logs.open(&id).unwrap();
         writeln!(out, "a line of more than ten bytes").unwrap();
         logs.look(&id, Timestamp(1));
         writeln!(out, "new").unwrap();
         let tail = logs.tail(&id, 10);
-        assert_eq!(tail.iter().map(|l| l.line.as_str()).collect::<Vec<_>>(), ["new"]);
+        assert_eq!(
+            tail.iter().map(|l| l.line.as_str()).collect::<Vec<_>>(),
+            ["new"]
+        );
         assert!(set_aside(&logs.path(&id, "stdout")).exists());
     }
 
     #[test]
     fn old_runs_go_and_destroyed_groups_are_kept_for_a_while() {
-        let (_temp, logs, id) = dir(Logs { runs_kept: 2, keep_after_destroy_ms: 100, ..Logs::default() });
+        let (_temp, logs, id) = dir(Logs {
+            runs_kept: 2,
+            keep_after_destroy_ms: 100,
+            ..Logs::default()
+        });
         for run in 1..=3 {
             logs.open(&RunId { run, ..id.clone() }).unwrap();
         }
         assert!(!logs.path(&id, "stdout").exists());
-        assert!(logs.path(&RunId { run: 2, ..id.clone() }, "stdout").exists());
+        assert!(
+            logs.path(
+                &RunId {
+                    run: 2,
+                    ..id.clone()
+                },
+                "stdout"
+            )
+            .exists()
+        );
         logs.retire("a-v000", Timestamp(1000));
         assert_eq!(logs.dir.read_dir_utf8().unwrap().count(), 1);
         logs.retire("other", Timestamp(1100));

@@ -34,12 +34,12 @@ use crate::{
 };
 
 /// Notices that wait for the reconciler.
-pub const NOTICES_MAX: usize = 4096;
+pub(crate) const NOTICES_MAX: usize = 4096;
 /// Pause between looks at a process that is no child of this one.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The machine's processes, with their records under one directory.
-pub struct LocalProcesses {
+pub(crate) struct LocalProcesses {
     shared: Arc<Shared>,
 }
 
@@ -64,7 +64,7 @@ struct Handle {
 
 impl LocalProcesses {
     /// Watches processes under `config.data_dir`; tells `notices` what happens to them.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
@@ -84,7 +84,9 @@ impl LocalProcesses {
             notices,
             runs: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 }
 
@@ -96,7 +98,10 @@ impl Shared {
     /// Puts a run under watch; from here on its end is noticed.
     fn watch(self: &Arc<Self>, watched: Watched) {
         let (ended, receiver) = cell::channel(None);
-        let handle = Handle { pid: watched.record.pid, ended: receiver };
+        let handle = Handle {
+            pid: watched.record.pid,
+            ended: receiver,
+        };
         self.runs().insert(watched.record.id.clone(), handle);
         tokio::spawn(watch::watch(Arc::clone(self), watched, ended));
     }

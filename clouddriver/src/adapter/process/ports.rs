@@ -19,7 +19,11 @@ pub(super) struct PortPool {
 
 impl PortPool {
     pub(super) fn new(range: PortRange, ids: Arc<dyn Ids>) -> Self {
-        Self { range, ids, taken: Mutex::default() }
+        Self {
+            range,
+            ids,
+            taken: Mutex::default(),
+        }
     }
 
     fn taken(&self) -> std::sync::MutexGuard<'_, HashSet<u16>> {

@@ -23,8 +23,9 @@ pub(super) struct Prober {
 
 impl Default for Prober {
     fn default() -> Self {
-        let client =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(HttpConnector::new());
         Self { client }
     }
 }
@@ -49,7 +50,11 @@ impl Prober {
         let asked = self.ask(probe, subject);
         match tokio::time::timeout(timeout, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(format!("{} gave no answer within {} ms", name(probe), timeout.as_millis())),
+            Err(_) => Err(format!(
+                "{} gave no answer within {} ms",
+                name(probe),
+                timeout.as_millis()
+            )),
         }
     }
 
@@ -60,12 +65,18 @@ impl Prober {
             Probe::Tcp { port } => {
                 let port = port_of(subject, port)?;
                 let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
-                connected.map(drop).map_err(|e| format!("port {port} is not open: {e}"))
+                connected
+                    .map(drop)
+                    .map_err(|e| format!("port {port} is not open: {e}"))
             }
             Probe::Exec { command } => exec(command, subject).await,
             Probe::Log { text } => {
                 let found = (subject.output_has)(text);
-                if found { Ok(()) } else { Err(format!("the output does not contain {text:?} yet")) }
+                if found {
+                    Ok(())
+                } else {
+                    Err(format!("the output does not contain {text:?} yet"))
+                }
             }
         }
     }
@@ -73,19 +84,31 @@ impl Prober {
     async fn http(&self, path: &str, port: u16) -> Result<(), String> {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let address = format!("http://127.0.0.1:{port}{slash}{path}");
-        let uri = address.parse().map_err(|e| format!("{address} is no address: {e}"))?;
+        let uri = address
+            .parse()
+            .map_err(|e| format!("{address} is no address: {e}"))?;
         let answer = self.client.get(uri).await.map_err(|e| {
-            let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
+            let cause = std::error::Error::source(&e)
+                .map(|c| format!(": {c}"))
+                .unwrap_or_default();
             format!("GET {path} failed: {e}{cause}")
         })?;
         let status = answer.status();
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
+        let body = body
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
-        Err(format!("GET {path} answered {}: {}", status.as_u16(), text.trim()).trim_end_matches(": ").to_owned())
+        Err(
+            format!("GET {path} answered {}: {}", status.as_u16(), text.trim())
+                .trim_end_matches(": ")
+                .to_owned(),
+        )
     }
 }
 
@@ -101,8 +124,12 @@ fn name(probe: &Probe) -> String {
 
 fn port_of(subject: &Subject<'_>, name: &str) -> Result<u16, String> {
     let upper = name.to_ascii_uppercase();
-    let port = subject.ports.get(&upper).or_else(|| subject.ports.get(&format!("PORT_{upper}")));
-    port.copied().ok_or_else(|| format!("the instance has no port {name}"))
+    let port = subject
+        .ports
+        .get(&upper)
+        .or_else(|| subject.ports.get(&format!("PORT_{upper}")));
+    port.copied()
+        .ok_or_else(|| format!("the instance has no port {name}"))
 }
 
 async fn exec(command: &[String], subject: &Subject<'_>) -> Result<(), String> {
@@ -110,14 +137,33 @@ async fn exec(command: &[String], subject: &Subject<'_>) -> Result<(), String> {
         return Err("the probe has no command".to_owned());
     };
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(subject.dir).envs(subject.env);
-    command.envs(subject.ports.iter().map(|(name, port)| (name, port.to_string())));
+    command
+        .args(arguments)
+        .current_dir(subject.dir)
+        .envs(subject.env);
+    command.envs(
+        subject
+            .ports
+            .iter()
+            .map(|(name, port)| (name, port.to_string())),
+    );
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|e| format!("{program} cannot be started: {e}"))?;
+    let output = command
+        .output()
+        .await
+        .map_err(|e| format!("{program} cannot be started: {e}"))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    let said = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
     let said = String::from_utf8_lossy(&said[..said.len().min(ANSWER_BYTES_MAX)]);
-    Err(format!("{program} ended with {}: {}", output.status, said.trim()))
+    Err(format!(
+        "{program} ended with {}: {}",
+        output.status,
+        said.trim()
+    ))
 }

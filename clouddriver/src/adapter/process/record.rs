@@ -42,14 +42,18 @@ impl Record {
     }
 
     fn path(&self, dir: &Utf8Path) -> Utf8PathBuf {
-        dir.join(DIR).join(format!("{}.{}.json", self.id.group, self.id.ordinal))
+        dir.join(DIR)
+            .join(format!("{}.{}.json", self.id.group, self.id.ordinal))
     }
 
     /// Replaces the file as a whole.
     pub(super) fn store(&self, dir: &Utf8Path) -> std::io::Result<()> {
         let path = self.path(dir);
         let draft = path.with_extension("draft");
-        std::fs::write(&draft, serde_json::to_vec(self).map_err(std::io::Error::other)?)?;
+        std::fs::write(
+            &draft,
+            serde_json::to_vec(self).map_err(std::io::Error::other)?,
+        )?;
         std::fs::rename(draft, path)
     }
 
@@ -61,7 +65,9 @@ impl Record {
 
     /// All records; one that cannot be read is left out and said.
     pub(super) fn all(dir: &Utf8Path) -> Vec<Self> {
-        let Ok(entries) = dir.join(DIR).read_dir_utf8() else { return Vec::new() };
+        let Ok(entries) = dir.join(DIR).read_dir_utf8() else {
+            return Vec::new();
+        };
         let mut records: Vec<Self> = entries
             .filter_map(Result::ok)
             .filter(|e| e.path().extension() == Some("json"))

@@ -16,8 +16,12 @@ use crate::app::ports::Launch;
 
 /// Starts the process and stores its record.
 pub(super) fn spawn(shared: &Shared, launch: &Launch) -> Result<(Child, Record), Problem> {
-    let names = std::iter::once("PORT".to_owned())
-        .chain(launch.ports.iter().map(|n| format!("PORT_{}", n.to_ascii_uppercase())));
+    let names = std::iter::once("PORT".to_owned()).chain(
+        launch
+            .ports
+            .iter()
+            .map(|n| format!("PORT_{}", n.to_ascii_uppercase())),
+    );
     let mut ports = BTreeMap::new();
     let mut held = Vec::new();
     for name in names {
@@ -51,20 +55,31 @@ pub(super) fn spawn(shared: &Shared, launch: &Launch) -> Result<(Child, Record),
         started: shared.clock.now(),
         ready: false,
     };
-    record.store(&shared.dir).map_err(|e| cannot_start(launch, &e))?;
+    record
+        .store(&shared.dir)
+        .map_err(|e| cannot_start(launch, &e))?;
     Ok((child, record))
 }
 
 fn cannot_start(launch: &Launch, error: &std::io::Error) -> Problem {
-    let program = launch.command.first().map_or("its artifact", String::as_str);
+    let program = launch
+        .command
+        .first()
+        .map_or("its artifact", String::as_str);
     let text = format!("instance {} cannot be started with {program}", launch.id);
     Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text).because(error)
 }
 
-fn command(shared: &Shared, launch: &Launch, ports: &BTreeMap<String, u16>) -> Result<Command, Problem> {
+fn command(
+    shared: &Shared,
+    launch: &Launch,
+    ports: &BTreeMap<String, u16>,
+) -> Result<Command, Problem> {
     let own = own_program(&shared.config.self_exe);
-    let mut words: BTreeMap<String, String> =
-        ports.iter().map(|(name, port)| (name.clone(), port.to_string())).collect();
+    let mut words: BTreeMap<String, String> = ports
+        .iter()
+        .map(|(name, port)| (name.clone(), port.to_string()))
+        .collect();
     words.insert("GENNAKER".to_owned(), own);
     if let Some(artifact) = &launch.artifact {
         words.insert("ARTIFACT".to_owned(), artifact.to_string());
@@ -74,7 +89,10 @@ fn command(shared: &Shared, launch: &Launch, ports: &BTreeMap<String, u16>) -> R
         argv.push(artifact.to_string());
     }
     let Some((program, arguments)) = argv.split_first() else {
-        let text = format!("server group {} has neither a command nor an artifact", launch.id.group);
+        let text = format!(
+            "server group {} has neither a command nor an artifact",
+            launch.id.group
+        );
         return Err(Problem::new("CLOUDDRIVER-0001", Kind::Invalid, text));
     };
     let mut command = Command::new(resolve(&launch.dir, program)?);
@@ -86,16 +104,29 @@ fn command(shared: &Shared, launch: &Launch, ports: &BTreeMap<String, u16>) -> R
     }
     command.envs(&launch.env);
     command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
-    command.env(ORIGIN, &shared.dir).env(RUN, launch.id.to_string());
-    let (stdout, stderr) = shared.logs.open(&launch.id).map_err(|e| cannot_start(launch, &e))?;
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0).kill_on_drop(false);
+    command
+        .env(ORIGIN, &shared.dir)
+        .env(RUN, launch.id.to_string());
+    let (stdout, stderr) = shared
+        .logs
+        .open(&launch.id)
+        .map_err(|e| cannot_start(launch, &e))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .kill_on_drop(false);
     Ok(command)
 }
 
 /// The path of this program, for `$GENNAKER`.
 fn own_program(self_exe: &[String]) -> String {
     self_exe.first().cloned().unwrap_or_else(|| {
-        std::env::current_exe().map_or_else(|_| "gennaker".to_owned(), |p| p.to_string_lossy().into_owned())
+        std::env::current_exe().map_or_else(
+            |_| "gennaker".to_owned(),
+            |p| p.to_string_lossy().into_owned(),
+        )
     })
 }
 
@@ -118,7 +149,9 @@ fn fill(text: &str, words: &BTreeMap<String, String>) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         filled.push_str(before);
-        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(after.len());
         let (name, tail) = after.split_at(end);
         match words.get(name) {
             Some(value) => filled.push_str(value),
@@ -148,7 +181,10 @@ mod tests {
             ("PORT".to_owned(), "80".to_owned()),
             ("PORT_ADMIN".to_owned(), "81".to_owned()),
         ]);
-        assert_eq!(fill("--listen=:$PORT,$PORT_ADMIN", &words), "--listen=:80,81");
+        assert_eq!(
+            fill("--listen=:$PORT,$PORT_ADMIN", &words),
+            "--listen=:80,81"
+        );
         assert_eq!(fill("$HOME/$x $ $$PORT", &words), "$HOME/$x $ $80");
     }
 
@@ -157,6 +193,9 @@ mod tests {
         let dir = Utf8Path::new("/data/app");
         assert_eq!(resolve(dir, "./bin/x").unwrap(), "/data/app/./bin/x");
         assert_eq!(resolve(dir, "python3").unwrap(), "python3");
-        assert_eq!(resolve(dir, "../other/x").unwrap_err().code, "CLOUDDRIVER-0010");
+        assert_eq!(
+            resolve(dir, "../other/x").unwrap_err().code,
+            "CLOUDDRIVER-0010"
+        );
     }
 }

@@ -5,12 +5,7 @@ use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, sync::Arc, ti
 use camino::Utf8PathBuf;
 use tokio::{process::Child, sync::watch, time::Instant};
 
-use super::{
-    LOOK_AGAIN, Shared,
-    probe::Subject,
-    record::Record,
-    sweep,
-};
+use super::{LOOK_AGAIN, Shared, probe::Subject, record::Record, sweep};
 use crate::{
     app::ports::{News, Notice},
     domain::{
@@ -42,8 +37,13 @@ struct Rhythm {
 
 impl Rhythm {
     fn new(check: HealthCheck, ready: bool) -> Self {
-        let state = if ready { Health::known(true) } else { Health::default() };
-        let next = Instant::now() + Duration::from_millis(if ready { 0 } else { check.initial_delay_ms });
+        let state = if ready {
+            Health::known(true)
+        } else {
+            Health::default()
+        };
+        let next =
+            Instant::now() + Duration::from_millis(if ready { 0 } else { check.initial_delay_ms });
         Self { check, state, next }
     }
 
@@ -56,16 +56,25 @@ impl Rhythm {
 }
 
 /// Watches until the process has ended and said so to `ended` and to the reconciler.
-pub(super) async fn watch(shared: Arc<Shared>, mut watched: Watched, ended: watch::Sender<Option<Exit>>) {
+pub(super) async fn watch(
+    shared: Arc<Shared>,
+    mut watched: Watched,
+    ended: watch::Sender<Option<Exit>>,
+) {
     let id = watched.record.id.clone();
     let ready = watched.record.ready;
     let mut readiness = Rhythm::new(watched.health.clone(), ready);
-    let mut liveness = watched.liveness.clone().map(|check| Rhythm::new(check, ready));
+    let mut liveness = watched
+        .liveness
+        .clone()
+        .map(|check| Rhythm::new(check, ready));
     let mut output = tokio::time::interval(OUTPUT_PERIOD);
     let mut because = None;
     let mut child = watched.child.take();
     let exit = loop {
-        let live_next = liveness.as_ref().map_or(readiness.next + Duration::from_secs(3600), |l| l.next);
+        let live_next = liveness
+            .as_ref()
+            .map_or(readiness.next + Duration::from_secs(3600), |l| l.next);
         tokio::select! {
             exit = wait(&mut child, &watched.record) => break exit,
             _ = output.tick() => {
@@ -83,7 +92,9 @@ pub(super) async fn watch(shared: Arc<Shared>, mut watched: Watched, ended: watc
     };
     shared.logs.look(&id, shared.clock.now());
     sweep::kill_all(&shared.dir, &id, watched.record.pid).await;
-    shared.ports.give_back(watched.record.ports.values().copied());
+    shared
+        .ports
+        .give_back(watched.record.ports.values().copied());
     shared.runs().remove(&id);
     ended.send_replace(Some(exit));
     tell(&shared, &watched, News::Exited { exit, because }).await;
@@ -123,13 +134,22 @@ async fn ask(shared: &Shared, watched: &Watched, check: &HealthCheck) -> Result<
         env: &watched.env,
         output_has: &|text| shared.logs.contains(&watched.record.id, text),
     };
-    shared.prober.probe(&check.probe, &subject, Duration::from_millis(check.timeout_ms)).await
+    shared
+        .prober
+        .probe(
+            &check.probe,
+            &subject,
+            Duration::from_millis(check.timeout_ms),
+        )
+        .await
 }
 
 async fn ask_readiness(shared: &Shared, watched: &mut Watched, rhythm: &mut Rhythm) {
     let result = ask(shared, watched, &rhythm.check).await;
     let said = rhythm.state.message.clone();
-    let changed = rhythm.state.observe(shared.clock.now(), &rhythm.check, result);
+    let changed = rhythm
+        .state
+        .observe(shared.clock.now(), &rhythm.check, result);
     rhythm.plan_next();
     if changed {
         watched.record.ready = rhythm.state.ready;
@@ -138,7 +158,10 @@ async fn ask_readiness(shared: &Shared, watched: &mut Watched, rhythm: &mut Rhyt
         }
     }
     if changed || said != rhythm.state.message {
-        let news = News::Probed { ready: rhythm.state.ready, message: rhythm.state.message.clone() };
+        let news = News::Probed {
+            ready: rhythm.state.ready,
+            message: rhythm.state.message.clone(),
+        };
         tell(shared, watched, news).await;
     }
 }
@@ -146,7 +169,9 @@ async fn ask_readiness(shared: &Shared, watched: &mut Watched, rhythm: &mut Rhyt
 /// Kills the process when its liveness has failed; answers with the reason.
 async fn ask_liveness(shared: &Shared, watched: &Watched, rhythm: &mut Rhythm) -> Option<String> {
     let result = ask(shared, watched, &rhythm.check).await;
-    rhythm.state.observe(shared.clock.now(), &rhythm.check, result);
+    rhythm
+        .state
+        .observe(shared.clock.now(), &rhythm.check, result);
     rhythm.plan_next();
     if !rhythm.state.has_failed(&rhythm.check) {
         return None;

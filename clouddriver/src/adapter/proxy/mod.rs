@@ -31,7 +31,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKET_BYTES_MAX: usize = 100;
 
 /// Talks to the proxy of one directory.
-pub struct LocalProxy {
+pub(crate) struct LocalProxy {
     dir: Utf8PathBuf,
     self_exe: Vec<String>,
     start_timeout: Duration,
@@ -41,7 +41,7 @@ pub struct LocalProxy {
 
 impl LocalProxy {
     /// The proxy under `config.data_dir`; it is not started before there is something to do.
-    pub fn new(config: &Config) -> Result<Self, Problem> {
+    pub(crate) fn new(config: &Config) -> Result<Self, Problem> {
         let unusable = |error: &std::io::Error| {
             let text = format!("the data directory {} cannot be used", config.data_dir);
             Problem::new("CLOUDDRIVER-0019", Kind::Unavailable, text).because(error)
@@ -57,22 +57,36 @@ impl LocalProxy {
             return Err(Problem::new("CLOUDDRIVER-0019", Kind::Invalid, text));
         }
         let self_exe = match config.self_exe.as_slice() {
-            [] => vec![std::env::current_exe().map_err(|e| unusable(&e))?.to_string_lossy().into_owned()],
+            [] => vec![
+                std::env::current_exe()
+                    .map_err(|e| unusable(&e))?
+                    .to_string_lossy()
+                    .into_owned(),
+            ],
             given => given.to_vec(),
         };
         let start_timeout = Duration::from_millis(config.proxy.start_timeout_ms);
-        Ok(Self { dir, self_exe, start_timeout, connection: Mutex::default() })
+        Ok(Self {
+            dir,
+            self_exe,
+            start_timeout,
+            connection: Mutex::default(),
+        })
     }
 
     async fn connect(&self) -> std::io::Result<BufReader<UnixStream>> {
-        UnixStream::connect(self.dir.join(SOCKET)).await.map(BufReader::new)
+        UnixStream::connect(self.dir.join(SOCKET))
+            .await
+            .map(BufReader::new)
     }
 
     async fn connect_or_start(&self) -> Result<BufReader<UnixStream>, Problem> {
         if let Ok(connection) = self.connect().await {
             return Ok(connection);
         }
-        let mut child = self.start().map_err(|e| unavailable("the proxy cannot be started").because(&e))?;
+        let mut child = self
+            .start()
+            .map_err(|e| unavailable("the proxy cannot be started").because(&e))?;
         // It is a child as long as this process lives, and must be waited for when it ends.
         tokio::spawn(async move {
             match child.wait().await {
@@ -95,9 +109,14 @@ impl LocalProxy {
     }
 
     fn start(&self) -> std::io::Result<tokio::process::Child> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("proxy.log"))?;
-        let (program, arguments) =
-            self.self_exe.split_first().ok_or_else(|| std::io::Error::other("no program is configured"))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("proxy.log"))?;
+        let (program, arguments) = self
+            .self_exe
+            .split_first()
+            .ok_or_else(|| std::io::Error::other("no program is configured"))?;
         Process::new(program)
             .args(arguments)
             .args(["proxy", "--dir", self.dir.as_str()])
@@ -112,7 +131,8 @@ impl LocalProxy {
     /// One command on a connection of its own, to a proxy that runs.
     async fn once(&self, command: &Command, timeout: Duration) -> Result<Answer, Problem> {
         let connection = self.connect().await;
-        let mut connection = connection.map_err(|e| unavailable("the proxy is not there").because(&e))?;
+        let mut connection =
+            connection.map_err(|e| unavailable("the proxy is not there").because(&e))?;
         ask(&mut connection, command, timeout + ANSWER_TIMEOUT).await
     }
 }
@@ -146,7 +166,9 @@ async fn ask(
 impl Traffic for LocalProxy {
     async fn apply(&self, table: &Table) -> Result<BTreeMap<String, u16>, Problem> {
         let mut slot = self.connection.lock().await;
-        let command = Command::Apply { table: table.clone() };
+        let command = Command::Apply {
+            table: table.clone(),
+        };
         // A connection that was open may belong to a proxy that has gone: then one more try.
         if let Some(mut connection) = slot.take()
             && let Ok(answer) = ask(&mut connection, &command, ANSWER_TIMEOUT).await
@@ -165,7 +187,9 @@ impl Traffic for LocalProxy {
 
     async fn is_connected(&self) -> bool {
         let slot = self.connection.lock().await;
-        let Some(connection) = slot.as_ref() else { return false };
+        let Some(connection) = slot.as_ref() else {
+            return false;
+        };
         // Nothing is ever sent without being asked: bytes or an end mean that it has gone.
         let mut byte = [0];
         matches!(connection.get_ref().try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
@@ -173,16 +197,30 @@ impl Traffic for LocalProxy {
 
     async fn idle(&self, targets: Vec<String>, timeout: Duration) -> Result<u64, Problem> {
         let timeout_ms = timeout.as_millis() as u64;
-        let answer = self.once(&Command::Idle { targets, timeout_ms }, timeout).await?;
+        let answer = self
+            .once(
+                &Command::Idle {
+                    targets,
+                    timeout_ms,
+                },
+                timeout,
+            )
+            .await?;
         Ok(answer.in_flight)
     }
 
     async fn cut(&self, targets: Vec<String>) -> Result<u64, Problem> {
-        Ok(self.once(&Command::Cut { targets }, Duration::ZERO).await?.cut)
+        Ok(self
+            .once(&Command::Cut { targets }, Duration::ZERO)
+            .await?
+            .cut)
     }
 
     async fn metrics(&self) -> BTreeMap<String, Metrics> {
-        self.once(&Command::Metrics, Duration::ZERO).await.map(|a| a.metrics).unwrap_or_default()
+        self.once(&Command::Metrics, Duration::ZERO)
+            .await
+            .map(|a| a.metrics)
+            .unwrap_or_default()
     }
 }
 

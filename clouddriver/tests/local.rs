@@ -1,0 +1,11 @@
+//! The local provider with real processes, a real proxy and real requests.
+//!
+//! This program is also the sample server, the proxy and a suite that can be killed: the test
+//! `role_process` plays the role that the environment names.
+
+#[path = "local/harness.rs"]
+mod harness;
+#[path = "local/roles.rs"]
+mod roles;
+#[path = "local/scenarios.rs"]
+mod scenarios;
