@@ -144,6 +144,7 @@ impl Default for Artifacts {
 /// How much may run here.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "limits end in max, all of them")]
 pub struct Limits {
     pub instances_per_server_group_max: u32,
     pub server_groups_per_application_max: usize,

@@ -27,7 +27,7 @@ const BROKEN_SHOWN_MAX: usize = 5;
 
 /// Settings of the service. It works without any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
     /// Root folder of the bucket layout, as `spinnaker.s3.rootFolder`. Own records (reserved names,
     /// finished work) lie beside it under `<root_folder>-rs`.

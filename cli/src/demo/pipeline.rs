@@ -13,7 +13,7 @@ const TEST: &str = "demo-test";
 /// Load balancer in front of production.
 const PROD: &str = "demo-prod";
 /// A new server group that is not healthy by then has failed.
-const HEALTHY_DEADLINE_MS: u64 = 2_000;
+const HEALTHY_DEADLINE_MS: u64 = 5_000;
 /// Time for the last requests, and again for a clean end, of an instance that leaves.
 const LEAVE_MS: u64 = 2_000;
 /// Seconds that the pipeline waits before it checks what it deployed.

@@ -28,8 +28,20 @@ fn command(temporary: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A process that does not outlive a test that fails.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Most have ended by now, and there is nothing to kill.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// Waits for the end and collects what was written; kills it at the deadline.
-fn finish(mut child: Child, within: Duration) -> Output {
+fn finish(mut guarded: Guarded, within: Duration) -> Output {
+    let child = &mut guarded.0;
     let start = Instant::now();
     let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
     loop {
@@ -89,19 +101,19 @@ fn nothing_left(temporary: &Path) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+fn signal(child: &Guarded, name: &str) {
     let sent = Command::new("kill")
-        .args(["-s", name, &child.id().to_string()])
+        .args(["-s", name, &child.0.id().to_string()])
         .status()
         .unwrap();
     assert!(sent.success());
 }
 
 /// A suite that listens, with the URL of its gate.
-fn up(temporary: &Path, arguments: &[&str]) -> (Child, String) {
-    let mut child = command(temporary, arguments).spawn().unwrap();
+fn up(temporary: &Path, arguments: &[&str]) -> (Guarded, String) {
+    let mut child = Guarded(command(temporary, arguments).spawn().unwrap());
     let mut line = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
     let Some(url) = line.trim().strip_prefix("gate listens on ") else {
         let output = finish(child, STOP_MAX);
@@ -176,7 +188,7 @@ fn demo_json_passes() {
         "-o",
         "json",
     ];
-    let child = command(temporary.path(), &arguments).spawn().unwrap();
+    let child = Guarded(command(temporary.path(), &arguments).spawn().unwrap());
     let output = finish(child, DEMO_MAX);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {

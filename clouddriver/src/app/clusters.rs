@@ -104,13 +104,13 @@ impl Driver {
 
     pub(crate) async fn rollback_server_group(&self, order: &Order<'_>) -> Outcome {
         let request: Rollback = readable(order.payload)?;
-        let kind = request.rollback_type.as_deref().unwrap_or("EXPLICIT");
+        let kind = request.kind.as_deref().unwrap_or("EXPLICIT");
         if kind != "EXPLICIT" {
             let text = format!("the rollback type {kind} is not possible here; there is EXPLICIT");
             return Err(invalid("/rollbackType", text).into());
         }
-        let bad = request.rollback_context.rollback_server_group_name;
-        let good = request.rollback_context.restore_server_group_name;
+        let bad = request.context.bad;
+        let good = request.context.good;
         let (Some(bad), Some(good)) = (bad, good) else {
             let text = "rollbackServerGroupName and restoreServerGroupName are needed";
             return Err(invalid("/rollbackContext", text).into());

@@ -65,20 +65,17 @@ impl Driver {
             "shrinkCluster" => Ok(each("removeServerGroup", self.cluster_choice(kind, order)?)),
             "scaleDownCluster" => Ok(each("scaleToZero", self.cluster_choice(kind, order)?)),
             "rollbackServerGroup" => {
-                let context = readable::<Rollback>(order.payload)?.rollback_context;
-                let mut steps: Vec<Value> = each(
-                    "addToLoadBalancers",
-                    context.restore_server_group_name.into_iter().collect(),
-                );
-                steps.extend(each(
-                    "removeFromLoadBalancers",
-                    context.rollback_server_group_name.into_iter().collect(),
-                ) as Vec<Value>);
-                for name in steps.iter().filter_map(|s| s["serverGroup"].as_str()) {
+                let context = readable::<Rollback>(order.payload)?.context;
+                let (Some(good), Some(bad)) = (context.good, context.bad) else {
+                    return Ok(Vec::new());
+                };
+                for name in [&good, &bad] {
                     if !self.world().groups.contains_key(name) {
                         return Err(no_group(name));
                     }
                 }
+                let mut steps: Vec<Value> = each("addToLoadBalancers", vec![good]);
+                steps.extend::<Vec<Value>>(each("removeFromLoadBalancers", vec![bad]));
                 Ok(steps)
             }
             _ => Ok(vec![json!({"action": kind})]),

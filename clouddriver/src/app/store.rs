@@ -9,13 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Driver,
-    ports::Found,
-    world::{Balancer, Entry, Instance, Life},
+    world::{Balancer, Entry},
 };
 use crate::domain::{
     group::{LoadBalancer, Phase, ServerGroup},
     names,
-    restart::History,
 };
 
 const GROUPS: &str = "clouddriver/local/server-groups/";
@@ -84,32 +82,7 @@ impl Driver {
                 .map(|(record, etag)| (record.name.clone(), Balancer { record, etag }))
                 .collect();
             for found in found {
-                match found {
-                    Found::Ended(id) => {
-                        if let Some(entry) = world.groups.get_mut(&id.group) {
-                            entry.runs.insert(id.ordinal, id.run);
-                        }
-                    }
-                    Found::Live(running) => {
-                        let Some(entry) = world.groups.get_mut(&running.id.group) else {
-                            continue;
-                        };
-                        entry.runs.insert(running.id.ordinal, running.id.run);
-                        let instance = Instance {
-                            state: Life::Live {
-                                ready: running.ready,
-                            },
-                            pid: running.pid,
-                            ports: running.ports,
-                            started: running.started,
-                            message: "taken over".to_owned(),
-                            last_end: None,
-                            history: History::default(),
-                            id: running.id.clone(),
-                        };
-                        entry.instances.insert(running.id.ordinal, instance);
-                    }
-                }
+                world.take_over(found);
             }
         }
         self.touch();

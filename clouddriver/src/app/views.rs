@@ -139,27 +139,8 @@ impl Driver {
     ) -> Result<Context, Problem> {
         let metrics = self.traffic.metrics().await;
         let world = self.world();
-        let entry = self.find(&world, application, account, region, name)?;
+        let entry = find(&world, application, account, region, name)?;
         Ok(self.group_view(entry, &metrics))
-    }
-
-    /// Empty parts of the address match everything.
-    fn find<'w>(
-        &self,
-        world: &'w World,
-        application: &str,
-        account: &str,
-        region: &str,
-        name: &str,
-    ) -> Result<&'w Entry, Problem> {
-        let same = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
-        let entry = world.groups.get(name).filter(|e| {
-            let record = &e.record;
-            same(application, &record.moniker.app)
-                && same(account, &record.account)
-                && same(region, &record.region)
-        });
-        entry.ok_or_else(|| no_group(name))
     }
 
     fn group_view(
@@ -316,13 +297,13 @@ impl Driver {
         name: &str,
         lines: u32,
     ) -> Result<Vec<Context>, Problem> {
-        self.find(&self.world(), application, account, region, name)?;
+        find(&self.world(), application, account, region, name)?;
         let lines = self.log_tail(name, lines.min(LINES_MAX) as usize).await;
         Ok(lines.into_iter().map(|line| object(json!(line))).collect())
     }
 
     /// Artifact accounts: one for each type.
-    pub fn artifact_accounts(&self) -> Vec<Context> {
+    pub fn artifact_accounts() -> Vec<Context> {
         let account = |kind: &&str| {
             let name = kind.replace('/', "-");
             object(json!({"name": name, "types": [kind]}))
@@ -344,6 +325,24 @@ impl Driver {
         let content = base64::engine::general_purpose::STANDARD.encode(&bytes);
         Ok(json!({"content": content, "sha256": crate::artifact::sha256(&bytes)}))
     }
+}
+
+/// Empty parts of the address match everything.
+fn find<'w>(
+    world: &'w World,
+    application: &str,
+    account: &str,
+    region: &str,
+    name: &str,
+) -> Result<&'w Entry, Problem> {
+    let same = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
+    let entry = world.groups.get(name).filter(|e| {
+        let record = &e.record;
+        same(application, &record.moniker.app)
+            && same(account, &record.account)
+            && same(region, &record.region)
+    });
+    entry.ok_or_else(|| no_group(name))
 }
 
 fn account(account: &Account) -> Context {

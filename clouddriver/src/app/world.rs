@@ -7,7 +7,7 @@ use std::{
 
 use kork_model::Timestamp;
 
-use super::ports::RunId;
+use super::ports::{Found, RunId, Running};
 use crate::domain::{
     group::{LoadBalancer, ServerGroup},
     plan::{Observed, State},
@@ -126,6 +126,23 @@ impl Entry {
     }
 }
 
+impl Instance {
+    fn taken_over(running: Running) -> Self {
+        Self {
+            id: running.id,
+            state: Life::Live {
+                ready: running.ready,
+            },
+            pid: running.pid,
+            ports: running.ports,
+            started: running.started,
+            message: "taken over".to_owned(),
+            last_end: None,
+            history: History::default(),
+        }
+    }
+}
+
 impl World {
     /// The proxy's table.
     pub fn table(&self, host: &str) -> Table {
@@ -178,6 +195,23 @@ impl World {
                 enabled: r.enabled,
             })
             .collect()
+    }
+
+    /// Takes in what was found of an earlier life.
+    pub fn take_over(&mut self, found: Found) {
+        let (id, running) = match found {
+            Found::Ended(id) => (id, None),
+            Found::Live(running) => (running.id.clone(), Some(running)),
+        };
+        let Some(entry) = self.groups.get_mut(&id.group) else {
+            return;
+        };
+        entry.runs.insert(id.ordinal, id.run);
+        if let Some(running) = running {
+            entry
+                .instances
+                .insert(id.ordinal, Instance::taken_over(running));
+        }
     }
 
     /// The last run of every instance of a group, also of those that ended.

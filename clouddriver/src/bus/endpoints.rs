@@ -51,7 +51,7 @@ pub(crate) async fn register(
             };
             Ok(d.plan_operation(&r.kind, &order))
         }),
-        answer!(_r: ListArtifactAccounts, d => Ok(d.artifact_accounts())),
+        answer!(_r: ListArtifactAccounts, d => { drop(d); Ok(Driver::artifact_accounts()) }),
         answer!(r: FetchArtifact, d => d.fetch_artifact(&r.artifact).await),
     ])
 }

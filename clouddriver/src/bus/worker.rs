@@ -141,7 +141,7 @@ impl Worker {
             match self.driver.ports.queue.extend(&delivery.lease, LEASE).await {
                 Err(lost @ QueueError::LeaseLost { .. }) => return lost,
                 Err(error) => {
-                    tracing::warn!(%error, message = delivery.id, "a lease could not be prolonged")
+                    tracing::warn!(%error, message = delivery.id, "a lease could not be prolonged");
                 }
                 Ok(()) => {}
             }

@@ -202,8 +202,10 @@ pub struct OnCluster {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rollback {
-    pub rollback_type: Option<String>,
-    pub rollback_context: RollbackContext,
+    #[serde(rename = "rollbackType")]
+    pub kind: Option<String>,
+    #[serde(rename = "rollbackContext")]
+    pub context: RollbackContext,
     #[serde(flatten)]
     pub place: Place,
 }
@@ -212,8 +214,12 @@ pub struct Rollback {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RollbackContext {
-    pub rollback_server_group_name: Option<String>,
-    pub restore_server_group_name: Option<String>,
+    /// The one that goes.
+    #[serde(rename = "rollbackServerGroupName")]
+    pub bad: Option<String>,
+    /// The one that comes back.
+    #[serde(rename = "restoreServerGroupName")]
+    pub good: Option<String>,
 }
 
 /// `updateTrafficWeights`: per cent of each server group, one decimal.
@@ -344,7 +350,7 @@ mod tests {
     use super::*;
 
     fn context(value: Value) -> Context {
-        value.as_object().cloned().unwrap()
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]

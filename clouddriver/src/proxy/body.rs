@@ -49,7 +49,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(inner: Incoming, in_flight: InFlight) -> AnswerBody {
+    pub(super) fn body(inner: Incoming, in_flight: InFlight) -> AnswerBody {
         let cut = Box::pin(in_flight.target.cut.clone().cancelled_owned());
         Self {
             inner,

@@ -26,7 +26,7 @@ const LOCK: &str = "proxy.lock";
 /// Process id of the running proxy.
 pub const PID: &str = "proxy.pid";
 /// With no listener and nobody connected the proxy ends after this time.
-pub const IDLE_EXIT: Duration = Duration::from_secs(60);
+pub const IDLE_EXIT: Duration = Duration::from_mins(1);
 /// Connections from clients at the same time.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Headers of one request.
@@ -71,7 +71,7 @@ pub fn proxy_main(args: impl IntoIterator<Item = String>) -> Result<(), ProxyErr
     let dir = Utf8PathBuf::from(args.next().ok_or(ProxyError::Usage)?);
     std::fs::create_dir_all(&dir).map_err(io("make", dir.clone()))?;
     let lock_path = dir.join(LOCK);
-    let lock = File::create(&lock_path).map_err(io("open", lock_path.clone()))?;
+    let lock = File::create(&lock_path).map_err(io("open", lock_path))?;
     if lock.try_lock().is_err() {
         return Err(ProxyError::AlreadyRunning { dir });
     }

@@ -250,7 +250,7 @@ fn pass_back(
             drop(in_flight);
             return body.map_err(body::BodyError::Instance).boxed_unsync();
         }
-        Guarded::new(body, in_flight)
+        Guarded::body(body, in_flight)
     })
 }
 

@@ -26,7 +26,7 @@ use kork::{
 use kork_model::{Context, Status, WorkOrder, WorkReport, WorkResult, api::Call, work};
 use serde_json::{Value, json};
 
-pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// This program as the argument vector that plays a role.
 pub(crate) fn this_program() -> Vec<String> {
@@ -94,8 +94,8 @@ pub(crate) struct Suite {
     results: Arc<Mutex<BTreeMap<String, WorkResult>>>,
     keys: AtomicU64,
     run: tokio::task::JoinHandle<()>,
-    _temp: Option<tempfile::TempDir>,
-    _embedded: Embedded,
+    /// Kept until the end.
+    temp: Option<tempfile::TempDir>,
 }
 
 impl Suite {
@@ -111,7 +111,7 @@ impl Suite {
         let mut config = config(&dir);
         change(&mut config);
         let mut suite = Self::with(Embedded::in_memory(clock, ids), &dir, config).await;
-        suite._temp = Some(temp);
+        suite.temp = Some(temp);
         suite
     }
 
@@ -150,9 +150,8 @@ impl Suite {
                 {
                     let report: WorkReport = serde_json::from_slice(&delivery.payload).unwrap();
                     queue.ack(&delivery.lease).await.unwrap();
-                    if let Some(result) = report.result {
-                        into.lock().unwrap().insert(report.key.0, result);
-                    }
+                    let results = report.result.map(|result| (report.key.0, result));
+                    into.lock().unwrap().extend(results);
                 }
             }
         });
@@ -164,8 +163,7 @@ impl Suite {
             results,
             keys,
             run,
-            _temp: None,
-            _embedded: embedded,
+            temp: None,
         }
     }
 
@@ -175,6 +173,19 @@ impl Suite {
     }
 
     pub(crate) async fn send(&self, key: &str, kind: &str, payload: &Value) {
+        self.enqueue(key, kind, payload, false).await;
+    }
+
+    pub(crate) async fn withdraw(&self, key: &str) {
+        self.enqueue(key, "createServerGroup", &json!({}), true)
+            .await;
+    }
+
+    pub(crate) fn has_result(&self, key: &str) -> bool {
+        self.results.lock().unwrap().contains_key(key)
+    }
+
+    async fn enqueue(&self, key: &str, kind: &str, payload: &Value, cancel: bool) {
         let order = WorkOrder {
             key: key.into(),
             execution: "e".into(),
@@ -186,12 +197,17 @@ impl Suite {
             kind: kind.to_owned(),
             payload: payload.as_object().cloned().unwrap(),
             deadline: None,
-            cancel: false,
+            cancel,
         };
         let bytes = Bytes::from(serde_json::to_vec(&order).unwrap());
         self.ports
             .queue
-            .enqueue(&work::orders("clouddriver"), key, bytes, None)
+            .enqueue(
+                &work::orders("clouddriver"),
+                &format!("{key}/{cancel}"),
+                bytes,
+                None,
+            )
             .await
             .unwrap();
     }
@@ -339,10 +355,13 @@ pub(crate) async fn get(client: &Http, address: &str, path: &str) -> Result<(u16
     Ok((status, String::from_utf8(body.to_bytes().to_vec()).unwrap()))
 }
 
+/// How often each body came, and what failed.
+type Answers = (BTreeMap<String, u64>, Vec<String>);
+
 /// Clients that ask all the time.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    clients: Vec<tokio::task::JoinHandle<(BTreeMap<String, u64>, Vec<String>)>>,
+    clients: Vec<tokio::task::JoinHandle<Answers>>,
 }
 
 impl Load {
@@ -367,7 +386,7 @@ impl Load {
     }
 
     /// Answers by body, and what failed.
-    pub(crate) async fn end(self) -> (BTreeMap<String, u64>, Vec<String>) {
+    pub(crate) async fn end(self) -> Answers {
         self.stop.store(true, Ordering::SeqCst);
         let (mut answers, mut failures) = (BTreeMap::new(), Vec::new());
         for client in self.clients {

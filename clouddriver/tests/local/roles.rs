@@ -46,11 +46,9 @@ fn variable(name: &str) -> String {
 /// `/` answers the version, `/slow/MS` after a while, `/health` as `READY` says.
 async fn server() {
     if variable("STUBBORN") == "1" {
+        let script = "(trap '' TERM; while :; do sleep 0.2; done) &";
         let mut child = std::process::Command::new("sh");
-        child
-            .args(["-c", "trap '' TERM; while :; do sleep 0.2; done"])
-            .spawn()
-            .unwrap();
+        assert!(child.args(["-c", script]).status().unwrap().success());
         let mut term =
             tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
         tokio::spawn(async move { while term.recv().await.is_some() {} });
@@ -66,14 +64,32 @@ async fn server() {
         tokio::spawn(async move {
             let served = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .with_upgrades()
                 .await;
             drop(served);
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    if path == "/echo" {
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let stream = TokioIo::new(upgraded.await.unwrap());
+            let (mut from, mut to) = tokio::io::split(stream);
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+        });
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = hyper::StatusCode::SWITCHING_PROTOCOLS;
+        response
+            .headers_mut()
+            .insert("connection", "upgrade".parse().unwrap());
+        response
+            .headers_mut()
+            .insert("upgrade", "echo".parse().unwrap());
+        return Ok(response);
+    }
     if let Some(ms) = path.strip_prefix("/slow/") {
         tokio::time::sleep(Duration::from_millis(ms.parse().unwrap())).await;
     }

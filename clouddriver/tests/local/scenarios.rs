@@ -8,6 +8,7 @@ use kork_model::{
     api::clouddriver::{GetConsole, ListClusters, ListCredentials, PlanOperation, ServerGroupLogs},
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 use crate::harness::{
     Load, Suite, config, eventually, get, http, instances_of, is_alive, kill, kill_all, sample,
@@ -20,29 +21,6 @@ async fn a_deployment_serves_and_can_be_seen() {
     let payload = sample(
         "one",
         &json!({"stack": "prod", "capacity": {"desired": "2"}, "env": {"SECRET": "x1y2"}}),
-    );
-    let plan = PlanOperation {
-        kind: "createServerGroup".to_owned(),
-        payload: payload.as_object().cloned().unwrap(),
-        application: "shop".to_owned(),
-    };
-    let plan = suite.ask(plan).await;
-    assert_eq!(plan["problems"], json!([]));
-    let actions: Vec<_> = plan["steps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|s| s["action"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        actions,
-        [
-            "createServerGroup",
-            "createLoadBalancer",
-            "startInstance",
-            "startInstance",
-            "addToLoadBalancers"
-        ]
     );
     let outputs = suite.must("createServerGroup", &payload).await;
     assert_eq!(outputs["serverGroup"], "shop-prod-v000");
@@ -634,4 +612,149 @@ async fn what_does_not_fit_or_belongs_to_others_is_refused() {
             .code,
         "CLOUDDRIVER-0017"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawn_order_stops_and_reports_nothing() {
+    let suite = Suite::start().await;
+    let key = suite.next_key();
+    let never = json!({"env": {"READY": "never"}});
+    suite
+        .send(&key, "createServerGroup", &sample("one", &never))
+        .await;
+    eventually("an instance starts", || async {
+        let group = suite.group("shop-v000").await;
+        let total = group.map(|g| g["instanceCounts"]["total"].clone());
+        if total == Some(json!(1)) {
+            Ok(())
+        } else {
+            Err(format!("{total:?}"))
+        }
+    })
+    .await;
+    suite.withdraw(&key).await;
+    let orders = kork_model::work::orders("clouddriver");
+    eventually("both messages are done", || async {
+        let depth = suite.ports.queue.depth(&orders).await.unwrap();
+        if depth == 0 {
+            Ok(())
+        } else {
+            Err(format!("{depth} messages"))
+        }
+    })
+    .await;
+    suite
+        .send(&key, "createServerGroup", &sample("one", &never))
+        .await;
+    // Orders are taken in turn: when this one is done, the one before is.
+    suite
+        .must("determineTargetServerGroup", &json!({"cluster": "shop"}))
+        .await;
+    assert!(!suite.has_result(&key));
+    assert!(suite.group("shop-v001").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgraded_connection_carries_bytes_both_ways() {
+    let suite = Suite::start().await;
+    suite
+        .must("createServerGroup", &sample("one", &json!({})))
+        .await;
+    let mut stream = tokio::net::TcpStream::connect(suite.address().await)
+        .await
+        .unwrap();
+    let head = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut reader = tokio::io::BufReader::new(&mut stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 101"), "{line}");
+    while line.trim() != "" {
+        line.clear();
+        reader.read_line(&mut line).await.unwrap();
+    }
+    for word in ["hello\n", "again\n"] {
+        reader.get_mut().write_all(word.as_bytes()).await.unwrap();
+        line.clear();
+        reader.read_line(&mut line).await.unwrap();
+        assert_eq!(line, word);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_probe_finds_readiness() {
+    let suite = Suite::start().await;
+    for (version, health) in [
+        ("tcp", json!({"tcp": true, "periodMs": 50})),
+        (
+            "exec",
+            json!({"exec": ["sh", "-c", "test $PORT -gt 0"], "periodMs": 50}),
+        ),
+        ("log", json!({"log": "version log listens", "periodMs": 50})),
+        ("none", json!(null)),
+    ] {
+        let mut payload = sample(version, &json!({}));
+        payload["health"] = health;
+        suite.must("createServerGroup", &payload).await;
+        suite
+            .must("disableCluster", &json!({"cluster": "shop"}))
+            .await;
+        let (_, body) = get(&http(), &suite.address().await, "/").await.unwrap();
+        assert_eq!(body, version);
+    }
+    let mut payload = sample("x", &json!({}));
+    payload["health"] =
+        json!({"exec": ["sh", "-c", "echo not yet; exit 1"], "periodMs": 50, "deadlineMs": 500});
+    let problem = suite
+        .order("createServerGroup", &payload)
+        .await
+        .error
+        .unwrap();
+    assert!(problem.detail.contains("not yet"), "{}", problem.detail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_instance_leaves_the_traffic_and_idempotent_requests_go_to_another() {
+    let suite = Suite::start().await;
+    let slow = json!({"capacity": {"desired": 2}, "restart": {"backoffMs": 60_000}});
+    suite.must("createServerGroup", &sample("one", &slow)).await;
+    let group = suite.group("shop-v000").await.unwrap();
+    kill(group["instances"][0]["pid"].as_u64().unwrap() as u32);
+    let (client, address) = (http(), suite.address().await);
+    for _ in 0..50 {
+        assert_eq!(
+            get(&client, &address, "/").await,
+            Ok((200, "one".to_owned()))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_tells_every_step_and_does_none() {
+    let suite = Suite::start().await;
+    let payload = sample("one", &json!({"capacity": {"desired": "2"}}));
+    let plan = PlanOperation {
+        kind: "createServerGroup".to_owned(),
+        payload: payload.as_object().cloned().unwrap(),
+        application: "shop".to_owned(),
+    };
+    let plan = suite.ask(plan).await;
+    assert_eq!(plan["problems"], json!([]));
+    let actions: Vec<_> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            "createServerGroup",
+            "createLoadBalancer",
+            "startInstance",
+            "startInstance",
+            "addToLoadBalancers"
+        ]
+    );
+    assert!(suite.group("shop-v000").await.is_none());
 }

@@ -29,7 +29,7 @@ pub const ANSWER_BYTES_MAX: usize = RPC_BYTES_MAX - 32 * 1024;
 
 /// The limits that an installation may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[expect(
     clippy::struct_field_names,
     reason = "each of them is the most of something"

@@ -508,7 +508,7 @@ async fn an_unreachable_bucket_is_waited_for() {
 #[test]
 fn the_defaults_are_documented_and_unknown_settings_refused() {
     let schema = serde_json::to_value(schemars::schema_for!(front50::Config)).expect("a schema");
-    for setting in ["root_folder", "refresh_interval_ms", "marker_interval_ms"] {
+    for setting in ["rootFolder", "refreshIntervalMs", "markerIntervalMs"] {
         assert!(
             schema["properties"][setting]["description"].is_string(),
             "{setting}: {schema}"

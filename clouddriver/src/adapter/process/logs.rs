@@ -271,16 +271,7 @@ mod tests {
             logs.open(&RunId { run, ..id.clone() }).unwrap();
         }
         assert!(!logs.path(&id, "stdout").exists());
-        assert!(
-            logs.path(
-                &RunId {
-                    run: 2,
-                    ..id.clone()
-                },
-                "stdout"
-            )
-            .exists()
-        );
+        assert!(logs.path(&RunId { run: 2, ..id }, "stdout").exists());
         logs.retire("a-v000", Timestamp(1000));
         assert_eq!(logs.dir.read_dir_utf8().unwrap().count(), 1);
         logs.retire("other", Timestamp(1100));

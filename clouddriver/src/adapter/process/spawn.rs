@@ -153,12 +153,11 @@ fn fill(text: &str, words: &BTreeMap<String, String>) -> String {
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(after.len());
         let (name, tail) = after.split_at(end);
-        match words.get(name) {
-            Some(value) => filled.push_str(value),
-            None => {
-                filled.push('$');
-                filled.push_str(name);
-            }
+        if let Some(value) = words.get(name) {
+            filled.push_str(value);
+        } else {
+            filled.push('$');
+            filled.push_str(name);
         }
         rest = tail;
     }

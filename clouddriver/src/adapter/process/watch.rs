@@ -74,7 +74,7 @@ pub(super) async fn watch(
     let exit = loop {
         let live_next = liveness
             .as_ref()
-            .map_or(readiness.next + Duration::from_secs(3600), |l| l.next);
+            .map_or(readiness.next + Duration::from_hours(1), |l| l.next);
         tokio::select! {
             exit = wait(&mut child, &watched.record) => break exit,
             _ = output.tick() => {

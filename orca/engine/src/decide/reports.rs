@@ -50,7 +50,8 @@ impl Decider {
         self.settle(id, task, outcome);
     }
 
-    /// A passing failure is tried again, later each time.
+    /// A passing failure is tried again, later each time. Work that took too long is not: what it did
+    /// until then would be done twice.
     fn retry_after(&self, id: &StageId, task: usize, result: &WorkResult) -> Option<u64> {
         let stage = self.state.stage(id)?;
         let notes = self.state.notes(id);
@@ -61,7 +62,7 @@ impl Decider {
             .filter(|_| result.status == Status::Terminal)?;
         let passing = matches!(
             error.kind,
-            Kind::Unavailable | Kind::Timeout | Kind::TooMany
+            Kind::Unavailable | Kind::TooMany
         );
         let allowed = stage::of(stage)?.is_retried(&notes.kind);
         (passing && allowed && notes.attempt < limits::WORK_ATTEMPTS_MAX).then(|| {
