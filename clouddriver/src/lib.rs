@@ -21,7 +21,7 @@ use kork::{
     ports::{Ports, RpcError},
     service::Chassis,
 };
-use kork_model::Problem;
+use kork_model::{Kind, Problem};
 use tokio::sync::mpsc;
 
 use self::{
@@ -55,6 +55,7 @@ pub enum Error {
 
 /// Runs clouddriver until shutdown. Instances and their traffic go on without it.
 pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
+    check(&config)?;
     let part = chassis.health.part("clouddriver.local");
     let (sender, notices) = mpsc::channel(NOTICES_MAX);
     let processes = LocalProcesses::new(
@@ -87,4 +88,51 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     bus::worker::work(driver, chassis.shutdown).await;
     drop(endpoints);
     Ok(())
+}
+
+/// What the types of the configuration cannot say.
+fn check(config: &Config) -> Result<(), Box<Problem>> {
+    let wrong = |text: String| Box::new(Problem::new("CLOUDDRIVER-0001", Kind::Invalid, text));
+    if config
+        .load_balancer_host
+        .parse::<std::net::IpAddr>()
+        .is_err()
+    {
+        let host = &config.load_balancer_host;
+        return Err(wrong(format!(
+            "clouddriver.loadBalancerHost is {host:?}, not an IP address"
+        )));
+    }
+    let range = config.instance_ports;
+    if range.first == 0 || range.last < range.first {
+        return Err(wrong(format!(
+            "clouddriver.instancePorts from {} to {} are no ports",
+            range.first, range.last
+        )));
+    }
+    if config.accounts.is_empty() {
+        return Err(wrong("clouddriver.accounts is empty".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_is_sound_and_wrong_ones_are_told() {
+        assert!(check(&Config::default()).is_ok());
+        let host = Config {
+            load_balancer_host: "nowhere".to_owned(),
+            ..Config::default()
+        };
+        let accounts = Config {
+            accounts: Vec::new(),
+            ..Config::default()
+        };
+        for (config, word) in [(host, "loadBalancerHost"), (accounts, "accounts")] {
+            assert!(check(&config).unwrap_err().detail.contains(word));
+        }
+    }
 }

@@ -16,3 +16,5 @@ mod harness;
 mod roles;
 #[path = "local/scenarios.rs"]
 mod scenarios;
+#[path = "local/traffic.rs"]
+mod traffic;

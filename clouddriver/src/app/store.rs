@@ -59,9 +59,18 @@ fn encode<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Problem> {
 }
 
 fn hashed(prefix: &str, key: &str) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    let hex: Vec<String> = digest.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{prefix}{}", hex.concat())
+    format!("{prefix}{}", sha256(key.as_bytes()))
+}
+
+/// The checksum in lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            use std::fmt::Write as _;
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+            text
+        })
 }
 
 impl Driver {

@@ -308,7 +308,10 @@ impl Driver {
             let name = kind.replace('/', "-");
             object(json!({"name": name, "types": [kind]}))
         };
-        crate::artifact::TYPES.iter().map(account).collect()
+        crate::domain::group::ARTIFACT_TYPES
+            .iter()
+            .map(account)
+            .collect()
     }
 
     /// The bytes of an artifact.
@@ -323,7 +326,7 @@ impl Driver {
             return Err(Problem::new("CLOUDDRIVER-0010", Kind::TooLarge, text));
         }
         let content = base64::engine::general_purpose::STANDARD.encode(&bytes);
-        Ok(json!({"content": content, "sha256": crate::artifact::sha256(&bytes)}))
+        Ok(json!({"content": content, "sha256": super::store::sha256(&bytes)}))
     }
 }
 

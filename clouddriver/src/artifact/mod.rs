@@ -10,16 +10,15 @@ use base64::Engine as _;
 use bytes::Bytes;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use kork_model::{Kind, Problem};
-use sha2::{Digest as _, Sha256};
 
-use crate::domain::group::Artifact;
 use crate::{
     app::ports::{ArtifactSource, Placed},
     config::{Artifacts, Config},
 };
-
-/// Types that are understood.
-pub(crate) const TYPES: [&str; 3] = ["embedded/base64", "http/file", "local/file"];
+use crate::{
+    app::store::sha256,
+    domain::group::{ARTIFACT_TYPES, Artifact},
+};
 /// Redirects that a download follows.
 const REDIRECTS_MAX: usize = 5;
 /// Longest file name, bytes.
@@ -75,7 +74,7 @@ impl LocalArtifacts {
             other => {
                 let text = format!(
                     "the type {other} is not known; there are {}",
-                    TYPES.join(", ")
+                    ARTIFACT_TYPES.join(", ")
                 );
                 Err(refused(artifact, &text))
             }
@@ -184,16 +183,6 @@ fn file_name(artifact: &Artifact) -> Result<String, Problem> {
         artifact,
         &format!("{name:?} is not a plain file name, it could lead out of the directory"),
     ))
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            use std::fmt::Write as _;
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        })
 }
 
 #[async_trait]

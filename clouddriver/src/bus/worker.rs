@@ -57,8 +57,15 @@ pub(crate) async fn work(driver: Arc<Driver>, shutdown: Shutdown) {
                 running: Arc::clone(&running),
             };
             let at_once = Arc::clone(&at_once);
-            shutdown.spawn_until_requested(async move {
-                if let Err(error) = worker.take(&delivery, &at_once).await {
+            let stopping = shutdown.clone();
+            shutdown.spawn(async move {
+                let queue = &worker.driver.ports.queue;
+                let taken = tokio::select! {
+                    taken = worker.take(&delivery, &at_once) => taken,
+                    // Handed back, so that the next clouddriver has it at once.
+                    () = stopping.requested() => queue.nak(&delivery.lease, Duration::ZERO).await,
+                };
+                if let Err(error) = taken {
                     tracing::warn!(%error, message = delivery.id, "an order could not be finished, it comes again");
                 }
             });

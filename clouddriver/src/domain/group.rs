@@ -34,6 +34,9 @@ pub struct Spec {
     pub target_healthy_percentage: u32,
 }
 
+/// Types of artifacts that are understood.
+pub const ARTIFACT_TYPES: [&str; 3] = ["embedded/base64", "http/file", "local/file"];
+
 /// Spinnaker's artifact, as far as this provider reads it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use clouddriver::Config;
 use http_body_util::{BodyExt, Empty};
+use hyper::{Method, Request};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -94,6 +95,8 @@ pub(crate) struct Suite {
     results: Arc<Mutex<BTreeMap<String, WorkResult>>>,
     keys: AtomicU64,
     run: tokio::task::JoinHandle<()>,
+    reports: tokio::task::JoinHandle<()>,
+    stopped: bool,
     /// Kept until the end.
     temp: Option<tempfile::TempDir>,
 }
@@ -140,7 +143,7 @@ impl Suite {
         .await;
         let results = Arc::<Mutex<BTreeMap<String, WorkResult>>>::default();
         let (queue, into) = (Arc::clone(&ports.queue), Arc::clone(&results));
-        tokio::spawn(async move {
+        let reports = tokio::spawn(async move {
             loop {
                 let second = Duration::from_secs(1);
                 for delivery in queue
@@ -163,6 +166,8 @@ impl Suite {
             results,
             keys,
             run,
+            reports,
+            stopped: false,
             temp: None,
         }
     }
@@ -262,6 +267,15 @@ impl Suite {
         balancers[0]["address"].as_str().unwrap().to_owned()
     }
 
+    /// Stops softly; what runs lives on. The directory is free when this has returned.
+    pub(crate) async fn stop(mut self) {
+        assert!(self.chassis.shutdown.finish(TEST_TIMEOUT).await);
+        (&mut self.run).await.unwrap();
+        self.reports.abort();
+        assert!((&mut self.reports).await.is_err());
+        self.stopped = true;
+    }
+
     pub(crate) fn proxy_pid(&self) -> u32 {
         std::fs::read_to_string(self.dir.join("cd/proxy/proxy.pid"))
             .unwrap()
@@ -272,6 +286,9 @@ impl Suite {
 
 impl Drop for Suite {
     fn drop(&mut self) {
+        if self.stopped {
+            return;
+        }
         self.chassis.shutdown.abort();
         self.run.abort();
         kill_all(&self.dir);
@@ -344,8 +361,22 @@ pub(crate) fn http() -> Http {
 
 /// Status and body.
 pub(crate) async fn get(client: &Http, address: &str, path: &str) -> Result<(u16, String), String> {
-    let uri = format!("http://{address}{path}").parse().unwrap();
-    let answer = client.get(uri).await.map_err(|e| format!("{e:?}"))?;
+    ask(client, Method::GET, address, path).await
+}
+
+async fn ask(
+    client: &Http,
+    method: Method,
+    address: &str,
+    path: &str,
+) -> Result<(u16, String), String> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = format!("http://{address}{path}").parse().unwrap();
+    let answer = client
+        .request(request)
+        .await
+        .map_err(|e| format!("{e:?}"))?;
     let status = answer.status().as_u16();
     let body = answer
         .into_body()
@@ -358,7 +389,7 @@ pub(crate) async fn get(client: &Http, address: &str, path: &str) -> Result<(u16
 /// How often each body came, and what failed.
 type Answers = (BTreeMap<String, u64>, Vec<String>);
 
-/// Clients that ask all the time.
+/// Clients that ask all the time, with requests that the proxy must not repeat.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<tokio::task::JoinHandle<Answers>>,
@@ -367,13 +398,19 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn start(address: &str, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let ask = |_| {
+        let client = |client: usize| {
+            // Some requests outlast every step of a switch.
+            let path = if client.is_multiple_of(4) {
+                "/slow/400"
+            } else {
+                "/slow/3"
+            };
             let (stop, address) = (Arc::clone(&stop), address.to_owned());
             tokio::spawn(async move {
                 let client = http();
                 let (mut answers, mut failures) = (BTreeMap::new(), Vec::new());
                 while !stop.load(Ordering::SeqCst) {
-                    match get(&client, &address, "/slow/3").await {
+                    match ask(&client, Method::POST, &address, path).await {
                         Ok((200, body)) => *answers.entry(body).or_default() += 1,
                         other => failures.push(format!("{other:?}")),
                     }
@@ -381,7 +418,7 @@ impl Load {
                 (answers, failures)
             })
         };
-        let clients = (0..clients).map(ask).collect();
+        let clients = (0..clients).map(client).collect();
         Self { stop, clients }
     }
 

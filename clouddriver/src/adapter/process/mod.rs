@@ -15,7 +15,7 @@ mod sweep;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -144,7 +144,7 @@ impl Processes for LocalProcesses {
                 dir: spawn::dir_of(record.pid).unwrap_or_else(|| shared.dir.clone()),
                 record,
                 child: None,
-                env: BTreeMap::new(),
+                env: group.spec.env.clone(),
                 health: group.spec.health.clone(),
                 liveness: group.spec.liveness.clone(),
             });

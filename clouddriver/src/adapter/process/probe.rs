@@ -11,6 +11,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpStream, process::Command};
 
+use super::spawn::inherited;
 use crate::domain::health::Probe;
 
 /// Bytes of a failed probe's answer that are shown.
@@ -35,6 +36,8 @@ pub(super) struct Subject<'a> {
     pub(super) ports: &'a BTreeMap<String, u16>,
     pub(super) dir: &'a Utf8Path,
     pub(super) env: &'a BTreeMap<String, String>,
+    /// Variables that instances inherit; a probe gets no others either.
+    pub(super) inherited: &'a [String],
     /// Tells whether the output holds a text.
     pub(super) output_has: &'a (dyn Fn(&str) -> bool + Sync),
 }
@@ -140,6 +143,8 @@ async fn exec(command: &[String], subject: &Subject<'_>) -> Result<(), String> {
     command
         .args(arguments)
         .current_dir(subject.dir)
+        .env_clear()
+        .envs(inherited(subject.inherited))
         .envs(subject.env);
     command.envs(
         subject

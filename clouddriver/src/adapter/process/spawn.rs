@@ -97,11 +97,7 @@ fn command(
     };
     let mut command = Command::new(resolve(&launch.dir, program)?);
     command.args(arguments).current_dir(&launch.dir).env_clear();
-    for name in &shared.config.inherited_environment {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    command.envs(inherited(&shared.config.inherited_environment));
     command.envs(&launch.env);
     command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
     command
@@ -118,6 +114,13 @@ fn command(
         .process_group(0)
         .kill_on_drop(false);
     Ok(command)
+}
+
+/// The variables of this process that are handed on; all others are not.
+pub(super) fn inherited(names: &[String]) -> impl Iterator<Item = (&String, std::ffi::OsString)> {
+    names
+        .iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// The path of this program, for `$GENNAKER`.

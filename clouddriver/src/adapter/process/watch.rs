@@ -132,6 +132,7 @@ async fn ask(shared: &Shared, watched: &Watched, check: &HealthCheck) -> Result<
         ports: &watched.record.ports,
         dir: &watched.dir,
         env: &watched.env,
+        inherited: &shared.config.inherited_environment,
         output_has: &|text| shared.logs.contains(&watched.record.id, text),
     };
     shared
