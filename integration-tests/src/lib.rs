@@ -1,1 +1,9 @@
-//! Placeholder.
+//! What the tests of the whole suite are made of.
+//!
+//! - [`harness`]: the real binary as a process that is started, killed and started again.
+//! - [`pipeline`]: the definitions that the tests run.
+//! - [`workspace`]: the sources of the suite, for the tests of its architecture.
+
+pub mod harness;
+pub mod pipeline;
+pub mod workspace;

@@ -25,8 +25,9 @@ pub const TABLE: &str = "table.json";
 const LOCK: &str = "proxy.lock";
 /// Process id of the running proxy.
 pub const PID: &str = "proxy.pid";
-/// With no listener and nobody connected the proxy ends after this time.
-pub const IDLE_EXIT: Duration = Duration::from_mins(1);
+/// With no instance to send requests to and nobody connected the proxy ends after this time. A suite
+/// that comes back starts it again on the same ports.
+pub const IDLE_EXIT: Duration = Duration::from_secs(3);
 /// Connections from clients at the same time.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Headers of one request.

@@ -301,8 +301,9 @@ impl Routes {
             .collect()
     }
 
+    /// There is nobody to send a request to: the proxy is not needed for those who are there.
     pub(super) fn is_empty(&self) -> bool {
-        self.read(|t| t.listeners.is_empty())
+        self.read(|t| t.targets.is_empty())
     }
 
     /// Listener -> port.
