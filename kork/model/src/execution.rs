@@ -94,9 +94,7 @@ pub struct Paused {
 }
 
 /// Where a synthetic stage stands relative to its parent.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StageOwner {
     /// Runs before the parent's tasks.

@@ -61,7 +61,12 @@ pub struct WorkResult {
 impl WorkResult {
     /// Success with these outputs.
     pub fn succeeded(outputs: Context) -> Self {
-        Self { status: Status::Succeeded, context: Context::new(), outputs, error: None }
+        Self {
+            status: Status::Succeeded,
+            context: Context::new(),
+            outputs,
+            error: None,
+        }
     }
 
     /// Failure for this reason.
@@ -106,6 +111,10 @@ impl WorkReport {
 
     /// A sign of life with something to show.
     pub fn progress(order: &WorkOrder, context: Context) -> Self {
-        Self { progress: Some(context), result: None, ..Self::done(order, WorkResult::succeeded(Context::new())) }
+        Self {
+            progress: Some(context),
+            result: None,
+            ..Self::done(order, WorkResult::succeeded(Context::new()))
+        }
     }
 }

@@ -237,11 +237,17 @@ fn check_size(execution: &Execution) -> Result<(), Invalid> {
     if size <= EXECUTION_BYTES_MAX {
         return Ok(());
     }
-    let detail = format!(
-        "the execution would have {size} bytes, at most {EXECUTION_BYTES_MAX} are allowed"
-    );
-    let errors = vec![error("", "send large values as artifacts, or split the pipeline")];
-    Err(Invalid { code: "ORCA-0010", detail, errors })
+    let detail =
+        format!("the execution would have {size} bytes, at most {EXECUTION_BYTES_MAX} are allowed");
+    let errors = vec![error(
+        "",
+        "send large values as artifacts, or split the pipeline",
+    )];
+    Err(Invalid {
+        code: "ORCA-0010",
+        detail,
+        errors,
+    })
 }
 
 fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -> Execution {

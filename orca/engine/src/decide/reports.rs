@@ -60,10 +60,7 @@ impl Decider {
             .error
             .as_ref()
             .filter(|_| result.status == Status::Terminal)?;
-        let passing = matches!(
-            error.kind,
-            Kind::Unavailable | Kind::TooMany
-        );
+        let passing = matches!(error.kind, Kind::Unavailable | Kind::TooMany);
         let allowed = stage::of(stage)?.is_retried(&notes.kind);
         (passing && allowed && notes.attempt < limits::WORK_ATTEMPTS_MAX).then(|| {
             let doubled = limits::WORK_BACKOFF_MS << (notes.attempt - 1).min(16);

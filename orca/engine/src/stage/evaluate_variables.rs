@@ -40,7 +40,11 @@ impl Definition for EvaluateVariables {
             }
         }
         let context = seen_again(view, variables, &outputs);
-        Outcome::Done { status: Status::Succeeded, context, outputs }
+        Outcome::Done {
+            status: Status::Succeeded,
+            context,
+            outputs,
+        }
     }
 }
 

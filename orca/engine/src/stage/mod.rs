@@ -205,11 +205,22 @@ pub(crate) fn prepare_restart(stage: &mut Stage) {
 
 /// A worker's result as the end of a task: its error becomes `context.exception`.
 fn done_by(kind: &str, now: Timestamp, result: WorkResult) -> Outcome {
-    let WorkResult { status, mut context, outputs, error } = result;
+    let WorkResult {
+        status,
+        mut context,
+        outputs,
+        error,
+    } = result;
     if let Some(problem) = error {
-        context.entry("exception").or_insert_with(|| exception_of(kind, now, &problem));
+        context
+            .entry("exception")
+            .or_insert_with(|| exception_of(kind, now, &problem));
     }
-    Outcome::Done { status, context, outputs }
+    Outcome::Done {
+        status,
+        context,
+        outputs,
+    }
 }
 
 /// The exception that clients look for: `details.errors[0]` is what they show.
