@@ -6,4 +6,5 @@
 
 pub mod harness;
 pub mod pipeline;
+pub mod simulation;
 pub mod workspace;

@@ -19,6 +19,19 @@ pub fn gennaker() -> &'static Utf8Path {
     })
 }
 
+/// The binary with these arguments, in an environment without settings of a suite.
+pub fn command(arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(gennaker());
+    command.args(arguments).kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        // Every such variable is a setting, those for the tests excepted.
+        if name.to_string_lossy().starts_with("GENNAKER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// The root of the workspace.
 pub fn workspace_root() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR"))

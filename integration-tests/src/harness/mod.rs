@@ -15,7 +15,7 @@ mod processes;
 mod suite;
 
 pub use self::{
-    binary::{gennaker, profile_dir, workspace_root},
+    binary::{command, gennaker, profile_dir, workspace_root},
     events::{Event, EventStream},
     eventually::{eventually, within},
     gate::{Answer, Gate, Trouble},

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Gate, Processes, binary::gennaker, eventually};
+use super::{Gate, Processes, binary::command, eventually};
 
 /// A suite that was asked to stop has ended by then.
 pub const STOP_MAX: Duration = Duration::from_secs(10);
@@ -32,6 +32,7 @@ pub struct Suite {
     child: Option<Child>,
     gate: Option<Gate>,
     health: String,
+    took: Duration,
     /// Removed when the suite is dropped.
     home: tempfile::TempDir,
 }
@@ -60,6 +61,7 @@ impl Suite {
             child: None,
             gate: None,
             health: String::new(),
+            took: Duration::ZERO,
             home,
         };
         suite.start_again().await;
@@ -93,7 +95,13 @@ impl Suite {
         })
         .await;
         self.gate = Some(gate);
-        began.elapsed()
+        self.took = began.elapsed();
+        self.took
+    }
+
+    /// From the start of the process to its first healthy answer, the last time.
+    pub fn start_took(&self) -> Duration {
+        self.took
     }
 
     async fn first_line(&mut self, lines: &mut BufReader<ChildStdout>) -> String {
@@ -110,18 +118,16 @@ impl Suite {
             .create(true)
             .append(true)
             .open(self.log_path());
-        let mut command = Command::new(gennaker());
+        let ports = ["up", "--gate-port", "0", "--health-port", "0"];
+        let mut command = command(&ports);
         command
-            .args(["up", "--gate-port", "0", "--health-port", "0", "--data-dir"])
+            .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
-            .env_remove("GENNAKER_CONFIG")
-            .env_remove("GENNAKER_GATE")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log.expect("the log can be written"))
-            .kill_on_drop(true);
+            .stderr(log.expect("the log can be written"));
         command
     }
 
@@ -166,6 +172,15 @@ impl Suite {
     /// Kills the process with SIGKILL, without any warning, and waits until it has gone.
     pub async fn kill(&mut self) {
         let mut child = self.child.take().expect("the suite runs");
+        child.kill().await.expect("a child can be killed");
+    }
+
+    /// Starts it, and kills it so long after the process began: while it opens its files, reads its logs
+    /// or has just begun to work.
+    pub async fn start_and_kill(&mut self, after: Duration) {
+        assert!(self.child.is_none(), "the suite runs already");
+        let mut child = self.command().spawn().expect("gennaker can be started");
+        tokio::time::sleep(after).await;
         child.kill().await.expect("a child can be killed");
     }
 

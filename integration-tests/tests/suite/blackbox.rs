@@ -1,7 +1,7 @@
 //! Start, second start, stop: what a person sees first.
 
 use integration_tests::{
-    harness::{STOP_MAX, Suite, gennaker},
+    harness::{STOP_MAX, Suite, command},
     pipeline::{judgment, pipeline, wait},
 };
 use tokio::process::Command;
@@ -38,8 +38,11 @@ async fn a_free_port_is_taken_told_and_served() {
     assert!(version["version"].is_string(), "{version}");
     let ready = text(&format!("{}/health/ready", suite.health())).await;
     assert!(ready.contains("\"UP\""), "{ready}");
+    let definition = pipeline("seen", "p", &[wait("1", &[], 0)]);
+    suite.gate().start(&definition).await.unwrap();
     let metrics = text(&format!("{}/metrics", suite.health())).await;
-    assert!(metrics.contains("# TYPE gennaker_"), "{metrics}");
+    let counted = "gennaker_orca_commands_total{command=\"create\",outcome=\"done\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test]
@@ -60,13 +63,14 @@ async fn a_suite_without_logins_does_not_listen_to_the_world() {
         let file = home.path().join("gennaker.json");
         let text = serde_json::json!({"gate": {"host": host, "port": 0}, "healthPort": 0});
         std::fs::write(&file, text.to_string()).unwrap();
-        let mut command = Command::new(gennaker());
-        command.arg("up").arg("--config").arg(&file);
+        let mut command = command(&["up", "--config"]);
+        command.arg(&file);
         command.arg("--data-dir").arg(home.path().join("data"));
         let (status, stdout, stderr) = output(command).await;
         assert_eq!(status, Some(BAD_CONFIGURATION), "{host}: {stderr}");
         assert!(stderr.contains(host), "{host}: {stderr}");
-        assert!(stderr.contains("loopback"), "{host}: {stderr}");
+        assert!(stderr.contains("GATE-0012"), "{host}: {stderr}");
+        assert!(stderr.contains("127.0.0.1"), "{host}: {stderr}");
         assert!(
             stdout.is_empty(),
             "{host}: it says that it listens: {stdout}"

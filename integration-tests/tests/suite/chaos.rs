@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep_until};
 const APPLICATION: &str = "chaos";
 /// Longest time between an answer of the suite and the next kill.
 const KILL_AFTER_MAX_MS: u64 = 1_200;
+/// Longest time between the start of the process and a kill before it is ready.
+const KILL_EARLY_MAX_MS: u64 = 120;
 /// Time for all executions to end behind the last kill.
 const END_MAX: Duration = Duration::from_mins(3);
 
@@ -78,7 +80,7 @@ fn execution_id(n: u64) -> String {
 struct Random(u64);
 
 impl Random {
-    /// Below a bound (SplitMix64).
+    /// Below a bound (the generator `SplitMix64`).
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -155,6 +157,11 @@ async fn every_delivery_ends_as_if_nothing_had_happened() {
         start_until(suite.gate(), &mut waiting, at_once, moment).await;
         load.suite_is_up(false);
         suite.kill().await;
+        if random.below(3) == 0 {
+            let after = Duration::from_millis(random.below(KILL_EARLY_MAX_MS));
+            suite.start_and_kill(after).await;
+            println!("killed once more {after:?} after the start");
+        }
         let took = suite.start_again().await;
         load.suite_is_up(true);
         println!("kill {n} after {after:?}; up again within {took:?}");
@@ -209,8 +216,13 @@ fn started_once(starts: &Utf8Path, pipelines: u64) {
     let twice: Vec<_> = counts.iter().filter(|(_, n)| **n != 1).collect();
     assert!(twice.is_empty(), "started more than once: {twice:?}");
     let all = (0..pipelines).chain(1_001..1_004);
-    let all: Vec<String> = all.flat_map(|n| [format!("{n}a"), format!("{n}b")]).collect();
-    let missing: Vec<_> = all.iter().filter(|v| !counts.contains_key(v.as_str())).collect();
+    let all: Vec<String> = all
+        .flat_map(|n| [format!("{n}a"), format!("{n}b")])
+        .collect();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|v| !counts.contains_key(v.as_str()))
+        .collect();
     assert!(missing.is_empty(), "never started: {missing:?}");
     assert_eq!(counts.len(), all.len(), "others were started: {counts:?}");
 }

@@ -125,13 +125,24 @@ async fn pipelines_do_what_they_did_in_the_original() {
             }
         }
     }
-    println!("{:<10} {:>6} {}", "group", "cases", KINDS.map(|k| format!("{k:>8}")).concat());
+    println!(
+        "{:<10} {:>6} {}",
+        "group",
+        "cases",
+        KINDS.map(|k| format!("{k:>8}")).concat()
+    );
     for (group, row) in &table {
         let counts = row[1..].iter().map(|n| format!("{n:>8}"));
         println!("{group:<10} {:>6} {}", row[0], counts.collect::<String>());
     }
-    assert!(strict > 100, "only {strict} cases of the strict groups were run: {told}");
-    assert!(grave.is_empty(), "statuses or stages differ: {grave:#?}\n{told}");
+    assert!(
+        strict > 100,
+        "only {strict} cases of the strict groups were run: {told}"
+    );
+    assert!(
+        grave.is_empty(),
+        "statuses or stages differ: {grave:#?}\n{told}"
+    );
     let most = strict / OUTPUT_ONE_IN;
     assert!(
         outputs.len() <= most,
@@ -158,13 +169,25 @@ async fn gate_answers_as_the_original_but_for_what_is_explained() {
     let explained: BTreeMap<&str, &str> = EXPLAINED
         .lines()
         .filter(|l| !l.starts_with('#') && !l.is_empty())
-        .map(|l| l.split_once(" => ").unwrap_or_else(|| panic!("no reason: {l}")))
+        .map(|l| {
+            l.split_once(" => ")
+                .unwrap_or_else(|| panic!("no reason: {l}"))
+        })
         .collect();
     let summary = told.lines().last().unwrap_or_default();
     println!("{summary}; {} are explained", explained.len());
     assert!(summary.contains(" steps, "), "{told}");
-    let new: Vec<_> = differing.iter().filter(|d| !explained.contains_key(*d)).collect();
+    let new: Vec<_> = differing
+        .iter()
+        .filter(|d| !explained.contains_key(*d))
+        .collect();
     assert!(new.is_empty(), "not explained: {new:#?}\n{told}");
-    let past: Vec<_> = explained.keys().filter(|e| !differing.contains(*e)).collect();
-    assert!(past.is_empty(), "explained, but no longer different: {past:#?}");
+    let past: Vec<_> = explained
+        .keys()
+        .filter(|e| !differing.contains(*e))
+        .collect();
+    assert!(
+        past.is_empty(),
+        "explained, but no longer different: {past:#?}"
+    );
 }

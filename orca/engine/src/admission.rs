@@ -19,6 +19,14 @@ impl Ticket {
         Self(format!("{execution}/{generation}"))
     }
 
+    /// The run of the execution.
+    pub fn generation(&self) -> u32 {
+        self.0
+            .rsplit_once('/')
+            .and_then(|(_, n)| n.parse().ok())
+            .unwrap_or(0)
+    }
+
     /// The execution that it belongs to.
     pub fn execution(&self) -> kork_model::ExecutionId {
         self.0

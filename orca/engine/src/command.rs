@@ -20,6 +20,8 @@ pub enum Command {
     },
     /// The pipeline's log let it through.
     Admit,
+    /// A newer execution waits, and the pipeline keeps only the newest: this run is not to start.
+    Supersede { generation: u32 },
     /// Time has passed.
     Tick,
     /// A worker reports.

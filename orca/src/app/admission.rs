@@ -1,6 +1,6 @@
 //! The shell around the log of one pipeline that decides which of its executions run.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use kork::ports::{JournalError, Revision};
@@ -15,11 +15,9 @@ use super::{Error, Shell, token};
 use crate::bus::commands;
 
 const CONFLICTS_MAX: usize = 64;
-const SUPERSEDED: &str = "This execution was queued but then canceled because a newer queued execution superceded it. This pipeline is configured to automatically cancel waiting executions.";
-
 /// One message of a pipeline's log: what happened, and what is true since. Reading the newest is
 /// enough, so older ones are dropped.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Entry {
     events: Vec<AdmissionEvent>,
     state: Admissions,
@@ -76,8 +74,9 @@ pub(crate) async fn recover(shell: &Arc<Shell>) -> Result<(), Error> {
         .await
         .map_err(|e| failed("pipelines", e))?;
     for subject in subjects {
-        let (_, state) = read(shell, &subject).await?;
-        for ticket in &state.running {
+        let (_, entry) = read(shell, &subject).await?;
+        tell(shell, &entry.events).await?;
+        for ticket in &entry.state.running {
             admit(shell, ticket).await?;
         }
     }
@@ -91,34 +90,36 @@ async fn change(
 ) -> Result<Admissions, Error> {
     let subject = subject(pipeline);
     for _ in 0..CONFLICTS_MAX {
-        let (revision, state) = read(shell, &subject).await?;
-        let events = decide(&state, command).map_err(|e| {
+        let (revision, before) = read(shell, &subject).await?;
+        // Whoever wrote it may have died, or not have heard that it was written, before it told.
+        tell_once(shell, &subject, revision, &before.events).await?;
+        let events = decide(&before.state, command).map_err(|e| {
             let text = format!("pipeline {pipeline} cannot take another execution");
             Error::Problem(Box::new(
                 Problem::new("ORCA-0006", Kind::TooLarge, text).because(&e),
             ))
         })?;
         if events.is_empty() {
-            return Ok(state);
+            return Ok(before.state);
         }
-        let state = events.iter().fold(state, evolve);
+        let state = events.iter().fold(before.state, evolve);
         let entry = Entry { events, state };
         let payload = serde_json::to_vec(&entry).map_err(|source| Error::Unreadable {
             id: pipeline.to_owned(),
             source,
         })?;
-        match shell
-            .ports
-            .journal
+        let journal = &shell.ports.journal;
+        match journal
             .append(&subject, revision, Bytes::from(payload))
             .await
         {
-            Ok(_) => {
-                if revision != Revision::NONE {
-                    let purged = shell.ports.journal.purge(&subject, revision).await;
-                    purged.map_err(|e| failed(pipeline, e))?;
+            Ok(written) => {
+                tell_once(shell, &subject, written, &entry.events).await?;
+                if revision != Revision::NONE
+                    && let Err(error) = journal.purge(&subject, revision).await
+                {
+                    tracing::debug!(%subject, %error, "old entries are dropped with the next one");
                 }
-                tell(shell, &entry.events).await?;
                 return Ok(entry.state);
             }
             Err(JournalError::Conflict { .. }) => {}
@@ -131,18 +132,40 @@ async fn change(
     )))
 }
 
-async fn read(shell: &Arc<Shell>, subject: &str) -> Result<(Revision, Admissions), Error> {
+async fn read(shell: &Arc<Shell>, subject: &str) -> Result<(Revision, Entry), Error> {
     let records = shell.ports.journal.read(subject, Revision::NONE).await;
     let records = records.map_err(|e| failed(subject, e))?;
     let Some(newest) = records.last() else {
-        return Ok((Revision::NONE, Admissions::default()));
+        return Ok((Revision::NONE, Entry::default()));
     };
     let entry: Entry =
         serde_json::from_slice(&newest.payload).map_err(|source| Error::Unreadable {
             id: subject.to_owned(),
             source,
         })?;
-    Ok((newest.revision, entry.state))
+    Ok((newest.revision, entry))
+}
+
+/// Tells of an entry what this process has not told yet. Told twice, it changes nothing.
+async fn tell_once(
+    shell: &Arc<Shell>,
+    subject: &str,
+    revision: Revision,
+    events: &[AdmissionEvent],
+) -> Result<(), Error> {
+    if shell
+        .told
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(subject)
+        == Some(&revision)
+    {
+        return Ok(());
+    }
+    tell(shell, events).await?;
+    let mut told = shell.told.lock().unwrap_or_else(PoisonError::into_inner);
+    told.insert(subject.to_owned(), revision);
+    Ok(())
 }
 
 async fn tell(shell: &Arc<Shell>, events: &[AdmissionEvent]) -> Result<(), Error> {
@@ -164,9 +187,8 @@ async fn admit(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {
 }
 
 async fn supersede(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {
-    let command = Command::Cancel {
-        by: "spinnaker".to_owned(),
-        reason: Some(SUPERSEDED.to_owned()),
+    let command = Command::Supersede {
+        generation: ticket.generation(),
     };
     let key = format!("{}/superseded", ticket.0);
     commands::send(shell, &key, &ticket.execution(), &command).await

@@ -91,8 +91,11 @@ impl Shell {
             }
             Effect::Archive => {
                 // Once the log is gone, nobody could publish what was not.
-                self.publisher.flush().await;
-                self.archive(id).await
+                if self.publisher.flush().await {
+                    self.archive(id).await
+                } else {
+                    Ok(())
+                }
             }
         }
     }

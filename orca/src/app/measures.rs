@@ -72,6 +72,7 @@ const fn name(command: &Command) -> &'static str {
         Command::Create { .. } => "create",
         Command::CreateRefused { .. } => "createRefused",
         Command::Admit => "admit",
+        Command::Supersede { .. } => "supersede",
         Command::Tick => "tick",
         Command::Report { .. } => "report",
         Command::ChildFinished { .. } => "childFinished",

@@ -18,7 +18,10 @@ mod states;
 pub mod timers;
 pub mod triggers;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use kork::{
@@ -122,6 +125,8 @@ pub struct Shell {
     locks: Vec<tokio::sync::Mutex<()>>,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
+    /// Entries of pipelines' logs that this process has told of, by subject.
+    pub(crate) told: Mutex<HashMap<String, Revision>>,
 }
 
 impl Shell {
@@ -135,6 +140,7 @@ impl Shell {
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            told: Mutex::default(),
             publisher: publisher::Publisher::default(),
             measures: measures::Measures::new(&Metrics::default()),
             config,
@@ -227,6 +233,8 @@ impl Shell {
                 Err(JournalError::Conflict { .. }) => self.states.forget(id),
                 Err(source) => {
                     self.states.forget(id);
+                    // Nobody knows whether it was written; if it was, what follows must follow.
+                    recovery::later(self, id);
                     return Err(Error::Journal {
                         id: id.to_string(),
                         source,

@@ -53,12 +53,10 @@ impl Publisher {
         drop(self.sender.send(Item::Message(message)).await);
     }
 
-    /// Waits until everything that was handed over is published.
-    pub(crate) async fn flush(&self) {
+    /// Waits until everything that was handed over is published; false when the process stops first.
+    pub(crate) async fn flush(&self) -> bool {
         let (sender, receiver) = oneshot::channel();
-        if self.sender.send(Item::Reached(sender)).await.is_ok() {
-            drop(receiver.await);
-        }
+        self.sender.send(Item::Reached(sender)).await.is_ok() && receiver.await.is_ok()
     }
 }
 

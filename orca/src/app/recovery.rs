@@ -1,11 +1,14 @@
 //! After a start: every open execution is read again, and its open work is issued again at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kork_model::ExecutionId;
 use orca_engine::{State, open_effects};
 
 use super::{Error, Shell, admission};
+
+/// Pause before a log that could not be read is read again.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// Reads all logs. What is finished is archived; what is open goes on.
 pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
@@ -32,6 +35,9 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
 /// One unreadable execution must not keep the others from going on.
 async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
     if let Err(error) = try_recover(shell, id).await {
+        if error.is_passing() {
+            return later(shell, id);
+        }
         tracing::error!(execution.id = %id, error = %error.problem(), "an execution cannot be read");
     }
 }
@@ -45,7 +51,23 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> 
         // ids of what it has.
         shell.publish(&state, &batch.events, revision).await;
     }
+    if state.execution.id.as_str().is_empty() {
+        return Ok(());
+    }
     shell.timers.set(id, state.next_wake());
+    shell.index_put(&state).await;
     shell.carry_out(id.clone(), open_effects(&state));
     Ok(())
+}
+
+/// After a write of which nobody knows whether it took place: as after a start, as soon as the log can
+/// be read again.
+pub(crate) fn later(shell: &Arc<Shell>, id: &ExecutionId) {
+    let (shell, id) = (Arc::clone(shell), id.clone());
+    shell.shutdown.clone().spawn_until_requested(async move {
+        while let Err(error) = try_recover(&shell, &id).await {
+            tracing::warn!(execution.id = %id, error = %error.problem(), "a log is read again later");
+            tokio::time::sleep(RETRY).await;
+        }
+    });
 }

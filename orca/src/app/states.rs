@@ -87,6 +87,12 @@ impl States {
         }
     }
 
+    pub(crate) fn put_if_absent(&self, id: &ExecutionId, loaded: &Loaded) {
+        if self.get(id).is_none() {
+            self.put(id, loaded.clone());
+        }
+    }
+
     pub(crate) fn forget(&self, id: &ExecutionId) {
         self.inner
             .lock()
@@ -124,7 +130,8 @@ impl Shell {
         } else {
             loaded
         };
-        self.states.put(id, loaded.clone());
+        // Somebody who wrote meanwhile knows better than what was read.
+        self.states.put_if_absent(id, &loaded);
         Ok(loaded)
     }
 

@@ -34,6 +34,10 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     Ok(decider.events)
 }
 
+/// The words that users of the original know.
+const SUPERSEDED: &str = "This execution was queued but then canceled because a newer queued \
+    execution superceded it. This pipeline is configured to automatically cancel waiting executions.";
+
 /// A state that is being changed, with the events that change it.
 pub(crate) struct Decider {
     pub(crate) state: State,
@@ -64,6 +68,7 @@ impl Decider {
             }
             _ if !exists => return Err(Rejection::UnknownExecution(String::new())),
             Command::Admit => self.admit(),
+            Command::Supersede { generation } => self.supersede(*generation),
             Command::Tick => self.tick(),
             Command::Report { report } => self.report(report),
             Command::ChildFinished { stage, child } => self.child_finished(stage, child),
@@ -123,6 +128,14 @@ impl Decider {
         if self.state.execution.status == Status::NotStarted && !self.state.admitted {
             self.emit(Event::Admitted { at: self.now });
             self.start();
+        }
+    }
+
+    /// Only a run that has not started, and only the one that is meant: a restart is another run.
+    fn supersede(&mut self, generation: u32) {
+        let waits = self.state.execution.status == Status::NotStarted;
+        if waits && self.state.generation == generation {
+            self.cancel("spinnaker", Some(SUPERSEDED));
         }
     }
 

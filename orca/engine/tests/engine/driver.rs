@@ -50,7 +50,9 @@ impl Driver {
             now: Timestamp(1_790_000_000_000),
         };
         let execution = execution(pipeline);
-        driver.give(&Command::Create { execution: Box::new(execution) });
+        driver.give(&Command::Create {
+            execution: Box::new(execution),
+        });
         driver
     }
 
@@ -67,13 +69,19 @@ impl Driver {
             self.state = evolve(std::mem::take(&mut self.state), event);
         }
         if !events.is_empty() {
-            self.log.push(serde_json::to_string(&events).expect("events are JSON"));
+            self.log
+                .push(serde_json::to_string(&events).expect("events are JSON"));
         }
         for event in &events {
             self.carry_out(effects(&self.state, event));
         }
-        if before.is_complete() && !matches!(command, Command::Restart { .. } | Command::Patch { .. }) {
-            assert!(events.is_empty(), "a finished execution changed: {events:?}");
+        if before.is_complete()
+            && !matches!(command, Command::Restart { .. } | Command::Patch { .. })
+        {
+            assert!(
+                events.is_empty(),
+                "a finished execution changed: {events:?}"
+            );
         }
         if !may_repeat(command) {
             match decide(&self.state, command, self.now) {
@@ -90,8 +98,16 @@ impl Driver {
         let mut state = self.state.clone();
         for event in events {
             if let Event::StageStarted { stage, .. } = event {
-                let known = state.stage(stage).expect("a stage that starts is known").clone();
-                assert_eq!(known.status, Status::NotStarted, "{} starts twice", known.ref_id);
+                let known = state
+                    .stage(stage)
+                    .expect("a stage that starts is known")
+                    .clone();
+                assert_eq!(
+                    known.status,
+                    Status::NotStarted,
+                    "{} starts twice",
+                    known.ref_id
+                );
                 let mut required = state.execution.stages.iter().filter(|s| {
                     s.parent_stage_id == known.parent_stage_id
                         && s.synthetic_stage_owner == known.synthetic_stage_owner
@@ -127,7 +143,10 @@ impl Driver {
     pub(crate) fn crash(&mut self) {
         let live = self.state.clone();
         self.state = self.replayed();
-        assert_eq!(self.state, live, "the fold of the log is not the live state");
+        assert_eq!(
+            self.state, live,
+            "the fold of the log is not the live state"
+        );
         self.orders.clear();
         for effect in open_effects(&self.state) {
             if let Effect::Dispatch(order) = effect {
@@ -140,12 +159,16 @@ impl Driver {
         let decisions = self.log.iter().map(|text| {
             serde_json::from_str::<Vec<Event>>(text).expect("what was written can be read")
         });
-        decisions.flatten().fold(State::default(), |state, event| evolve(state, &event))
+        decisions
+            .flatten()
+            .fold(State::default(), |state, event| evolve(state, &event))
     }
 
     /// A worker answers an order.
     pub(crate) fn answer(&mut self, key: &str, answer: Answer) {
-        let Some(order) = self.orders.remove(key) else { return };
+        let Some(order) = self.orders.remove(key) else {
+            return;
+        };
         if order.kind == "monitorPipeline" && answer != Answer::Unavailable {
             return self.end_child(&order, answer);
         }
@@ -161,7 +184,11 @@ impl Driver {
     }
 
     fn end_child(&mut self, order: &WorkOrder, answer: Answer) {
-        let status = if answer == Answer::Succeed { Status::Succeeded } else { Status::Terminal };
+        let status = if answer == Answer::Succeed {
+            Status::Succeeded
+        } else {
+            Status::Terminal
+        };
         let child = ChildEnd {
             execution: ExecutionId::from("child"),
             name: "child".to_owned(),
@@ -169,12 +196,17 @@ impl Driver {
             outputs: Context::new(),
             errors: Vec::new(),
         };
-        self.give(&Command::ChildFinished { stage: order.stage.clone(), child: Box::new(child) });
+        self.give(&Command::ChildFinished {
+            stage: order.stage.clone(),
+            child: Box::new(child),
+        });
     }
 
     /// Time goes on to the next moment that matters.
     pub(crate) fn wait(&mut self) -> bool {
-        let Some(next) = self.state.next_wake() else { return false };
+        let Some(next) = self.state.next_wake() else {
+            return false;
+        };
         self.now = self.now.max(next);
         self.give(&Command::Tick);
         true
@@ -189,7 +221,11 @@ impl Driver {
 
     pub(crate) fn judge(&mut self, stage: StageId, word: &str) {
         let context = object(json!({ "judgmentStatus": word }));
-        self.give(&Command::Patch { stage, context, by: "ana".to_owned() });
+        self.give(&Command::Patch {
+            stage,
+            context,
+            by: "ana".to_owned(),
+        });
     }
 
     /// Everything answers well until nothing is left to do.
@@ -212,11 +248,18 @@ impl Driver {
     /// refId and name of every stage, with its status.
     pub(crate) fn statuses(&self) -> Vec<(String, Status)> {
         let stages = self.state.execution.stages.iter();
-        stages.map(|s| (format!("{} {}", s.ref_id, s.name), s.status)).collect()
+        stages
+            .map(|s| (format!("{} {}", s.ref_id, s.name), s.status))
+            .collect()
     }
 
     pub(crate) fn status_of(&self, reference: &str) -> Status {
-        let stage = self.state.execution.stages.iter().find(|s| s.ref_id == reference);
+        let stage = self
+            .state
+            .execution
+            .stages
+            .iter()
+            .find(|s| s.ref_id == reference);
         stage.expect("there is such a stage").status
     }
 
@@ -224,18 +267,33 @@ impl Driver {
     pub(crate) fn check_end(&mut self) {
         let status = self.state.execution.status;
         assert!(status.is_complete(), "{status}: {:#?}", self.statuses());
-        assert_eq!(self.replayed(), self.state, "the fold of the log is not the live state");
-        assert!(self.orders.is_empty(), "work is still out: {:?}", self.orders.keys());
+        assert_eq!(
+            self.replayed(),
+            self.state,
+            "the fold of the log is not the live state"
+        );
+        assert!(
+            self.orders.is_empty(),
+            "work is still out: {:?}",
+            self.orders.keys()
+        );
         assert!(self.state.next_wake().is_none(), "a timer is still set");
         let running = |s: &kork_model::Stage| matches!(s.status, Status::Running | Status::Paused);
-        assert!(!self.state.execution.stages.iter().any(running), "{:#?}", self.statuses());
+        assert!(
+            !self.state.execution.stages.iter().any(running),
+            "{:#?}",
+            self.statuses()
+        );
         let by = || "ana".to_owned();
         for command in [
             Command::Tick,
             Command::Admit,
             Command::Pause { by: by() },
             Command::Resume { by: by() },
-            Command::Cancel { by: by(), reason: None },
+            Command::Cancel {
+                by: by(),
+                reason: None,
+            },
         ] {
             self.give(&command);
         }
@@ -260,7 +318,9 @@ fn succeeded(order: &WorkOrder) -> WorkResult {
 }
 
 pub(crate) fn object(value: Value) -> Context {
-    let Value::Object(map) = value else { panic!("{value} is not an object") };
+    let Value::Object(map) = value else {
+        panic!("{value} is not an object")
+    };
     map
 }
 
@@ -286,8 +346,10 @@ pub(crate) fn built(pipeline: &Value) -> Result<Built, orca_engine::command::Inv
 }
 
 pub(crate) fn stage(reference: &str, after: &[&str], kind: &str, more: Value) -> Value {
-    let mut stage = object(json!({"refId": reference, "type": kind, "name": format!("{kind} {reference}"),
-                                  "requisiteStageRefIds": after}));
+    let mut stage = object(
+        json!({"refId": reference, "type": kind, "name": format!("{kind} {reference}"),
+                                  "requisiteStageRefIds": after}),
+    );
     stage.extend(object(more));
     Value::Object(stage)
 }

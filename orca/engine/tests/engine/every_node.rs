@@ -23,17 +23,37 @@ fn samples() -> Vec<Value> {
             stage("3", &["1", "2"], "pipeline", child.clone()),
         ]),
         pipeline(&[
-            stage("1", &[], "webhook", json!({"url": "http://x/", "waitForCompletion": true,
-                                              "waitBeforeMonitor": 1})),
-            stage("2", &["1"], "resizeServerGroup", json!({"serverGroupName": "app-v000"})),
+            stage(
+                "1",
+                &[],
+                "webhook",
+                json!({"url": "http://x/", "waitForCompletion": true,
+                                              "waitBeforeMonitor": 1}),
+            ),
+            stage(
+                "2",
+                &["1"],
+                "resizeServerGroup",
+                json!({"serverGroupName": "app-v000"}),
+            ),
         ]),
         pipeline(&[
-            stage("1", &[], "webhook", json!({"url": "http://x/", "continuePipeline": true})),
+            stage(
+                "1",
+                &[],
+                "webhook",
+                json!({"url": "http://x/", "continuePipeline": true}),
+            ),
             stage("2", &["1"], "deploy", cluster("prod", "none")),
         ]),
         pipeline(&[
-            stage("1", &[], "webhook", json!({"url": "http://x/", "failPipeline": false,
-                                              "completeOtherBranchesThenFail": true})),
+            stage(
+                "1",
+                &[],
+                "webhook",
+                json!({"url": "http://x/", "failPipeline": false,
+                                              "completeOtherBranchesThenFail": true}),
+            ),
             stage("2", &[], "pipeline", child),
             stage("3", &["2"], "webhook", checked),
         ]),
@@ -78,7 +98,12 @@ fn each_failure_ends_the_execution_as_the_flags_say() {
             driver.check_end();
             let stage = failed.and_then(|id| driver.state.stage(&id).cloned());
             let stage = stage.expect("the failed stage is still there");
-            assert!(stage.status.is_failure(), "{} is {}", stage.name, stage.status);
+            assert!(
+                stage.status.is_failure(),
+                "{} is {}",
+                stage.name,
+                stage.status
+            );
             let goes_on = stage.status == Status::FailedContinue;
             let succeeded = driver.state.execution.status == Status::Succeeded;
             assert_eq!(goes_on, succeeded, "{:#?}", driver.statuses());

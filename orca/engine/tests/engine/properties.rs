@@ -19,20 +19,31 @@ struct Shape {
 fn definition(shapes: &[Shape]) -> Value {
     let mut stages = Vec::new();
     for (n, shape) in shapes.iter().enumerate() {
-        let after: Vec<String> =
-            (0..n).filter(|m| shape.after >> (m % 16) & 1 == 1).map(|m| m.to_string()).collect();
+        let after: Vec<String> = (0..n)
+            .filter(|m| shape.after >> (m % 16) & 1 == 1)
+            .map(|m| m.to_string())
+            .collect();
         let after: Vec<&str> = after.iter().map(String::as_str).collect();
         let (kind, more) = match shape.kind {
             0 | 1 => ("wait", json!({"waitTime": u64::from(shape.flags)})),
             2 => ("manualJudgment", json!({"stageTimeoutMs": 60_000})),
-            3 => ("evaluateVariables", json!({"variables": [{"key": "a", "value": "${1+1}"}]})),
+            3 => (
+                "evaluateVariables",
+                json!({"variables": [{"key": "a", "value": "${1+1}"}]}),
+            ),
             4 => ("checkPreconditions", checks("true")),
             5 => ("checkPreconditions", checks("false")),
-            6 => ("webhook", json!({"url": "http://x/", "waitForCompletion": true})),
+            6 => (
+                "webhook",
+                json!({"url": "http://x/", "waitForCompletion": true}),
+            ),
             7 => ("pipeline", json!({"application": "app", "pipeline": "c"})),
             8 => ("deploy", cluster("prod", "redblack")),
             9 => ("deploy", cluster("test", "highlander")),
-            10 => ("wait", json!({"stageEnabled": {"type": "expression", "expression": "false"}})),
+            10 => (
+                "wait",
+                json!({"stageEnabled": {"type": "expression", "expression": "false"}}),
+            ),
             _ => ("destroyServerGroup", json!({"serverGroupName": "app-v000"})),
         };
         let mut more = object(more);
@@ -75,7 +86,10 @@ fn disturb(driver: &mut Driver, dice: &mut Dice) {
         2 => driver.give(&Command::Pause { by: by() }),
         3 | 4 => driver.give(&Command::Resume { by: by() }),
         5 => driver.give(&Command::Tick),
-        6 if dice.roll(6) == 0 => driver.give(&Command::Cancel { by: by(), reason: None }),
+        6 if dice.roll(6) == 0 => driver.give(&Command::Cancel {
+            by: by(),
+            reason: None,
+        }),
         _ => go_on(driver, dice),
     }
 }

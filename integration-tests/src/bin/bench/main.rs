@@ -1,0 +1,77 @@
+//! How fast and how large the suite is, measured beside what this disk can do. `make bench` runs it.
+//!
+//! - [`raw`]: what the disk does when nothing but the bytes is written.
+//! - [`steps`]: executions through orca in this process, on the embedded files.
+//! - [`process`]: the real binary: memory, start, timers.
+//!
+//! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown.
+
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
+mod process;
+mod raw;
+mod steps;
+
+/// Executions that are in flight at the same time, and appends that wait for the same group.
+pub(crate) const IN_FLIGHT: usize = 1_024;
+
+/// One line of the table.
+pub(crate) struct Row {
+    what: String,
+    value: String,
+    /// What is wanted, if anything is.
+    aim: &'static str,
+}
+
+impl Row {
+    pub(crate) fn new(what: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            value: value.into(),
+            aim: "",
+        }
+    }
+
+    pub(crate) const fn aim(mut self, aim: &'static str) -> Self {
+        self.aim = aim;
+        self
+    }
+}
+
+/// The value in the middle; the later of two.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    percentile(values, 50)
+}
+
+/// The value below which so many percent lie.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    let at = (values.len() * percent / 100).min(last);
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+#[tokio::main]
+async fn main() {
+    let runs = integration_tests::harness::number("BENCH_RUNS", 5);
+    let mut rows = Vec::new();
+    steps::measure(runs, &mut rows).await;
+    process::measure(runs, &mut rows).await;
+    println!("| what | measured | aim |\n|---|---|---|");
+    for row in rows {
+        println!("| {} | {} | {} |", row.what, row.value, row.aim);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_hundred_numbers() {
+        let mut values: Vec<f64> = (0..100).rev().map(f64::from).collect();
+        assert!((median(&mut values) - 50.0).abs() < f64::EPSILON);
+        assert!((percentile(&mut values, 99) - 99.0).abs() < f64::EPSILON);
+        assert!((percentile(&mut [7.0], 99) - 7.0).abs() < f64::EPSILON);
+    }
+}

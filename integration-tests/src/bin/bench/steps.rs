@@ -1,0 +1,228 @@
+//! Executions of five steps through orca in this process, on the embedded files.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use camino::Utf8Path;
+use futures_util::future::join_all;
+use integration_tests::pipeline::{pipeline, wait};
+use kork::{
+    embedded::Embedded,
+    ports::{Ports, Revision, Start},
+    rpc,
+    service::Chassis,
+};
+use kork_model::{SuiteEvent, api::orca::StartPipeline, event::subject};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::{IN_FLIGHT, Row, median, percentile, raw};
+
+/// Steps of an execution.
+const STEPS: usize = 5;
+/// Executions of a run that goes one after the other.
+const ALONE: usize = 200;
+/// Executions of a run with many in flight, as a multiple of those in flight.
+const ROUNDS: usize = 4;
+
+/// Who waits for the end of an execution.
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
+
+/// orca on files of its own.
+struct Orca {
+    ports: Ports,
+    chassis: Chassis,
+    waiting: Waiting,
+    definition: Value,
+    _embedded: Embedded,
+}
+
+impl Orca {
+    async fn start(dir: &Utf8Path) -> Self {
+        let embedded = Embedded::open(dir).expect("a temporary directory can be used");
+        let (ports, chassis) = (embedded.ports(), Chassis::default());
+        tokio::spawn(orca::run(
+            orca::Config::default(),
+            ports.clone(),
+            chassis.clone(),
+        ));
+        while !chassis.health.report().parts.contains_key("orca.recovery")
+            || !chassis.health.is_ready()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let waiting = Waiting::default();
+        listen(&ports, &waiting).await;
+        let names: Vec<String> = (0..=STEPS).map(|n| n.to_string()).collect();
+        let stages: Vec<Value> = (1..=STEPS)
+            .map(|n| {
+                // Each behind the one before it; the first behind none.
+                let before: &[&str] = &[&names[n - 1]];
+                wait(&names[n], &before[..usize::from(n > 1)], 0)
+            })
+            .collect();
+        Self {
+            ports,
+            chassis,
+            waiting,
+            definition: pipeline("bench", "steps", &stages),
+            _embedded: embedded,
+        }
+    }
+
+    /// Runs one execution to its end; how long that took in milliseconds.
+    async fn run(&self) -> f64 {
+        let id = self.ports.ids.ulid();
+        let ended = self.end_of(&id);
+        let began = Instant::now();
+        self.begin(&self.definition, id).await;
+        ended.await.expect("every execution ends");
+        began.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    fn end_of(&self, id: &str) -> oneshot::Receiver<()> {
+        let (sender, ended) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert(id.to_owned(), sender);
+        ended
+    }
+
+    async fn begin(&self, definition: &Value, id: String) {
+        let request = StartPipeline {
+            pipeline: definition.as_object().cloned().unwrap_or_default(),
+            user: "bench".to_owned(),
+            id: Some(id),
+            ..StartPipeline::default()
+        };
+        let started = rpc::call(&*self.ports.rpc, &request).await;
+        started.expect("the execution starts");
+    }
+
+    /// Bytes of one record of an execution's log, on average.
+    async fn record_bytes(&self) -> usize {
+        let id = self.ports.ids.ulid();
+        let held = pipeline("bench", "held", &[wait("1", &[], 3_600)]);
+        self.begin(&held, id.clone()).await;
+        let subject = format!("execution.{id}");
+        let read = self.ports.journal.read(&subject, Revision::NONE).await;
+        let records = read.expect("the log can be read");
+        let bytes: usize = records.iter().map(|r| r.payload.len()).sum();
+        bytes / records.len().max(1)
+    }
+
+    async fn stop(self) {
+        self.chassis.shutdown.finish(Duration::from_secs(5)).await;
+    }
+}
+
+/// Tells those who wait when their execution ends.
+async fn listen(ports: &Ports, waiting: &Waiting) {
+    let stream = ports.topic.subscribe(subject::EXECUTION, Start::Now).await;
+    let mut stream = stream.expect("the event stream can be followed");
+    let waiting = Arc::clone(waiting);
+    tokio::spawn(async move {
+        while let Ok(message) = stream.next().await {
+            let event: SuiteEvent =
+                serde_json::from_slice(&message.payload).expect("an event is JSON");
+            if event.kind != "orca:pipeline:complete" {
+                continue;
+            }
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = event.subject.and_then(|id| waiting.remove(&id));
+            // Nobody waits for an execution of a run that was given up.
+            ended.map(|sender| sender.send(()).ok());
+        }
+    });
+}
+
+/// One run: steps per second and the latencies.
+async fn alone(orca: &Orca) -> (f64, Vec<f64>) {
+    let (began, mut latencies) = (Instant::now(), Vec::with_capacity(ALONE));
+    for _ in 0..ALONE {
+        latencies.push(orca.run().await);
+    }
+    let rate = (ALONE * STEPS) as f64 / began.elapsed().as_secs_f64();
+    (rate, latencies)
+}
+
+async fn together(orca: &Arc<Orca>) -> (f64, Vec<f64>) {
+    let began = Instant::now();
+    let workers = (0..IN_FLIGHT).map(|_| {
+        let orca = Arc::clone(orca);
+        tokio::spawn(async move {
+            let mut latencies = Vec::with_capacity(ROUNDS);
+            for _ in 0..ROUNDS {
+                latencies.push(orca.run().await);
+            }
+            latencies
+        })
+    });
+    let latencies = join_all(workers).await.into_iter();
+    let latencies: Vec<f64> = latencies
+        .flat_map(|l| l.expect("no worker fails"))
+        .collect();
+    let rate = (latencies.len() * STEPS) as f64 / began.elapsed().as_secs_f64();
+    (rate, latencies)
+}
+
+/// Measures and adds to the table.
+pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let data = Utf8Path::from_path(dir.path()).expect("temporary paths are UTF-8");
+    let orca = Arc::new(Orca::start(&data.join("data")).await);
+    let bytes = orca.record_bytes().await;
+    let (single, grouped) = raw::measure(dir.path(), bytes, runs);
+    rows.push(Row::new(
+        format!("disk: records of {bytes} bytes, one at a time, each flushed"),
+        format!("{single:.0}/s"),
+    ));
+    rows.push(Row::new(
+        format!("disk: {IN_FLIGHT} records written and flushed as one"),
+        format!("{grouped:.0}/s"),
+    ));
+    // The first run warms up.
+    alone(&orca).await;
+    let (mut rates, mut latencies) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let (rate, own) = alone(&orca).await;
+        rates.push(rate);
+        latencies.extend(own);
+    }
+    tell(
+        "one execution after the other",
+        &mut rates,
+        &mut latencies,
+        rows,
+    );
+    let (mut rates, mut latencies) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let (rate, own) = together(&orca).await;
+        rates.push(rate);
+        latencies.extend(own);
+    }
+    tell(
+        &format!("{IN_FLIGHT} in flight"),
+        &mut rates,
+        &mut latencies,
+        rows,
+    );
+    if let Ok(orca) = Arc::try_unwrap(orca) {
+        orca.stop().await;
+    }
+}
+
+fn tell(how: &str, rates: &mut [f64], latencies: &mut [f64], rows: &mut Vec<Row>) {
+    let rate = median(rates);
+    rows.push(Row::new(
+        format!("durable steps, {how}"),
+        format!("{rate:.0}/s ({:.0} executions/s)", rate / STEPS as f64),
+    ));
+    let (p50, p99) = (percentile(latencies, 50), percentile(latencies, 99));
+    rows.push(Row::new(
+        format!("from start to end of {STEPS} steps, {how}"),
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms"),
+    ));
+}
