@@ -29,11 +29,13 @@ unit: ## All tests, from pure functions to the demo in real processes
 
 test: fmt lint doc unit ## Everything that CI checks
 
-simulate: ## Seeded simulations of the engine and the suite
-	$(CARGO) test --release --locked -p orca-engine -p integration-tests -- --include-ignored simulat
+SEEDS ?= 1000
+simulate: ## Seeded simulations of the orchestration; SEEDS=100000 for more
+	$(CARGO) run --release --locked -p integration-tests --bin simulate -- --seeds $(SEEDS)
 
-bench: ## How many executions per second, how long a start takes
-	$(CARGO) test --release --locked -p integration-tests -- --include-ignored --nocapture bench
+bench: ## Steps per second, latency, memory and start of the suite beside the bare limits
+	$(CARGO) build --release --locked -p gennaker
+	$(CARGO) run --release --locked -p integration-tests --bin bench
 
 .PHONY: tools
 tools:

@@ -35,7 +35,7 @@ use self::{
 /// Virtual time during which things go wrong.
 const CHAOS: Duration = Duration::from_secs(25);
 /// Virtual time after which everything must have ended.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Virtual pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// Pipelines of one simulation, at most.
@@ -176,21 +176,18 @@ async fn all_ended(ports: &Ports, count: usize) -> bool {
 }
 
 async fn open(ports: &Ports, count: usize) -> String {
-    let mut text = String::new();
+    let mut shown = Vec::new();
     for n in 0..count {
-        let shown = match get(ports, n).await {
-            None => "unknown".to_owned(),
-            Some(e) => {
-                let stages = e
-                    .stages
-                    .iter()
-                    .map(|s| format!("{} {} {}", s.ref_id, s.kind, s.status));
-                format!("{} [{}]", e.status, stages.collect::<Vec<_>>().join(", "))
-            }
+        let Some(execution) = get(ports, n).await else {
+            shown.push(format!("{n}: unknown"));
+            continue;
         };
-        text.push_str(&format!("{n}: {shown}; "));
+        let stages = execution.stages.iter();
+        let stages = stages.map(|s| format!("{} {} {}", s.ref_id, s.kind, s.status));
+        let stages: Vec<String> = stages.collect();
+        shown.push(format!("{n}: {} [{}]", execution.status, stages.join(", ")));
     }
-    text
+    shown.join("; ")
 }
 
 /// Logs are archived and queues are empty once everything has ended.

@@ -138,7 +138,7 @@ impl Step {
         match self.work {
             Work::Order { good } => stage["good"] = json!(good),
             Work::Judgment { yes } => {
-                stage["answer"] = json!(if yes { "continue" } else { "stop" })
+                stage["answer"] = json!(if yes { "continue" } else { "stop" });
             }
             Work::Wait => {}
         }

@@ -141,13 +141,12 @@ fn work_that_is_not_available_is_tried_again_and_then_fails() {
     let mut driver = Driver::start(&sample);
     let mut pauses = Vec::new();
     while !driver.state.execution.status.is_complete() {
-        match driver.orders.keys().next().cloned() {
-            Some(key) => driver.answer(&key, Answer::Unavailable),
-            None => {
-                let before = driver.now;
-                assert!(driver.wait(), "it waits for its next try");
-                pauses.push(driver.now.ms_since(before));
-            }
+        if let Some(key) = driver.orders.keys().next().cloned() {
+            driver.answer(&key, Answer::Unavailable);
+        } else {
+            let before = driver.now;
+            assert!(driver.wait(), "it waits for its next try");
+            pauses.push(driver.now.ms_since(before));
         }
     }
     assert_eq!(pauses, [500, 1_000, 2_000, 4_000]);

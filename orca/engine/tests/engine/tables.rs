@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::driver::{Answer, Driver, built, pipeline, stage};
 
-fn failing(flags: Value) -> Value {
+fn failing(flags: &Value) -> Value {
     let check = json!({"type": "expression", "context": {"expression": "false"}});
     let mut more = json!({ "preconditions": [check] });
     for (key, value) in flags.as_object().expect("flags") {
@@ -64,7 +64,7 @@ fn the_four_failure_modes() {
     for (flags, failed, behind, beside, all) in table {
         let mut driver = Driver::start(&pipeline(&[
             stage("b", &[], "wait", json!({"waitTime": 5})),
-            failing(flags.clone()),
+            failing(&flags),
             stage("n", &["f"], "wait", json!({"waitTime": 0})),
         ]));
         driver.finish();
