@@ -55,7 +55,7 @@ impl Deployment<'_> {
             "clusters": [{
                 "account": "local", "cloudProvider": "local",
                 "application": self.application, "stack": self.stack,
-                "strategy": "redblack", "maxRemainingAsgs": 2,
+                "strategy": "redblack", "maxRemainingAsgs": 4,
                 "capacity": {"min": 1, "max": 1, "desired": 1},
                 "command": ["$GENNAKER", "sample-service", "--version-name", self.version,
                             "--starts-file", self.starts_file],

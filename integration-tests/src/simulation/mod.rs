@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use kork::{
     embedded::{Embedded, SeededIds, TokioClock},
     model::{
@@ -113,6 +114,7 @@ async fn live(
         let calm = began + CHAOS;
         let over = loop {
             tokio::select! {
+                biased;
                 () = faults.death.notified() => break false,
                 () = tokio::time::sleep(LOOK) => {}
             }
@@ -125,7 +127,13 @@ async fn live(
             }
             if tokio::time::Instant::now() >= calm {
                 faults.end();
-                if all_ended(ports, scenarios.len()).await {
+                let ended = all_ended(ports, scenarios.len()).await;
+                // A death that struck just before the end of the faults: the process hangs in the
+                // middle of a call, and does not count as the one that has to clear up.
+                if faults.death.notified().now_or_never().is_some() {
+                    break false;
+                }
+                if ended {
                     break true;
                 }
             }

@@ -66,6 +66,17 @@ impl Shutdown {
         });
     }
 
+    /// Does one piece of work that [`Self::finish`] waits for. `None` when the hard stop came first:
+    /// the work is dropped where it stands, as the process would have dropped it.
+    pub async fn unless_aborted<F: Future>(&self, work: F) -> Option<F::Output> {
+        let _waited_for = self.tasks.token();
+        tokio::select! {
+            biased;
+            () = self.hard.cancelled() => None,
+            output = work => Some(output),
+        }
+    }
+
     /// Requests a stop, waits up to `grace` for the tasks, then drops the rest. True when all ended
     /// by themselves.
     pub async fn finish(&self, grace: Duration) -> bool {

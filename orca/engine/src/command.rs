@@ -18,8 +18,8 @@ pub enum Command {
         execution: Box<Execution>,
         reason: String,
     },
-    /// The pipeline's log let it through.
-    Admit,
+    /// The pipeline's log let this run through: the number in its ticket.
+    Admit { generation: u32 },
     /// A newer execution waits, and the pipeline keeps only the newest: this run is not to start.
     Supersede { generation: u32 },
     /// Time has passed.

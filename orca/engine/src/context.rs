@@ -137,3 +137,20 @@ pub(crate) fn flag(context: &Context, key: &str) -> Option<bool> {
 pub(crate) fn text<'a>(context: &'a Context, key: &str) -> Option<&'a str> {
     context.get(key).and_then(Value::as_str)
 }
+
+/// Bytes of a value as JSON.
+pub(crate) fn json_bytes(value: &impl serde::Serialize) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // What is held here is JSON already; a value that is not would be refused when it is stored.
+    serde_json::to_writer(&mut counter, value).map_or(usize::MAX / 4, |()| counter.0)
+}

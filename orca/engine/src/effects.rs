@@ -63,6 +63,7 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::Canceled { .. }
+        | Event::Unfinished { .. }
         | Event::UserChanged { .. } => Vec::new(),
     }
 }
@@ -128,7 +129,7 @@ fn request(state: &State) -> Option<Effect> {
 }
 
 fn ticket(state: &State) -> Ticket {
-    Ticket::new(state.execution.id.as_str(), state.generation)
+    Ticket::new(state.execution.id.as_str(), state.place)
 }
 
 fn finish(state: &State) -> Vec<Effect> {

@@ -106,6 +106,8 @@ pub enum Event {
         reset: Vec<StageId>,
         removed: Vec<StageId>,
     },
+    /// More can happen at once, but the decision is as large as one may be.
+    Unfinished { at: Timestamp },
     /// Later stages run on behalf of somebody else.
     UserChanged { user: String },
     /// Nothing more happens, for this reason, which clients can read.

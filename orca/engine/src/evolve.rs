@@ -16,7 +16,9 @@ pub fn evolve(mut state: State, event: &Event) -> State {
 }
 
 pub(crate) fn apply(state: &mut State, event: &Event) {
+    state.unfinished = None;
     match event {
+        Event::Unfinished { at } => state.unfinished = Some(*at),
         Event::Created {
             execution,
             needs_admission,
@@ -332,8 +334,11 @@ fn swap_status(state: &mut State, from: Status, to: Status) {
 
 fn restarted(state: &mut State, at: Timestamp, by: &str, restarted: &StageId, reset: &[StageId]) {
     state.generation += 1;
-    state.admitted = false;
-    let waits = state.needs_admission;
+    if state.execution.status.is_complete() {
+        state.admitted = false;
+        state.place = state.generation;
+    }
+    let waits = state.needs_admission && !state.admitted;
     let execution = &mut state.execution;
     execution.status = if waits {
         Status::NotStarted
@@ -367,6 +372,12 @@ fn restarted(state: &mut State, at: Timestamp, by: &str, restarted: &StageId, re
     }
     for id in reset {
         state.meta.remove(id);
+    }
+    let others = state.execution.stages.iter().filter(|s| {
+        s.parent_stage_id.is_none() && s.status.is_complete() && !reset.contains(&s.id)
+    });
+    for stage in others {
+        state.meta.entry(stage.id.clone()).or_default().earlier = true;
     }
 }
 

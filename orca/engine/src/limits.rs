@@ -11,8 +11,13 @@ pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of an execution as JSON when it is made: with its definition it is one message of the log,
 /// and such a message holds 1 MiB.
 pub const EXECUTION_BYTES_MAX: usize = 900 * 1024;
-/// Stages started in one decision; a decision that would start more leaves the rest to the next.
-pub const STARTS_PER_DECISION_MAX: usize = 5_000;
+/// Events of one decision; what would be more is left to the next decision, which is due at once.
+pub const EVENTS_PER_DECISION_MAX: usize = 5_000;
+/// Bytes of the events of one decision as JSON, from which on the rest is left to the next decision. One
+/// step more fits into the 1 MiB of a message.
+pub const DECISION_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the stages that one stage adds at once, as JSON; past it that stage fails.
+pub const ADDED_BYTES_MAX: usize = 256 * 1024;
 /// Executions of one pipeline that wait for their turn.
 pub const WAITING_EXECUTIONS_MAX: usize = 1_000;
 /// Times that a piece of work is tried again after a passing failure.

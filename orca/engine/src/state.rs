@@ -20,6 +20,12 @@ pub struct State {
     pub needs_admission: bool,
     /// Admission was granted and is given back at the end.
     pub admitted: bool,
+    /// The last decision stopped in the middle, because it grew too large, at this moment: the next one
+    /// is due at once.
+    pub unfinished: Option<Timestamp>,
+    /// The generation in the ticket of the place that it has or waits for. A restart while it runs
+    /// keeps the place, a restart after the end asks for a new one.
+    pub place: u32,
 }
 
 /// What the engine notes about a stage.
@@ -37,6 +43,8 @@ pub struct StageMeta {
     pub paused_ms: u64,
     /// Length of the execution-window stage before this one; does not count either.
     pub window_ms: u64,
+    /// It ended in a run before a restart: it does not end the run of now, only counts at its end.
+    pub earlier: bool,
 }
 
 /// What the engine notes about a task.

@@ -1,8 +1,16 @@
 //! The engine from outside: tables of what must happen, and properties that hold for any pipeline.
 
 mod engine {
+    mod admission;
+    mod building;
+    pub(crate) mod check;
+    mod control;
     pub(crate) mod driver;
     mod every_node;
+    mod flow;
+    mod limits;
     mod properties;
-    mod tables;
+    mod restart;
+    mod synthetic;
+    mod time;
 }

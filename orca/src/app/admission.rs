@@ -182,8 +182,11 @@ async fn tell(shell: &Arc<Shell>, events: &[AdmissionEvent]) -> Result<(), Error
 }
 
 async fn admit(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {
+    let command = Command::Admit {
+        generation: ticket.generation(),
+    };
     let key = format!("{}/admit", ticket.0);
-    commands::send(shell, &key, &ticket.execution(), &Command::Admit).await
+    commands::send(shell, &key, &ticket.execution(), &command).await
 }
 
 async fn supersede(shell: &Arc<Shell>, ticket: &Ticket) -> Result<(), Error> {

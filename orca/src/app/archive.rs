@@ -81,8 +81,13 @@ impl Shell {
     /// execution has written on, does nothing.
     pub(crate) async fn archive(self: &Arc<Self>, id: &ExecutionId) -> Result<(), Error> {
         let _one_at_a_time = self.lock(id).await;
-        let loaded = self.load_from_log(id).await?;
+        // Once the log is gone, nobody could publish what was not.
+        let loaded = self.tell_from_log(id).await?;
         if loaded.revision == Revision::NONE || !loaded.state.execution.status.is_complete() {
+            return Ok(());
+        }
+        // At a stop the next start does it.
+        if !self.publisher.flush().await {
             return Ok(());
         }
         self.forget_results(id).await?;
@@ -95,6 +100,7 @@ impl Shell {
                 id: id.to_string(),
                 source,
             })?;
+        self.nothing_to_tell(id);
         let revision = Revision::NONE;
         self.states.put(
             id,

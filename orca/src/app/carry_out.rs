@@ -6,13 +6,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kork::ports::{QueueError, Revision};
-use kork_model::{
-    ExecutionId, ExecutionType, StageId, Status, SuiteEvent, WorkOrder, event::subject, work,
-};
+use kork_model::{ExecutionId, WorkOrder, work};
 use orca_engine::{Command, Effect, Event, State, effects};
-use serde_json::{Value, json};
 
-use super::{Error, Shell, admission, publisher::Message};
+use super::{Error, Shell, admission};
 use crate::bus::commands;
 
 /// First pause before an effect is tried again; it doubles up to the longest one.
@@ -20,11 +17,14 @@ const RETRY_FIRST_MS: u64 = 50;
 const RETRY_LONGEST_MS: u64 = 5_000;
 
 impl Shell {
-    /// Everything that follows from stored events: index, timers, the event stream, effects.
+    /// Everything that follows from stored events, which lead from one revision to another: index,
+    /// timers, the event stream, effects. Done under the lock of the execution, so that what follows
+    /// from two decisions follows in their order.
     pub(crate) async fn follow_up(
         self: &Arc<Self>,
         state: &Arc<State>,
         events: &[Event],
+        before: Revision,
         revision: Revision,
     ) {
         let id = &state.execution.id;
@@ -33,7 +33,7 @@ impl Shell {
         if events.iter().any(changes_index) {
             self.index_put(state).await;
         }
-        self.publish(state, events, revision).await;
+        self.tell(state, events, before, revision).await;
         let mut all: Vec<Effect> = events.iter().flat_map(|e| effects(state, e)).collect();
         all.retain(|effect| !is_answered(state, effect));
         self.carry_out(id.clone(), all);
@@ -90,12 +90,9 @@ impl Shell {
                 commands::send(self, &key, execution, &command).await
             }
             Effect::Archive => {
-                // Once the log is gone, nobody could publish what was not.
-                if self.publisher.flush().await {
-                    self.archive(id).await
-                } else {
-                    Ok(())
-                }
+                // Mostly everything is published by then, and nobody waits for it under the lock.
+                self.publisher.flush().await;
+                self.archive(id).await
             }
         }
     }
@@ -118,41 +115,6 @@ impl Shell {
             .enqueue(&queue, &key, Bytes::from(payload), None)
             .await;
         sent.map(drop).map_err(|e| unavailable(&e))
-    }
-
-    /// Tells the world. The id follows from the revision: a message published twice is one message.
-    pub(crate) async fn publish(&self, state: &State, events: &[Event], revision: Revision) {
-        let execution = &state.execution;
-        let topic = format!(
-            "{}{}",
-            subject::EXECUTION,
-            super::token(&execution.application)
-        );
-        for (n, event) in events.iter().enumerate() {
-            let Some((kind, data)) = told(state, event) else {
-                continue;
-            };
-            let message = SuiteEvent {
-                id: format!("{}:{}:{n}", execution.id, revision.0),
-                kind,
-                time: self.ports.clock.now(),
-                application: Some(execution.application.clone()),
-                subject: Some(execution.id.to_string()),
-                data,
-            };
-            let Ok(payload) = serde_json::to_vec(&message) else {
-                continue;
-            };
-            let id = message.id.clone();
-            let payload = Bytes::from(payload);
-            self.publisher
-                .publish(Message {
-                    topic: topic.clone(),
-                    id,
-                    payload,
-                })
-                .await;
-        }
     }
 }
 
@@ -190,69 +152,4 @@ fn changes_index(event: &Event) -> bool {
             | Event::Restarted { .. }
             | Event::Finished { .. }
     )
-}
-
-fn told(state: &State, event: &Event) -> Option<(String, Value)> {
-    let of_stage = |id: &StageId| {
-        let stage = state.stage(id)?;
-        Some(json!({
-            "executionId": state.execution.id, "stageId": stage.id, "refId": stage.ref_id,
-            "name": stage.name, "type": stage.kind, "status": stage.status,
-        }))
-    };
-    let whole = || {
-        json!({
-            "executionId": state.execution.id, "name": state.execution.name,
-            "pipelineConfigId": state.execution.pipeline_config_id,
-            "status": state.execution.status,
-        })
-    };
-    let noun = match state.execution.kind {
-        ExecutionType::Pipeline => "pipeline",
-        ExecutionType::Orchestration => "orchestration",
-    };
-    let named = |what: &str, end: &str| format!("orca:{what}:{end}");
-    Some(match event {
-        Event::Created { .. } => (named(noun, "created"), whole()),
-        Event::Started { .. } => (named(noun, "starting"), whole()),
-        Event::Paused { .. } => (named(noun, "paused"), whole()),
-        Event::Resumed { .. } => (named(noun, "resumed"), whole()),
-        Event::Restarted { .. } => (named(noun, "restarted"), whole()),
-        Event::Finished { status, .. } => (named(noun, ending(*status)), whole()),
-        Event::StageStarted { stage, .. } => (named("stage", "starting"), of_stage(stage)?),
-        Event::StageFinished { stage, status, .. } => {
-            (named("stage", ending(*status)), of_stage(stage)?)
-        }
-        Event::ContextChanged { stage, .. } | Event::TaskWaits { stage, .. } => {
-            (named("stage", "updated"), of_stage(stage)?)
-        }
-        Event::TaskFinished {
-            stage,
-            task,
-            status,
-            ..
-        } => {
-            let mut data = of_stage(stage)?;
-            data["task"] = json!(state.stage(stage)?.tasks.get(*task)?.name);
-            data["taskStatus"] = json!(status);
-            (named("task", ending(*status)), data)
-        }
-        Event::Restored { .. }
-        | Event::Admitted { .. }
-        | Event::StagesAdded { .. }
-        | Event::StagesRemoved { .. }
-        | Event::TaskStarted { .. }
-        | Event::TaskDispatched { .. }
-        | Event::OrderWithdrawn { .. }
-        | Event::Canceled { .. }
-        | Event::UserChanged { .. } => return None,
-    })
-}
-
-const fn ending(status: Status) -> &'static str {
-    match status {
-        Status::Skipped => "skipped",
-        Status::Succeeded | Status::FailedContinue => "complete",
-        _ => "failed",
-    }
 }

@@ -71,7 +71,7 @@ const fn name(command: &Command) -> &'static str {
     match command {
         Command::Create { .. } => "create",
         Command::CreateRefused { .. } => "createRefused",
-        Command::Admit => "admit",
+        Command::Admit { .. } => "admit",
         Command::Supersede { .. } => "supersede",
         Command::Tick => "tick",
         Command::Report { .. } => "report",

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod archive;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
+mod event_stream;
 pub mod index;
 mod measures;
 pub(crate) mod publisher;
@@ -125,6 +126,8 @@ pub struct Shell {
     locks: Vec<tokio::sync::Mutex<()>>,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
+    /// Up to where the log of each open execution was told on the event stream.
+    pub(crate) marks: Mutex<HashMap<ExecutionId, Revision>>,
     /// Entries of pipelines' logs that this process has told of, by subject.
     pub(crate) told: Mutex<HashMap<String, Revision>>,
 }
@@ -140,6 +143,7 @@ impl Shell {
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            marks: Mutex::default(),
             told: Mutex::default(),
             publisher: publisher::Publisher::default(),
             measures: measures::Measures::new(&Metrics::default()),
@@ -168,6 +172,7 @@ impl Shell {
         command: &Command,
     ) -> Result<Arc<State>, Error> {
         let began = self.ports.clock.now();
+        let _one_at_a_time = self.lock(id).await;
         let outcome = self.decide_and_append(id, command).await;
         let took_ms = self.ports.clock.now().ms_since(began);
         let word = match &outcome {
@@ -179,8 +184,14 @@ impl Shell {
         };
         self.measures.command(command, word, took_ms);
         let outcome = outcome?;
-        if let Some((events, revision)) = &outcome.changed {
-            self.follow_up(&outcome.state, events, *revision).await;
+        if let Some(changed) = &outcome.changed {
+            let Changed {
+                events,
+                before,
+                revision,
+            } = changed;
+            self.follow_up(&outcome.state, events, *before, *revision)
+                .await;
         }
         Ok(outcome.state)
     }
@@ -190,7 +201,6 @@ impl Shell {
         id: &ExecutionId,
         command: &Command,
     ) -> Result<Outcome, Error> {
-        let _one_at_a_time = self.lock(id).await;
         for _ in 0..CONFLICTS_MAX {
             let loaded = self.load_for(id, command).await?;
             let now = self.ports.clock.now();
@@ -227,7 +237,11 @@ impl Shell {
                     self.states.put(id, kept);
                     return Ok(Outcome {
                         state,
-                        changed: Some((events, revision)),
+                        changed: Some(Changed {
+                            events,
+                            before: loaded.revision,
+                            revision,
+                        }),
                     });
                 }
                 Err(JournalError::Conflict { .. }) => self.states.forget(id),
@@ -305,7 +319,14 @@ impl Shell {
 
 struct Outcome {
     state: Arc<State>,
-    changed: Option<(Vec<Event>, Revision)>,
+    changed: Option<Changed>,
+}
+
+/// Events that led the log from one revision to another.
+struct Changed {
+    events: Vec<Event>,
+    before: Revision,
+    revision: Revision,
 }
 
 pub(crate) fn fold(state: &State, events: &[Event]) -> State {

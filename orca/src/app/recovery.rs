@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kork_model::ExecutionId;
-use orca_engine::{State, open_effects};
+use orca_engine::open_effects;
 
 use super::{Error, Shell, admission};
 
@@ -43,14 +43,10 @@ async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
 }
 
 async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> {
-    let mut state = State::default();
-    for entry in shell.read_log(id).await? {
-        let (batch, revision) = (entry.batch, entry.revision);
-        state = super::fold(&state, &batch.events);
-        // The process may have died between the append and the publication; the topic knows the
-        // ids of what it has.
-        shell.publish(&state, &batch.events, revision).await;
-    }
+    let _one_at_a_time = shell.lock(id).await;
+    // The process may have died between an append and its publication; the topic knows the ids of
+    // what it has.
+    let state = shell.tell_from_log(id).await?.state;
     if state.execution.id.as_str().is_empty() {
         return Ok(());
     }

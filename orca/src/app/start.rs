@@ -30,6 +30,14 @@ pub(crate) struct Start<'a> {
     pub id: Option<ExecutionId>,
 }
 
+/// What a correlation id says of a start.
+enum Correlated {
+    /// This one runs; nothing is to be started.
+    Open(ExecutionId),
+    /// Start one under this id.
+    ToStart(ExecutionId),
+}
+
 impl Shell {
     /// Starts a pipeline; answers with its id once it is stored.
     pub(crate) async fn start(self: &Arc<Self>, start: &Start<'_>) -> Result<ExecutionId, Error> {
@@ -41,9 +49,10 @@ impl Shell {
             }
         }
         let id = chosen.unwrap_or_else(|| self.ports.ids.ulid().into());
-        if let Some(running) = self.correlated(start, &id).await? {
-            return Ok(running);
-        }
+        let id = match self.correlated(start, id).await? {
+            Correlated::Open(open) => return Ok(open),
+            Correlated::ToStart(id) => id,
+        };
         let prior = self.prior_artifacts(start.pipeline).await;
         let request = Request {
             id: id.clone(),
@@ -146,11 +155,13 @@ impl Shell {
     }
 
     /// `trigger.correlationId`: while an execution with it is not finished, that one is the answer.
+    /// Whoever finds a claim without an execution makes it under the claimed id: whether the claimant
+    /// is only slower or died, there will be one.
     async fn correlated(
         self: &Arc<Self>,
         start: &Start<'_>,
-        id: &ExecutionId,
-    ) -> Result<Option<ExecutionId>, Error> {
+        id: ExecutionId,
+    ) -> Result<Correlated, Error> {
         let own = start.pipeline.get("trigger").and_then(Value::as_object);
         let given = |t: &Context| {
             t.get("correlationId")
@@ -162,7 +173,7 @@ impl Shell {
             .and_then(given)
             .or_else(|| own.and_then(given));
         let Some(correlation) = correlation else {
-            return Ok(None);
+            return Ok(Correlated::ToStart(id));
         };
         let subject = format!("correlation.{}", token(&correlation));
         let failed = |source| Error::Journal {
@@ -180,22 +191,26 @@ impl Shell {
             if let Some(record) = newest {
                 let known =
                     ExecutionId::from(String::from_utf8_lossy(&record.payload).into_owned());
-                let open = self.state(&known).await;
-                if open.is_ok_and(|s| !s.execution.status.is_complete()) {
-                    return Ok(Some(known));
+                match self.state(&known).await {
+                    Ok(state) if state.execution.status.is_complete() => {}
+                    Ok(_) => return Ok(Correlated::Open(known)),
+                    Err(Error::Rejected(Rejection::UnknownExecution(_))) => {
+                        return Ok(Correlated::ToStart(known));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             let expected = newest.map_or(Revision::NONE, |r| r.revision);
             let payload = Bytes::from(id.as_str().to_owned());
             match self.ports.journal.append(&subject, expected, payload).await {
-                Ok(_) if expected == Revision::NONE => return Ok(None),
+                Ok(_) if expected == Revision::NONE => return Ok(Correlated::ToStart(id)),
                 Ok(_) => {
                     self.ports
                         .journal
                         .purge(&subject, expected)
                         .await
                         .map_err(failed)?;
-                    return Ok(None);
+                    return Ok(Correlated::ToStart(id));
                 }
                 Err(JournalError::Conflict { .. }) => {}
                 Err(source) => return Err(failed(source)),

@@ -40,13 +40,22 @@ macro_rules! endpoint {
         serve(&*$shell.ports.rpc, move |request| {
             let shell = Arc::clone(&shell);
             async move {
-                $answer(shell, request)
-                    .await
-                    .map_err(|e: Error| e.problem())
+                let shutdown = shell.shutdown.clone();
+                let answered = shutdown.unless_aborted($answer(shell, request)).await;
+                answered.map_or_else(
+                    || Err(stops()),
+                    |outcome| outcome.map_err(|e: Error| e.problem()),
+                )
             }
         })
         .await?
     }};
+}
+
+/// What a caller hears whose request was dropped by a hard stop.
+fn stops() -> Problem {
+    let text = "orca stops in the middle of the request; ask again when it is back";
+    Problem::new("KORK-0008", Kind::Unavailable, text).retry_after(1)
 }
 
 async fn starts(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Decider;
 use crate::{
     command::Rejection,
-    context::{flag, text},
+    context::{flag, json_bytes, text},
     event::Event,
     graph, limits, stage,
     state::State,
@@ -75,9 +75,11 @@ impl Decider {
             stage: id.to_string(),
             reason,
         })?;
-        let size = serde_json::to_string(context).map_or(0, |t| t.len());
+        let mut changed = stage.context.clone();
+        changed.extend(context.clone());
+        let size = json_bytes(&changed);
         if size > limits::CONTEXT_BYTES_MAX {
-            let what = format!("the change of stage {id} in bytes");
+            let what = format!("the context of stage {id} with this change, in bytes,");
             return Err(Rejection::TooLarge {
                 what,
                 size,
@@ -180,6 +182,7 @@ impl Decider {
             .iter()
             .flat_map(|stage| graph::inside(&self.state.execution, stage))
             .collect();
+        self.resume(by);
         let (at, by) = (self.now, by.to_owned());
         let restarted = top.id.clone();
         self.emit(Event::Restarted {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 pub use self::time::next_wake;
 use crate::{
     command::{Command, Rejection},
+    context::json_bytes,
     event::Event,
     evolve::apply,
     expression::Scope,
@@ -27,6 +28,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Ev
     let mut decider = Decider {
         state: state.clone(),
         events: Vec::new(),
+        bytes: 0,
         now,
     };
     decider.answer(command)?;
@@ -42,12 +44,15 @@ const SUPERSEDED: &str = "This execution was queued but then canceled because a 
 pub(crate) struct Decider {
     pub(crate) state: State,
     pub(crate) events: Vec<Event>,
+    /// Of the events as JSON.
+    pub(crate) bytes: usize,
     pub(crate) now: Timestamp,
 }
 
 impl Decider {
     pub(crate) fn emit(&mut self, event: Event) {
         apply(&mut self.state, &event);
+        self.bytes += json_bytes(&event);
         self.events.push(event);
     }
 
@@ -67,7 +72,7 @@ impl Decider {
                 return self.restart(stage, by, body, archived.as_deref(), exists);
             }
             _ if !exists => return Err(Rejection::UnknownExecution(String::new())),
-            Command::Admit => self.admit(),
+            Command::Admit { generation } => self.admit(*generation),
             Command::Supersede { generation } => self.supersede(*generation),
             Command::Tick => self.tick(),
             Command::Report { report } => self.report(report),
@@ -124,8 +129,10 @@ impl Decider {
         Ok(())
     }
 
-    fn admit(&mut self) {
-        if self.state.execution.status == Status::NotStarted && !self.state.admitted {
+    /// Only the run that is meant: a restart after the end is another run.
+    fn admit(&mut self, generation: u32) {
+        let waits = self.state.execution.status == Status::NotStarted && !self.state.admitted;
+        if waits && self.state.place == generation {
             self.emit(Event::Admitted { at: self.now });
             self.start();
         }
@@ -134,7 +141,7 @@ impl Decider {
     /// Only a run that has not started, and only the one that is meant: a restart is another run.
     fn supersede(&mut self, generation: u32) {
         let waits = self.state.execution.status == Status::NotStarted;
-        if waits && self.state.generation == generation {
+        if waits && self.state.place == generation {
             self.cancel("spinnaker", Some(SUPERSEDED));
         }
     }

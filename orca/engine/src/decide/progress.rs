@@ -5,15 +5,25 @@ use std::collections::BTreeMap;
 use kork_model::{Stage, StageId, StageOwner, Status};
 
 use super::Decider;
-use crate::{context::flag, event::Event, graph, limits::STARTS_PER_DECISION_MAX};
+use crate::{
+    context::flag,
+    event::Event,
+    graph,
+    limits::{DECISION_BYTES_MAX, EVENTS_PER_DECISION_MAX},
+};
 
 type Siblings<'a> = (Option<&'a StageId>, Option<StageOwner>, &'a str);
 
 impl Decider {
     /// Runs until nothing more can happen without the outside.
     pub(crate) fn advance(&mut self) {
-        for _ in 0..STARTS_PER_DECISION_MAX {
+        loop {
             if self.state.execution.status != Status::Running || self.conclude_early() {
+                return;
+            }
+            if self.is_full() {
+                // The timer brings the next decision, at once.
+                self.emit(Event::Unfinished { at: self.now });
                 return;
             }
             if !self.step() {
@@ -21,6 +31,11 @@ impl Decider {
                 return;
             }
         }
+    }
+
+    /// One decision is one message of the log, which must not outgrow it.
+    fn is_full(&self) -> bool {
+        self.events.len() >= EVENTS_PER_DECISION_MAX || self.bytes >= DECISION_BYTES_MAX
     }
 
     /// Looks once at every stage that runs or may start. True when something changed.
@@ -31,7 +46,7 @@ impl Decider {
                 Status::NotStarted => self.start_stage(&id),
                 _ => self.continue_stage(&id),
             };
-            if self.conclude_early() {
+            if self.conclude_early() || self.is_full() {
                 return true;
             }
         }
@@ -58,7 +73,7 @@ impl Decider {
             .collect()
     }
 
-    fn parent_lets(&self, stage: &Stage) -> bool {
+    pub(crate) fn parent_lets(&self, stage: &Stage) -> bool {
         stage.parent_stage_id.as_ref().is_none_or(|id| {
             self.state
                 .stage(id)
@@ -71,16 +86,22 @@ impl Decider {
         if self.state.execution.status != Status::Running {
             return true;
         }
-        let worst = |status| self.state.top_level().any(|s| s.status == status);
-        let verdict = if worst(Status::Terminal) {
-            Status::Terminal
-        } else if worst(Status::Canceled) {
-            Status::Canceled
-        } else {
+        let earlier = |id: &StageId| self.state.meta.get(id).is_some_and(|notes| notes.earlier);
+        let Some(verdict) = self.worst(|stage| !earlier(&stage.id)) else {
             return false;
         };
         self.conclude(verdict, None);
         true
+    }
+
+    /// What the failure of one of these top-level stages makes of the execution.
+    fn worst(&self, counts: impl Fn(&Stage) -> bool) -> Option<Status> {
+        let any = |status| {
+            let mut stages = self.state.top_level();
+            stages.any(|stage| stage.status == status && counts(stage))
+        };
+        let verdicts = [Status::Terminal, Status::Canceled];
+        verdicts.into_iter().find(|status| any(*status))
     }
 
     /// Nothing can go on by itself: ends the execution unless a stage still waits for the outside.
@@ -93,6 +114,9 @@ impl Decider {
             .any(|s| s.status == Status::Running)
         {
             return;
+        }
+        if let Some(verdict) = self.worst(|_| true) {
+            return self.conclude(verdict, None);
         }
         let top_level: Vec<&Stage> = self.state.top_level().collect();
         if top_level.iter().all(|s| s.status.satisfies_downstream()) {

@@ -1,10 +1,11 @@
 //! What workers and child pipelines report.
 
-use kork_model::{Kind, StageId, Status, WorkReport, WorkResult};
+use kork_model::{Context, Kind, StageId, Status, WorkReport, WorkResult};
 
 use super::Decider;
 use crate::{
     command::ChildEnd,
+    context::json_bytes,
     event::Event,
     limits,
     stage::{self, StageView},
@@ -21,7 +22,11 @@ impl Decider {
         let Some(task) = notes.tasks.iter().position(waiting) else {
             return;
         };
-        if let Some(progress) = &report.progress {
+        if let Some(progress) = report
+            .progress
+            .as_ref()
+            .filter(|p| self.is_worth_showing(id, p))
+        {
             self.emit(Event::ContextChanged {
                 stage: id.clone(),
                 set: progress.clone(),
@@ -48,6 +53,15 @@ impl Decider {
         };
         let outcome = definition.finish(&notes.tasks[task].kind, &view, sound(result));
         self.settle(id, task, outcome);
+    }
+
+    /// News, and small enough: what a stage shows of its work may be left out, its result may not.
+    fn is_worth_showing(&self, id: &StageId, progress: &Context) -> bool {
+        self.state.stage(id).is_some_and(|stage| {
+            let known = |(key, value): (&String, _)| stage.context.get(key) == Some(value);
+            let grown = json_bytes(&stage.context) + json_bytes(progress);
+            !progress.iter().all(known) && grown <= limits::CONTEXT_BYTES_MAX
+        })
     }
 
     /// A passing failure is tried again, later each time. Work that took too long is not: what it did

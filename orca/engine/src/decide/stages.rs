@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Decider, scope, stage_id};
 use crate::{
-    context::{flag, has_expression, text},
+    context::{flag, has_expression, json_bytes, text},
     event::{Event, PlannedTask},
     expression, limits,
     stage::{self, Definition, NewStage, Plan, PlanError, StageView},
@@ -17,7 +17,8 @@ impl Decider {
         let Some(mut stage) = self.state.stage(id).cloned() else {
             return false;
         };
-        if stage.status != Status::NotStarted {
+        // What was looked at before in the same step may have ended the parent.
+        if stage.status != Status::NotStarted || !self.parent_lets(&stage) {
             return false;
         }
         let at = self.now;
@@ -36,11 +37,21 @@ impl Decider {
             });
             return true;
         }
+        let given = stage.context.clone();
         if stage.parent_stage_id.is_none() {
             stage.context = self.evaluated(&stage);
         }
         stage.start_time = Some(at);
-        let planned = self.plan(definition, &stage);
+        let bytes = json_bytes(&stage.context);
+        let planned = if bytes > limits::CONTEXT_BYTES_MAX {
+            stage.context = given;
+            Err(too_large(
+                "its context with the results of its expressions",
+                bytes,
+            ))
+        } else {
+            self.plan(definition, &stage)
+        };
         match planned {
             Ok(plan) => self.begin(stage, plan),
             Err(error) => self.planning_failed(stage, &error),
@@ -70,7 +81,9 @@ impl Decider {
     fn begin(&mut self, stage: Stage, plan: Plan) {
         let id = stage.id.clone();
         let mut before = plan.before;
-        let windowed = flag(&stage.context, "restrictExecutionDuringTimeWindow") == Some(true);
+        // Children take over their parent's context; the window stands before the parent.
+        let windowed = stage.parent_stage_id.is_none()
+            && flag(&stage.context, "restrictExecutionDuringTimeWindow") == Some(true);
         if windowed {
             before.insert(0, window_of(&stage));
         }
@@ -251,13 +264,25 @@ impl Decider {
         if !notes.failure_planned && self.plan_on_failure(stage) {
             return true;
         }
-        if notes.failure_planned
-            && matches!(self.side(&stage.id, StageOwner::StageAfter), Side::Open)
-        {
+        if notes.failure_planned && self.after_goes_on(&stage.id) {
             return false;
         }
         let status = self.own_status(stage);
         self.end(stage, status)
+    }
+
+    /// An after-stage runs, or can start: a failed one before it is not in the way of those that were
+    /// planned because of it.
+    fn after_goes_on(&self, id: &StageId) -> bool {
+        let children: Vec<&Stage> = self.state.children(id, StageOwner::StageAfter).collect();
+        let satisfied = |reference: &String| {
+            let required = children.iter().find(|s| &s.ref_id == reference);
+            required.is_some_and(|s| s.status.satisfies_downstream())
+        };
+        children.iter().any(|stage| match stage.status {
+            Status::NotStarted => stage.requisite_stage_ref_ids.iter().all(satisfied),
+            status => !status.is_complete(),
+        })
     }
 
     fn plan_after(&mut self, stage: &Stage, failed: bool) -> bool {
@@ -352,6 +377,10 @@ impl Decider {
                     limits::STAGES_WITH_SYNTHETIC_MAX
                 ),
             });
+        }
+        let bytes = new.iter().map(|stage| json_bytes(&stage.context)).sum();
+        if bytes > limits::ADDED_BYTES_MAX {
+            return Err(too_large("what it adds as stages of their own", bytes));
         }
         let sign = if owner == StageOwner::StageBefore {
             '<'
@@ -492,6 +521,16 @@ pub(crate) fn failure_status(stage: &Stage, default: Status) -> Status {
         Status::Stopped
     } else {
         default
+    }
+}
+
+fn too_large(what: &str, bytes: usize) -> PlanError {
+    PlanError {
+        exception: "LimitExceeded",
+        message: format!(
+            "{what} has {bytes} bytes, at most {} are allowed; put large values into an artifact",
+            limits::CONTEXT_BYTES_MAX
+        ),
     }
 }
 

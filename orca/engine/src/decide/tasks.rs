@@ -4,6 +4,7 @@ use kork_model::{Context, StageId, Status, WorkKey};
 
 use super::{Decider, stages::failure_status};
 use crate::{
+    context::json_bytes,
     event::Event,
     limits,
     stage::{self, Outcome, StageView},
@@ -117,12 +118,11 @@ impl Decider {
 
     /// Cuts what would make the context too large, and says so in its place.
     fn bounded(&self, id: &StageId, context: Context, outputs: Context) -> (Context, Context) {
-        let size = |map: &Context| serde_json::to_string(map).map_or(0, |text| text.len());
         let held = self
             .state
             .stage(id)
-            .map_or(0, |s| size(&s.context) + size(&s.outputs));
-        let total = held + size(&context) + size(&outputs);
+            .map_or(0, |s| json_bytes(&s.context) + json_bytes(&s.outputs));
+        let total = held + json_bytes(&context) + json_bytes(&outputs);
         if total <= limits::CONTEXT_BYTES_MAX {
             return (context, outputs);
         }

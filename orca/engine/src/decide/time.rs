@@ -16,6 +16,9 @@ pub fn next_wake(state: &State) -> Option<Timestamp> {
     if state.execution.status != Status::Running {
         return None;
     }
+    if state.unfinished.is_some() {
+        return state.unfinished;
+    }
     let running = state
         .execution
         .stages

@@ -6,6 +6,9 @@ use serde_json::Value;
 use super::{Definition, NewStage, Outcome, Plan, PlanError, StageView, exception};
 use crate::{context::text, expression};
 
+/// A cloud that does not say how large a cluster is within this time fails the precondition.
+const CLOUD_TIMEOUT_MS: u64 = 60_000;
+
 pub(super) struct CheckPreconditions;
 
 impl Definition for CheckPreconditions {
@@ -50,10 +53,15 @@ impl Definition for CheckPreconditions {
                     service: "clouddriver".to_owned(),
                     kind: kind.to_owned(),
                     payload,
-                    timeout_ms: Some(60_000),
+                    timeout_ms: Some(CLOUD_TIMEOUT_MS),
                 }
             }
         }
+    }
+
+    fn timeout_ms(&self, _: &str, view: &StageView<'_>) -> Option<u64> {
+        let asks = text(&view.stage.context, "preconditionType") == Some("clusterSize");
+        asks.then_some(CLOUD_TIMEOUT_MS)
     }
 }
 

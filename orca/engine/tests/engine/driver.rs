@@ -40,15 +40,20 @@ const fn may_repeat(command: &Command) -> bool {
 }
 
 impl Driver {
-    /// Starts a pipeline.
-    pub(crate) fn start(pipeline: &Value) -> Self {
-        let mut driver = Self {
+    /// Nothing exists yet.
+    pub(crate) fn empty() -> Self {
+        Self {
             state: State::default(),
             log: Vec::new(),
             orders: BTreeMap::new(),
             sent: Vec::new(),
             now: Timestamp(1_790_000_000_000),
-        };
+        }
+    }
+
+    /// Starts a pipeline.
+    pub(crate) fn start(pipeline: &Value) -> Self {
+        let mut driver = Self::empty();
         let execution = execution(pipeline);
         driver.give(&Command::Create {
             execution: Box::new(execution),
@@ -82,6 +87,11 @@ impl Driver {
                 events.is_empty(),
                 "a finished execution changed: {events:?}"
             );
+        }
+        // The timer is due at once, and brings what did not fit.
+        if self.state.unfinished.is_some() {
+            assert_eq!(self.state.next_wake(), Some(self.now));
+            return self.try_give(&Command::Tick);
         }
         if !may_repeat(command) {
             match decide(&self.state, command, self.now) {
@@ -287,7 +297,7 @@ impl Driver {
         let by = || "ana".to_owned();
         for command in [
             Command::Tick,
-            Command::Admit,
+            Command::Admit { generation: 0 },
             Command::Pause { by: by() },
             Command::Resume { by: by() },
             Command::Cancel {
