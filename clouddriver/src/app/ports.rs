@@ -24,6 +24,21 @@ pub struct RunId {
     pub run: u32,
 }
 
+impl RunId {
+    /// The run that is shown as this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.rsplitn(3, '/');
+        let run = parts.next()?.parse().ok()?;
+        let ordinal = parts.next()?.parse().ok()?;
+        let group = parts.next()?.to_owned();
+        Some(Self {
+            group,
+            ordinal,
+            run,
+        })
+    }
+}
+
 impl std::fmt::Display for RunId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.group, self.ordinal, self.run)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use kork_model::{
     Status,
@@ -483,6 +483,20 @@ async fn a_plan_tells_every_step_and_does_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suite_that_stops_hands_its_orders_back_and_the_next_one_finishes_them() {
+    stopped_in_the_middle(|_| {}).await;
+}
+
+/// As when it died between the start of a process and the note about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_nobody_wrote_down_is_found_and_not_started_again() {
+    stopped_in_the_middle(|dir| {
+        std::fs::remove_file(dir.join("cd/runs/shop-v000.0.json")).unwrap();
+    })
+    .await;
+}
+
+/// A suite stops while an instance is not ready yet, something happens, and the next one finishes.
+async fn stopped_in_the_middle(meanwhile: impl Fn(&Utf8Path)) {
     let temp = tempfile::Builder::new().prefix("gcd").tempdir().unwrap();
     let dir = Utf8PathBuf::from_path_buf(temp.path().canonicalize().unwrap()).unwrap();
     let key = {
@@ -508,6 +522,7 @@ async fn a_suite_that_stops_hands_its_orders_back_and_the_next_one_finishes_them
     };
     let before = instances_of(&dir);
     assert_eq!(before.len(), 1, "the instance lives on");
+    meanwhile(&dir);
     std::fs::write(dir.join("open"), "").unwrap();
     let suite = Suite::open(&dir, config(&dir)).await;
     let result = suite.result(&key).await;

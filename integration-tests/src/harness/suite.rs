@@ -159,15 +159,10 @@ impl Suite {
 
     /// The end of what it wrote to stderr.
     pub fn log(&self) -> String {
-        let text = self.whole_log();
+        let text = std::fs::read(self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-    }
-
-    /// Everything it wrote to stderr, in all its lives.
-    pub fn whole_log(&self) -> String {
-        let text = std::fs::read(self.log_path()).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn log_path(&self) -> std::path::PathBuf {

@@ -3,7 +3,8 @@
 //! - [`spawn`]: from a launch to a process. [`ports`]: free ports, held until the start.
 //! - [`watch`]: probes and the end of a run. [`probe`]: one probe.
 //! - [`identity`]: which process a pid means. [`sweep`]: ending all that is left of a run.
-//! - [`logs`]: output in files. [`record`]: what is remembered of a run.
+//! - [`logs`]: output in files. [`record`]: what is remembered of a run. [`unrecorded`]: what runs and
+//!   is in no record.
 
 mod identity;
 mod logs;
@@ -12,6 +13,7 @@ mod probe;
 mod record;
 mod spawn;
 mod sweep;
+mod unrecorded;
 mod watch;
 
 use std::{
@@ -126,6 +128,12 @@ impl Processes for LocalProcesses {
 
     async fn take_over(&self, groups: &[ServerGroup]) -> Vec<Found> {
         let shared = &self.shared;
+        let (dir, known, now) = (shared.dir.clone(), groups.to_vec(), shared.clock.now());
+        let written =
+            tokio::task::spawn_blocking(move || unrecorded::write_down(&dir, &known, now)).await;
+        if let Err(error) = written {
+            tracing::error!(%error, "what runs could not be written down");
+        }
         let mut found = Vec::new();
         let mut live = Vec::new();
         for record in Record::all(&shared.dir) {
