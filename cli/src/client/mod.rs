@@ -40,7 +40,7 @@ impl Client {
                 next: "write it as http://HOST:PORT".to_owned(),
             });
         }
-        let http = reqwest::Client::builder()
+        let http = kork_http::client()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
             .no_proxy()

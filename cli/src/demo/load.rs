@@ -43,7 +43,7 @@ pub(super) struct Load {
 impl Load {
     /// Starts calling this address.
     pub(super) fn start(address: &str) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder()
+        let http = kork_http::client()
             .timeout(REQUEST_TIMEOUT)
             .no_proxy()
             .build();

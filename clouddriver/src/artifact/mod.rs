@@ -47,7 +47,7 @@ impl LocalArtifacts {
         let root = Utf8Path::new(&config.data_dir).join("groups");
         std::fs::create_dir_all(&root).map_err(|e| unusable(&e))?;
         let root = root.canonicalize_utf8().map_err(|e| unusable(&e))?;
-        let http = reqwest::Client::builder()
+        let http = kork_http::client()
             .timeout(Duration::from_millis(config.artifacts.timeout_ms))
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .build()

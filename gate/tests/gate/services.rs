@@ -85,7 +85,7 @@ impl TestGate {
         let server = gate::bind(config, ports.clone(), chassis.clone()).expect("it binds");
         let base = format!("http://{}", server.addr());
         let running = tokio::spawn(server.run());
-        let http = reqwest::Client::builder()
+        let http = kork_http::client()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()

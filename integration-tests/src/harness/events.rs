@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use reqwest::{Client, Response};
+use reqwest::Response;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,7 +28,7 @@ pub struct EventStream {
 impl EventStream {
     /// Connects; `query` is what follows `/events?`. With a cursor, everything behind it comes.
     pub async fn connect(base: &str, query: &str, after: Option<u64>) -> Self {
-        let http = Client::builder().no_proxy().build();
+        let http = kork_http::client().no_proxy().build();
         let http = http.expect("a client without certificates can be made");
         let mut request = http.get(format!("{base}/events?{query}"));
         if let Some(cursor) = after {

@@ -78,7 +78,7 @@ pub struct Gate {
 impl Gate {
     /// A client of the gate at this address, such as `http://127.0.0.1:8084`.
     pub fn new(base: &str) -> Self {
-        let http = Client::builder()
+        let http = kork_http::client()
             .no_proxy()
             .timeout(ANSWER_TIMEOUT)
             .build()

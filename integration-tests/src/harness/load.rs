@@ -48,7 +48,7 @@ pub struct Load {
 impl Load {
     /// Starts calling this address. The suite counts as up.
     pub fn start(address: &str) -> Self {
-        let http = reqwest::Client::builder()
+        let http = kork_http::client()
             .no_proxy()
             .timeout(REQUEST_TIMEOUT)
             .build()

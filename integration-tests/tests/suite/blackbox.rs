@@ -24,7 +24,7 @@ async fn output(mut command: Command) -> (Option<i32>, String, String) {
 }
 
 async fn text(url: &str) -> String {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = kork_http::client().no_proxy().build().unwrap();
     let answer = client.get(url).send().await.unwrap();
     answer.error_for_status().unwrap().text().await.unwrap()
 }

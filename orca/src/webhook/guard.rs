@@ -57,7 +57,7 @@ pub(super) fn client(config: &WebhookConfig) -> Result<reqwest::Client, reqwest:
             Err(error) => attempt.error(error),
         }
     });
-    reqwest::Client::builder()
+    kork_http::client()
         .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
         .timeout(Duration::from_millis(config.call_timeout_ms))
         .redirect(policy)
