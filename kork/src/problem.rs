@@ -35,6 +35,22 @@ pub fn all() -> &'static [ErrorCode] {
     table::TABLE
 }
 
+/// An error with all its causes in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        // Many errors say their cause themselves.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// The HTTP reason phrase of a kind of problem.
 pub const fn reason_phrase(kind: Kind) -> &'static str {
     match kind {

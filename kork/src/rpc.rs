@@ -102,3 +102,21 @@ where
     };
     rpc.serve(C::SERVICE, C::ENDPOINT, Arc::new(handler)).await
 }
+
+/// What a caller hears of a handler that panicked.
+pub fn panicked(name: &str, ended: tokio::task::JoinError) -> Problem {
+    let panic = ended.into_panic();
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    tracing::error!(endpoint = name, panic = text, "a handler panicked");
+    let mut problem = Problem::new(
+        "KORK-0010",
+        Kind::Bug,
+        format!("{name} stopped with a panic"),
+    );
+    problem.causes.push(text.to_owned());
+    problem
+}

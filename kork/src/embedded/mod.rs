@@ -152,19 +152,7 @@ fn is_under(subject: &str, prefix: &str) -> bool {
 
 /// What of a name and a payload is larger than the limits allow: what, its size, the limit.
 fn oversized(name: &str, payload_bytes: usize) -> Option<(String, usize, usize)> {
-    larger_than(limit::MESSAGE_BYTES_MAX, name, payload_bytes)
-}
-
-fn larger_than(max: usize, name: &str, payload_bytes: usize) -> Option<(String, usize, usize)> {
-    if name.len() > limit::NAME_BYTES_MAX {
-        let start: String = name.chars().take(60).collect();
-        return Some((
-            format!("the name {start}..."),
-            name.len(),
-            limit::NAME_BYTES_MAX,
-        ));
-    }
-    (payload_bytes > max).then(|| (format!("the payload for {name}"), payload_bytes, max))
+    limit::oversized(limit::MESSAGE_BYTES_MAX, name, payload_bytes)
 }
 
 #[cfg(test)]

@@ -13,11 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{larger_than, store::lock};
-use crate::{
-    model::{Kind, Problem},
-    ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo, limit},
-};
+use super::store::lock;
+use crate::ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo, limit};
 
 /// Requests of one endpoint that are worked on at the same moment; more are refused.
 const IN_FLIGHT_MAX: usize = 4096;
@@ -119,7 +116,9 @@ impl Rpc for EmbeddedRpc {
         timeout: Duration,
     ) -> Result<Bytes, RpcError> {
         let name = format!("{service}.{endpoint}");
-        if let Some((what, size, max)) = larger_than(limit::RPC_BYTES_MAX, &name, request.len()) {
+        if let Some((what, size, max)) =
+            limit::oversized(limit::RPC_BYTES_MAX, &name, request.len())
+        {
             return Err(RpcError::TooLarge {
                 what: format!("the request {what}"),
                 size,
@@ -147,14 +146,16 @@ impl Rpc for EmbeddedRpc {
                 endpoint: endpoint.to_owned(),
                 timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
             }),
-            Ok(Err(ended)) if ended.is_panic() => Err(Box::new(panicked(&name, ended)).into()),
+            Ok(Err(ended)) if ended.is_panic() => {
+                Err(Box::new(crate::rpc::panicked(&name, ended)).into())
+            }
             Ok(Err(_)) => Err(RpcError::Unavailable {
                 reason: format!("{name} is shutting down"),
             }),
             Ok(Ok(answer)) => answer.map_err(|problem| RpcError::from(Box::new(problem))),
         };
         let outcome = outcome.and_then(|answer| {
-            match larger_than(limit::RPC_BYTES_MAX, &name, answer.len()) {
+            match limit::oversized(limit::RPC_BYTES_MAX, &name, answer.len()) {
                 Some((what, size, max)) => Err(RpcError::TooLarge {
                     what: format!("the answer {what}"),
                     size,
@@ -214,21 +215,4 @@ impl Rpc for EmbeddedRpc {
         }
         Ok(found)
     }
-}
-
-fn panicked(name: &str, ended: tokio::task::JoinError) -> Problem {
-    let panic = ended.into_panic();
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message");
-    tracing::error!(endpoint = name, panic = text, "a handler panicked");
-    let mut problem = Problem::new(
-        "KORK-0010",
-        Kind::Bug,
-        format!("{name} stopped with a panic"),
-    );
-    problem.causes.push(text.to_owned());
-    problem
 }

@@ -39,9 +39,9 @@ pub mod limit {
     /// Largest record of a journal, message of a queue or topic: 1 MiB, the default of NATS. Larger
     /// values go to the object store and travel as references.
     pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-    /// Largest request or answer of an RPC: 8 MiB, the most that NATS recommends for `max_payload`.
-    /// A whole execution or a page of a list fits.
-    pub const RPC_BYTES_MAX: usize = 8 * 1024 * 1024;
+    /// Largest request or answer of an RPC: with its headers 8 MiB, the most that NATS recommends for
+    /// `max_payload`. A whole execution or a page of a list fits.
+    pub const RPC_BYTES_MAX: usize = 8 * 1024 * 1024 - 16 * 1024;
     /// Largest object: 64 MiB.
     pub const OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
     /// Longest subject, queue name, endpoint or object key, in bytes.
@@ -50,4 +50,17 @@ pub mod limit {
     pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
     /// Messages that a topic keeps for replay; older ones are dropped.
     pub const TOPIC_MESSAGES_MAX: usize = 100_000;
+
+    /// What of a name and a payload is larger than allowed: what, its size, the limit.
+    pub fn oversized(
+        max: usize,
+        name: &str,
+        payload_bytes: usize,
+    ) -> Option<(String, usize, usize)> {
+        if name.len() > NAME_BYTES_MAX {
+            let start: String = name.chars().take(60).collect();
+            return Some((format!("the name {start}..."), name.len(), NAME_BYTES_MAX));
+        }
+        (payload_bytes > max).then(|| (format!("the payload for {name}"), payload_bytes, max))
+    }
 }

@@ -18,7 +18,8 @@ pub struct ObjectInfo {
     pub key: String,
     /// Changes with the body; opaque.
     pub etag: String,
-    /// Opaque; ordered by time within a key only by the listing.
+    /// Opaque; ordered by time within a key only by [`ObjectStore::versions`]. Empty in a listing of
+    /// objects, where S3 does not name it.
     pub version: String,
     pub modified: Timestamp,
     pub size: usize,
@@ -63,7 +64,8 @@ pub enum ObjectStoreError {
     Unavailable { reason: String },
 }
 
-/// Objects by key. Keys are any UTF-8 text with `/` between parts, as in S3.
+/// Objects by key. Keys are any UTF-8 text with `/` between parts, as in S3. A key is not a folder of
+/// another key as well (`k` and `k/deeper`): stores that keep objects as files cannot hold both.
 ///
 /// Guarantees: a read after an answered write sees it; a conditional write is atomic among all
 /// writers; a body is never seen half written; earlier versions are kept.

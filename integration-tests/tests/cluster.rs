@@ -1,0 +1,65 @@
+//! The cluster adapters against the contract suites of the ports, on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use integration_tests::servers::{NatsServer, RedisServer, S3Server};
+use kork::{contract, ports::Ports};
+use kork_cluster::ClusterConfig;
+
+/// All servers that the ports need.
+struct Servers {
+    nats: NatsServer,
+    redis: RedisServer,
+    s3: S3Server,
+    made: AtomicUsize,
+}
+
+impl Servers {
+    async fn start() -> Option<Self> {
+        Some(Self {
+            nats: NatsServer::start_lazy().await?,
+            redis: RedisServer::start().await?,
+            s3: S3Server::start().await?,
+            made: AtomicUsize::new(0),
+        })
+    }
+
+    /// Ports of a suite that nobody has used.
+    async fn ports(&self) -> Ports {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let mut config = ClusterConfig {
+            namespace: format!("t{number}"),
+            ..ClusterConfig::default()
+        };
+        config.nats.url = self.nats.url();
+        config.redis.url = self.redis.url();
+        config.s3.endpoint = self.s3.endpoint();
+        config.s3.bucket = format!("bucket-{number}");
+        config.s3.credentials_file = Some(self.s3.credentials_file().into_string());
+        kork_cluster::connect(&config).await.unwrap()
+    }
+}
+
+macro_rules! contracts {
+    ($($port:ident, $name:ident;)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(servers) = Servers::start().await {
+                    contract::$port(|| servers.ports()).await;
+                }
+            }
+        )*
+    };
+}
+
+contracts! {
+    journal, the_journal_on_jetstream;
+    queue, the_queue_on_jetstream;
+    topic, the_topic_on_jetstream;
+    rpc, the_rpc_on_nats;
+    cache, the_cache_on_redis;
+    objects, the_objects_on_s3;
+}

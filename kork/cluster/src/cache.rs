@@ -1,0 +1,162 @@
+//! The cache on Redis. Lost at any moment, it costs nothing but speed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use kork::ports::{Cache, CacheError};
+use redis::{
+    AsyncCommands, IntoConnectionInfo,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+
+use crate::{
+    ClusterConfig, ClusterError,
+    config::{secret, shown},
+};
+
+/// How long an answer is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Keys of one round of a flush.
+const FLUSH_KEYS: usize = 1_000;
+
+pub(crate) struct RedisCache {
+    connection: ConnectionManager,
+    prefix: String,
+}
+
+fn unavailable(error: &redis::RedisError) -> CacheError {
+    CacheError::Unavailable {
+        reason: kork::problem::chain(error),
+    }
+}
+
+impl RedisCache {
+    pub(crate) async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
+        let failed = |reason: String| ClusterError {
+            server: format!("Redis at {}", shown(&config.redis.url)),
+            reason,
+        };
+        let info = config.redis.url.as_str().into_connection_info();
+        let mut info = info.map_err(|e| failed(e.to_string()))?;
+        if let Some(path) = &config.redis.password_file {
+            let password = secret(path).map_err(failed)?;
+            let settings = info.redis_settings().clone().set_password(password);
+            info = info.set_redis_settings(settings);
+        }
+        let client = redis::Client::open(info).map_err(|e| failed(e.to_string()))?;
+        let settings = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(ANSWER_MAX))
+            .set_connection_timeout(Some(ANSWER_MAX));
+        let connection = ConnectionManager::new_with_config(client, settings).await;
+        Ok(Self {
+            connection: connection.map_err(|e| failed(kork::problem::chain(&e)))?,
+            prefix: format!("{}:", config.namespace),
+        })
+    }
+
+    fn value(&self, key: &str) -> String {
+        format!("{}v:{key}", self.prefix)
+    }
+
+    fn index(&self, name: &str) -> String {
+        format!("{}i:{name}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Cache for RedisCache {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
+        let mut connection = self.connection.clone();
+        let found: Option<Vec<u8>> = connection
+            .get(self.value(key))
+            .await
+            .map_err(|e| unavailable(&e))?;
+        Ok(found.map(Bytes::from))
+    }
+
+    async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError> {
+        let mut connection = self.connection.clone();
+        let key = self.value(key);
+        let put = match ttl {
+            None => connection.set(key, &value[..]).await,
+            Some(ttl) => {
+                let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+                connection.pset_ex(key, &value[..], ms).await
+            }
+        };
+        put.map_err(|e| unavailable(&e))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), CacheError> {
+        let mut connection = self.connection.clone();
+        let deleted: Result<(), _> = connection.del(self.value(key)).await;
+        deleted.map_err(|e| unavailable(&e))
+    }
+
+    async fn index_put(&self, index: &str, member: &str, score: u64) -> Result<(), CacheError> {
+        let mut connection = self.connection.clone();
+        let put: Result<(), _> = connection.zadd(self.index(index), member, score).await;
+        put.map_err(|e| unavailable(&e))
+    }
+
+    async fn index_remove(&self, index: &str, member: &str) -> Result<(), CacheError> {
+        let mut connection = self.connection.clone();
+        let removed: Result<(), _> = connection.zrem(self.index(index), member).await;
+        removed.map_err(|e| unavailable(&e))
+    }
+
+    async fn index_newest(
+        &self,
+        index: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, CacheError> {
+        let Some(last) = limit.checked_sub(1).map(|more| offset + more) else {
+            return Ok(Vec::new());
+        };
+        let mut connection = self.connection.clone();
+        let (from, to) = (offset as isize, last as isize);
+        let found: Result<Vec<(String, f64)>, _> = connection
+            .zrevrange_withscores(self.index(index), from, to)
+            .await;
+        let found = found.map_err(|e| unavailable(&e))?;
+        Ok(found
+            .into_iter()
+            .map(|(member, score)| (member, score as u64))
+            .collect())
+    }
+
+    async fn index_len(&self, index: &str) -> Result<usize, CacheError> {
+        let mut connection = self.connection.clone();
+        connection
+            .zcard(self.index(index))
+            .await
+            .map_err(|e| unavailable(&e))
+    }
+
+    /// Only what is this suite's: the server may be shared.
+    async fn flush(&self) -> Result<(), CacheError> {
+        let mut connection = self.connection.clone();
+        let mut cursor = 0_u64;
+        loop {
+            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{}*", self.prefix))
+                .arg("COUNT")
+                .arg(FLUSH_KEYS)
+                .query_async(&mut connection)
+                .await
+                .map_err(|e| unavailable(&e))?;
+            if !keys.is_empty() {
+                let removed: Result<(), _> = connection.unlink(keys).await;
+                removed.map_err(|e| unavailable(&e))?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}

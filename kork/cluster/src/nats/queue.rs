@@ -1,0 +1,341 @@
+//! Work queues on one JetStream stream: a subject per message, so that an id is there once; a durable
+//! pull consumer per queue.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self, AckKind,
+        consumer::{AckPolicy, PullConsumer, pull},
+        context::PublishErrorKind,
+        message::{Acker, PublishMessage},
+        stream::Stream,
+    },
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use kork::{
+    model::Timestamp,
+    ports::{
+        Delivery, Enqueued, Lease, Queue, QueueError,
+        limit::{MESSAGE_BYTES_MAX, QUEUE_MESSAGES_MAX, oversized},
+    },
+};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{
+    Nats, batch,
+    lease::{Leases, SILENCE_MAX},
+    names,
+};
+
+/// Dead letters that are kept.
+pub(super) const DEAD_MESSAGES_MAX: i64 = 100_000;
+/// Header with the id of a message.
+const ID: &str = "Gennaker-Id";
+/// Header with the time before which it is not delivered, in milliseconds since 1970.
+const AT: &str = "Gennaker-At";
+/// Header of a dead letter.
+const REASON: &str = "Gennaker-Reason";
+/// Longest time that one request for messages stays open at the server.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Shortest time that is worth a request.
+const REQUEST_MIN: Duration = Duration::from_millis(2);
+
+pub(crate) struct NatsQueue {
+    nats: Nats,
+    stream: Stream,
+    dead: Stream,
+    leases: Leases,
+    consumers: Mutex<HashMap<String, PullConsumer>>,
+}
+
+fn unavailable(error: &(impl std::error::Error + 'static)) -> QueueError {
+    QueueError::Unavailable {
+        reason: kork::problem::chain(error),
+    }
+}
+
+fn said(error: &async_nats::Error) -> QueueError {
+    QueueError::Unavailable {
+        reason: error.to_string(),
+    }
+}
+
+fn check(name: &str, payload_bytes: usize) -> Result<(), QueueError> {
+    match oversized(MESSAGE_BYTES_MAX, name, payload_bytes) {
+        Some((what, size, max)) => Err(QueueError::TooLarge { what, size, max }),
+        None => Ok(()),
+    }
+}
+
+impl NatsQueue {
+    pub(super) fn new(nats: Nats, stream: Stream, dead: Stream) -> Self {
+        Self {
+            nats,
+            stream,
+            dead,
+            leases: Leases::default(),
+            consumers: Mutex::default(),
+        }
+    }
+
+    fn subject(&self, kind: &str, queue: &str) -> String {
+        format!("{}{}", self.nats.subjects(kind), names::subject(queue))
+    }
+
+    async fn consumer(&self, queue: &str) -> Result<PullConsumer, QueueError> {
+        let mut consumers = self.consumers.lock().await;
+        if let Some(consumer) = consumers.get(queue) {
+            return Ok(consumer.clone());
+        }
+        let name = names::subject(queue).replace('.', "/").replace('/', "%2e");
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            filter_subject: format!("{}.*", self.subject("queue", queue)),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: SILENCE_MAX,
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        let made = self.stream.get_or_create_consumer(&name, config).await;
+        let consumer = made.map_err(|e| unavailable(&e))?;
+        consumers.insert(queue.to_owned(), consumer.clone());
+        Ok(consumer)
+    }
+
+    /// Whatever lies there now; with `wait`, the first that comes within that time.
+    async fn request(
+        &self,
+        queue: &str,
+        max: usize,
+        wait: Option<Duration>,
+    ) -> Result<Vec<jetstream::Message>, QueueError> {
+        let consumer = self.consumer(queue).await?;
+        let batch = match wait {
+            None => consumer.fetch().max_messages(max).messages().await,
+            Some(wait) => {
+                let one = consumer.batch().max_messages(1);
+                one.expires(wait).messages().await
+            }
+        };
+        let outcome = async {
+            let mut batch = batch.map_err(|e| unavailable(&e))?;
+            let mut taken = Vec::new();
+            while let Some(message) = batch.next().await {
+                taken.push(message.map_err(|e| said(&e))?);
+            }
+            Ok(taken)
+        }
+        .await;
+        if outcome.is_err() {
+            // It may have been removed, with its stream; it is made again.
+            self.consumers.lock().await.remove(queue);
+        }
+        outcome
+    }
+
+    /// The message as a delivery, unless it came before its time and goes back.
+    async fn accept(
+        &self,
+        queue: &str,
+        message: jetstream::Message,
+        lease: Duration,
+    ) -> Result<Option<Delivery>, QueueError> {
+        let headers = message.headers.clone().unwrap_or_default();
+        let number = |key: &str| headers.get(key)?.as_str().parse::<u64>().ok();
+        let (mut attempt, stored_ms) = {
+            let info = message.info().map_err(|e| said(&e))?;
+            let stored_ms = SystemTime::from(info.published)
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |time| time.as_millis() as u64);
+            (u32::try_from(info.delivered).unwrap_or(u32::MAX), stored_ms)
+        };
+        let at = number(AT).unwrap_or(0);
+        let now = self.nats.clock.now().millis();
+        let id = headers.get(ID).map(|id| names::name(id.as_str()));
+        let id = id.unwrap_or_default();
+        let (message, acker) = message.split();
+        if at > now {
+            let delay = Duration::from_millis(at - now);
+            let back = acker.double_ack_with(AckKind::Nak(Some(delay))).await;
+            back.map_err(|e| said(&e))?;
+            return Ok(None);
+        }
+        if at > stored_ms && attempt > 1 {
+            // It was taken once before its time, and went back.
+            attempt -= 1;
+        }
+        Ok(Some(Delivery {
+            lease: Lease {
+                queue: queue.to_owned(),
+                id: id.clone(),
+                token: self.leases.hold(acker, lease),
+            },
+            id,
+            payload: message.payload,
+            attempt,
+        }))
+    }
+
+    fn take(&self, lease: &Lease) -> Result<std::sync::Arc<Acker>, QueueError> {
+        self.leases
+            .take(lease.token)
+            .ok_or_else(|| QueueError::LeaseLost {
+                queue: lease.queue.clone(),
+                id: lease.id.clone(),
+            })
+    }
+}
+
+#[async_trait]
+impl Queue for NatsQueue {
+    async fn enqueue(
+        &self,
+        queue: &str,
+        id: &str,
+        payload: Bytes,
+        deliver_at: Option<Timestamp>,
+    ) -> Result<Enqueued, QueueError> {
+        check(queue, payload.len())?;
+        check(id, 0)?;
+        // Without its consumer, a queue would not be a queue for whoever asks how deep it is.
+        self.consumer(queue).await?;
+        let subject = format!("{}.{}", self.subject("queue", queue), names::hashed(id));
+        let mut message = PublishMessage::build()
+            .payload(payload)
+            .header(ID, names::word(id).as_str())
+            .expected_last_subject_sequence(0);
+        if let Some(at) = deliver_at {
+            message = message.header(AT, at.millis().to_string().as_str());
+        }
+        let sent = self.nats.context.send_publish(subject, message).await;
+        match async { sent?.await }.await {
+            Ok(_) => Ok(Enqueued::New),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                Ok(Enqueued::Duplicate)
+            }
+            Err(error) if error.to_string().contains("maximum messages exceeded") => {
+                Err(QueueError::Full {
+                    queue: queue.to_owned(),
+                    max: QUEUE_MESSAGES_MAX,
+                })
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn pull(
+        &self,
+        queue: &str,
+        max: usize,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        check(queue, 0)?;
+        let until = Instant::now() + wait;
+        let mut waits = None;
+        loop {
+            let mut accepted = Vec::new();
+            for message in self.request(queue, max, waits).await? {
+                accepted.extend(self.accept(queue, message, lease).await?);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if !accepted.is_empty() || left.is_zero() {
+                return Ok(accepted);
+            }
+            waits = Some(left.clamp(REQUEST_MIN, REQUEST_MAX));
+        }
+    }
+
+    async fn ack(&self, lease: &Lease) -> Result<(), QueueError> {
+        let acker = self.take(lease)?;
+        acker.double_ack().await.map_err(|e| said(&e))
+    }
+
+    async fn nak(&self, lease: &Lease, delay: Duration) -> Result<(), QueueError> {
+        let acker = self.take(lease)?;
+        let kind = AckKind::Nak((!delay.is_zero()).then_some(delay));
+        acker.double_ack_with(kind).await.map_err(|e| said(&e))
+    }
+
+    async fn extend(&self, lease: &Lease, duration: Duration) -> Result<(), QueueError> {
+        if self.leases.extend(lease.token, duration) {
+            return Ok(());
+        }
+        Err(QueueError::LeaseLost {
+            queue: lease.queue.clone(),
+            id: lease.id.clone(),
+        })
+    }
+
+    async fn reject(&self, lease: &Lease, reason: &str) -> Result<(), QueueError> {
+        let subject = format!(
+            "{}.{}",
+            self.subject("queue", &lease.queue),
+            names::hashed(&lease.id)
+        );
+        let acker = self.take(lease)?;
+        let stored = self
+            .stream
+            .get_last_raw_message_by_subject(&subject)
+            .await
+            .map_err(|e| unavailable(&e))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ID, names::word(&lease.id).as_str());
+        headers.insert(REASON, names::word(reason).as_str());
+        let to = format!(
+            "{}.{}",
+            self.subject("dead", &lease.queue),
+            names::hashed(&lease.id)
+        );
+        let sent = self
+            .nats
+            .context
+            .publish_with_headers(to, headers, stored.payload)
+            .await;
+        let written = async { sent?.await }.await;
+        written.map_err(|e| unavailable(&e))?;
+        acker.double_ack().await.map_err(|e| said(&e))
+    }
+
+    async fn depth(&self, queue: &str) -> Result<usize, QueueError> {
+        let filter = format!("{}.*", self.subject("queue", queue));
+        let listed = self.stream.info_with_subjects(filter).await;
+        let mut listed = listed.map_err(|e| unavailable(&e))?;
+        let mut depth = 0;
+        while let Some(entry) = listed.next().await {
+            depth += entry.map_err(|e| unavailable(&e))?.1;
+        }
+        Ok(depth)
+    }
+
+    async fn dead(&self, queue: &str) -> Result<Vec<(String, String, Bytes)>, QueueError> {
+        let filter = format!("{}.*", self.subject("dead", queue));
+        let mut letters = Vec::new();
+        let mut from = 1;
+        loop {
+            let (found, more) = batch::read(&self.nats.client, &self.dead, &filter, from)
+                .await
+                .map_err(|reason| QueueError::Unavailable { reason })?;
+            for letter in found {
+                let text = |key: &str| letter.headers.get(key).map(|t| names::name(t.as_str()));
+                let (id, reason) = (text(ID), text(REASON));
+                from = letter.sequence + 1;
+                letters.push((
+                    id.unwrap_or_default(),
+                    reason.unwrap_or_default(),
+                    letter.payload,
+                ));
+            }
+            if !more {
+                return Ok(letters);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The topic on JetStream: a subject per message, so that an id is there once; the newest are kept.
+
+use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage, stream::Stream};
+use async_trait::async_trait;
+use bytes::Bytes;
+use kork::ports::{
+    Cursor, Message, Start, Topic, TopicError, TopicStream,
+    limit::{MESSAGE_BYTES_MAX, oversized},
+};
+
+use super::{
+    Nats,
+    follower::{Follower, Gone},
+    journal, names,
+};
+
+/// Header with the id of a message.
+const ID: &str = "Gennaker-Id";
+
+pub(crate) struct NatsTopic {
+    nats: Nats,
+    stream: Stream,
+}
+
+fn unavailable(error: &(impl std::error::Error + 'static)) -> TopicError {
+    TopicError::Unavailable {
+        reason: kork::problem::chain(error),
+    }
+}
+
+fn failed(reason: String) -> TopicError {
+    TopicError::Unavailable { reason }
+}
+
+fn check(name: &str, payload_bytes: usize) -> Result<(), TopicError> {
+    match oversized(MESSAGE_BYTES_MAX, name, payload_bytes) {
+        Some((what, size, max)) => Err(TopicError::TooLarge { what, size, max }),
+        None => Ok(()),
+    }
+}
+
+fn expired(gone: &Gone) -> TopicError {
+    TopicError::Expired {
+        asked: Cursor(gone.asked),
+        oldest: Cursor(gone.oldest),
+    }
+}
+
+impl NatsTopic {
+    pub(super) fn new(nats: Nats, stream: Stream) -> Self {
+        Self { nats, stream }
+    }
+}
+
+#[async_trait]
+impl Topic for NatsTopic {
+    async fn publish(&self, subject: &str, id: &str, payload: Bytes) -> Result<Cursor, TopicError> {
+        check(subject, payload.len())?;
+        check(id, 0)?;
+        let base = self.nats.subjects("topic");
+        let full = format!("{base}{}.{}", names::subject(subject), names::hashed(id));
+        let message = PublishMessage::build()
+            .payload(payload)
+            .header(ID, names::word(id).as_str())
+            .expected_last_subject_sequence(0);
+        let sent = self.nats.context.send_publish(full.clone(), message).await;
+        match async { sent?.await }.await {
+            Ok(stored) => Ok(Cursor(stored.sequence)),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                let known = journal::last(&self.stream, &full).await;
+                known.map(Cursor).map_err(|e| unavailable(&e))
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        prefix: &str,
+        start: Start,
+    ) -> Result<Box<dyn TopicStream>, TopicError> {
+        let opened = Follower::open(&self.nats, &self.stream, "topic", prefix).await;
+        let mut follower = opened.map_err(failed)?;
+        let info = self.stream.get_info().await.map_err(|e| unavailable(&e))?;
+        let (oldest, newest) = (info.state.first_sequence, info.state.last_sequence);
+        follower.start_behind(match start {
+            Start::Now => newest,
+            Start::Oldest => oldest.saturating_sub(1),
+            Start::After(Cursor(asked)) => {
+                if asked > newest || asked.saturating_add(1) < oldest {
+                    return Err(expired(&Gone { asked, oldest }));
+                }
+                asked
+            }
+        });
+        Ok(Box::new(Following {
+            base: self.nats.subjects("topic"),
+            follower,
+        }))
+    }
+
+    async fn newest(&self) -> Result<Cursor, TopicError> {
+        let info = self.stream.get_info().await.map_err(|e| unavailable(&e))?;
+        Ok(Cursor(info.state.last_sequence))
+    }
+}
+
+struct Following {
+    base: String,
+    follower: Follower,
+}
+
+#[async_trait]
+impl TopicStream for Following {
+    async fn next(&mut self) -> Result<Message, TopicError> {
+        let found = match self.follower.next().await.map_err(failed)? {
+            Ok(found) => found,
+            Err(gone) => return Err(expired(&gone)),
+        };
+        let subject = found.subject.strip_prefix(&self.base);
+        let subject = subject.unwrap_or(&found.subject);
+        let subject = subject.rsplit_once('.').map_or(subject, |(name, _)| name);
+        Ok(Message {
+            cursor: Cursor(found.sequence),
+            subject: names::name(subject),
+            id: found
+                .headers
+                .get(ID)
+                .map(|id| names::name(id.as_str()))
+                .unwrap_or_default(),
+            payload: found.payload,
+        })
+    }
+}
