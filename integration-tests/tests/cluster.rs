@@ -33,11 +33,11 @@ impl Servers {
             namespace: format!("t{number}"),
             ..ClusterConfig::default()
         };
-        config.nats.url = self.nats.url();
-        config.redis.url = self.redis.url();
-        config.s3.endpoint = self.s3.endpoint();
-        config.s3.bucket = format!("bucket-{number}");
-        config.s3.credentials_file = Some(self.s3.credentials_file().into_string());
+        config.nats = self.nats.url();
+        config.redis = self.redis.url();
+        config.s3_endpoint = self.s3.endpoint();
+        config.s3_bucket = format!("bucket-{number}");
+        config.s3_credentials_file = Some(self.s3.credentials_file().into_string());
         kork_cluster::connect(&config).await.unwrap()
     }
 }

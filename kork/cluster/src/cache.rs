@@ -34,12 +34,12 @@ fn unavailable(error: &redis::RedisError) -> CacheError {
 impl RedisCache {
     pub(crate) async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
         let failed = |reason: String| ClusterError {
-            server: format!("Redis at {}", shown(&config.redis.url)),
+            server: format!("Redis at {}", shown(&config.redis)),
             reason,
         };
-        let info = config.redis.url.as_str().into_connection_info();
+        let info = config.redis.as_str().into_connection_info();
         let mut info = info.map_err(|e| failed(e.to_string()))?;
-        if let Some(path) = &config.redis.password_file {
+        if let Some(path) = &config.redis_password_file {
             let password = secret(path).map_err(failed)?;
             let settings = info.redis_settings().clone().set_password(password);
             info = info.set_redis_settings(settings);

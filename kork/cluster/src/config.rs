@@ -1,112 +1,99 @@
-//! Where the servers of a cluster are.
+//! Where the servers of a cluster are. Every key is also a flag and a variable: `s3Endpoint`,
+//! `--s3-endpoint`, `GENNAKER_S3_ENDPOINT`.
 
+use kork::service::telemetry::Format;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Addresses and logins of NATS, Redis and S3. Keys for S3 come from the usual AWS chain (environment,
 /// files, roles).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClusterConfig {
     /// Name in front of every stream, subject and key, so that several suites share servers.
     pub namespace: String,
-    pub nats: NatsConfig,
-    pub redis: RedisConfig,
-    pub s3: S3Config,
-}
-
-/// NATS 2.12 or later with JetStream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct NatsConfig {
-    /// `nats://host:4222`, several with commas; `tls://` asks for TLS. A user and a password may stand
-    /// in it.
-    pub url: String,
+    /// NATS 2.12 or later with JetStream: `nats://host:4222`, several with commas; `tls://` asks for
+    /// TLS. A user and a password may stand in it.
+    pub nats: String,
     /// File with a JWT and a seed, as `nsc` writes it.
-    pub credentials_file: Option<String>,
+    pub nats_credentials_file: Option<String>,
     /// File with the seed of an nkey.
-    pub nkey_file: Option<String>,
-    pub user: Option<String>,
-    /// File with the password of `user`.
-    pub password_file: Option<String>,
+    pub nats_nkey_file: Option<String>,
+    pub nats_user: Option<String>,
+    /// File with the password of `natsUser`.
+    pub nats_password_file: Option<String>,
     /// PEM file with certificates of authorities to trust besides the system's.
-    pub ca_file: Option<String>,
+    pub nats_ca_file: Option<String>,
     /// Copies of each stream: 1, or 3 in a cluster of at least three servers.
-    pub replicas: usize,
-}
-
-/// Redis 6 or later, or Valkey.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct RedisConfig {
-    /// `redis://host:6379/0`, `rediss://` with TLS; `user:password@` logs in.
-    pub url: String,
-    /// File with the password, when it should not stand in the URL.
-    pub password_file: Option<String>,
-}
-
-/// Any S3 that honours conditional writes and keeps versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct S3Config {
-    /// Address of the server; empty: AWS.
-    pub endpoint: String,
-    pub bucket: String,
-    pub region: String,
+    pub nats_replicas: usize,
+    /// Redis 6 or later, or Valkey: `redis://host:6379/0`, `rediss://` with TLS; `user:password@` logs
+    /// in.
+    pub redis: String,
+    /// File with the password, when it should not stand in the address.
+    pub redis_password_file: Option<String>,
+    /// An S3 that honours conditional writes and keeps versions; empty: AWS.
+    pub s3_endpoint: String,
+    pub s3_bucket: String,
+    pub s3_region: String,
     /// `http://host/bucket/key` instead of `http://bucket.host/key`.
-    pub path_style: bool,
-    /// File with keys as `aws configure` writes it, instead of the one that the AWS tools use.
-    pub credentials_file: Option<String>,
+    pub s3_path_style: bool,
     /// Folder in the bucket, with a slash at the end; empty: the bucket as a whole.
-    pub prefix: String,
+    pub s3_prefix: String,
+    /// File with keys as `aws configure` writes it, instead of the one that the AWS tools use.
+    pub s3_credentials_file: Option<String>,
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             namespace: "gennaker".to_owned(),
-            nats: NatsConfig::default(),
-            redis: RedisConfig::default(),
-            s3: S3Config::default(),
+            nats: "nats://127.0.0.1:4222".to_owned(),
+            nats_credentials_file: None,
+            nats_nkey_file: None,
+            nats_user: None,
+            nats_password_file: None,
+            nats_ca_file: None,
+            nats_replicas: 1,
+            redis: "redis://127.0.0.1:6379".to_owned(),
+            redis_password_file: None,
+            s3_endpoint: String::new(),
+            s3_bucket: "gennaker".to_owned(),
+            s3_region: "us-east-1".to_owned(),
+            s3_path_style: true,
+            s3_prefix: String::new(),
+            s3_credentials_file: None,
         }
     }
 }
 
-impl Default for NatsConfig {
-    fn default() -> Self {
-        Self {
-            url: "nats://127.0.0.1:4222".to_owned(),
-            credentials_file: None,
-            nkey_file: None,
-            user: None,
-            password_file: None,
-            ca_file: None,
-            replicas: 1,
-        }
-    }
+/// What every service of a cluster is told, besides its own section.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Common {
+    #[serde(flatten)]
+    pub cluster: ClusterConfig,
+    /// Address of health and metrics; empty: 127.0.0.1.
+    pub health_host: String,
+    /// Port of health and metrics; empty: the one of the service; 0 takes a free one.
+    pub health_port: Option<u16>,
+    /// What the service says on stderr.
+    pub log: Log,
 }
 
-impl Default for RedisConfig {
-    fn default() -> Self {
-        Self {
-            url: "redis://127.0.0.1:6379".to_owned(),
-            password_file: None,
-        }
-    }
+/// What a service says on stderr.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Log {
+    /// How the lines look.
+    pub format: Format,
+    /// Which lines there are, such as `info,orca=debug`; the variable `GENNAKER_LOG` goes first.
+    pub filter: String,
 }
 
-impl Default for S3Config {
-    fn default() -> Self {
-        Self {
-            endpoint: String::new(),
-            bucket: "gennaker".to_owned(),
-            region: "us-east-1".to_owned(),
-            path_style: true,
-            credentials_file: None,
-            prefix: String::new(),
-        }
-    }
-}
+/// The section of another service in a file that all six share.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct OtherSection(serde_json::Value);
 
 /// A secret from a file, without the line end that editors leave.
 pub(crate) fn secret(path: &str) -> Result<String, String> {

@@ -3,7 +3,7 @@
 //! - [`nats`]: journal, queue, topic and rpc on JetStream and core NATS.
 //! - [`cache`]: the cache on Redis.
 //! - [`s3`]: objects on any S3.
-//! - [`config`]: where the servers are, and how to log in.
+//! - [`config`]: where the servers are, and how to log in. [`service`]: the main program of a service.
 //!
 //! A process has either these or the embedded ones; nothing above the ports knows which.
 
@@ -11,6 +11,7 @@ mod cache;
 pub mod config;
 mod nats;
 mod s3;
+pub mod service;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use kork::{
 };
 use kork_model::{Kind, Problem};
 
-pub use self::config::ClusterConfig;
+pub use self::config::{ClusterConfig, Common, OtherSection};
 
 /// Why a server of the cluster cannot be used.
 #[derive(Debug, thiserror::Error)]

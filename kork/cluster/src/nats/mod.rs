@@ -27,7 +27,7 @@ use kork::ports::{Clock, limit};
 pub(crate) use self::{journal::NatsJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic};
 use crate::{
     ClusterConfig, ClusterError,
-    config::{NatsConfig, secret, shown},
+    config::{secret, shown},
 };
 
 /// What must fit into one message of the server: the largest RPC and its headers.
@@ -58,13 +58,13 @@ impl Nats {
         config: &ClusterConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClusterError> {
-        let server = format!("NATS at {}", shown(&config.nats.url));
+        let server = format!("NATS at {}", shown(&config.nats));
         let failed = |reason: String| ClusterError {
             server: server.clone(),
             reason,
         };
-        let options = options(&config.nats).await.map_err(failed)?;
-        let addresses: Vec<&str> = config.nats.url.split(',').map(str::trim).collect();
+        let options = options(config).await.map_err(failed)?;
+        let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
             .await
@@ -79,7 +79,7 @@ impl Nats {
             context,
             namespace: config.namespace.clone(),
             server,
-            replicas: config.nats.replicas,
+            replicas: config.nats_replicas,
             clock,
         })
     }
@@ -180,7 +180,7 @@ impl Nats {
     }
 }
 
-async fn options(config: &NatsConfig) -> Result<ConnectOptions, String> {
+async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
     let mut options = ConnectOptions::new()
         .name(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
@@ -197,16 +197,20 @@ async fn options(config: &NatsConfig) -> Result<ConnectOptions, String> {
                 other => tracing::warn!(event = %other, "NATS"),
             }
         });
-    if let Some(path) = &config.credentials_file {
+    if let Some(path) = &config.nats_credentials_file {
         let read = options.credentials_file(path).await;
         options = read.map_err(|e| format!("{path} cannot be read: {e}"))?;
-    } else if let Some(path) = &config.nkey_file {
+    } else if let Some(path) = &config.nats_nkey_file {
         options = options.nkey(secret(path)?);
-    } else if let Some(user) = &config.user {
-        let password = config.password_file.as_deref().map(secret).transpose()?;
+    } else if let Some(user) = &config.nats_user {
+        let password = config
+            .nats_password_file
+            .as_deref()
+            .map(secret)
+            .transpose()?;
         options = options.user_and_password(user.clone(), password.unwrap_or_default());
     }
-    if let Some(path) = &config.ca_file {
+    if let Some(path) = &config.nats_ca_file {
         options = options.add_root_certificates(path.into());
     }
     Ok(options)

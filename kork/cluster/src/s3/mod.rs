@@ -87,11 +87,10 @@ impl S3Objects {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        let s3 = &config.s3;
         let mut shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(http)
-            .region(Region::new(s3.region.clone()));
-        if let Some(path) = &s3.credentials_file {
+            .region(Region::new(config.s3_region.clone()));
+        if let Some(path) = &config.s3_credentials_file {
             let files = EnvConfigFiles::builder()
                 .with_file(EnvConfigFileKind::Credentials, path)
                 .build();
@@ -99,29 +98,29 @@ impl S3Objects {
         }
         let shared = shared.load().await;
         let mut settings = aws_sdk_s3::config::Builder::from(&shared)
-            .force_path_style(s3.path_style)
+            .force_path_style(config.s3_path_style)
             .timeout_config(
                 TimeoutConfig::builder()
                     .operation_attempt_timeout(REQUEST_MAX)
                     .connect_timeout(CONNECT_MAX)
                     .build(),
             );
-        if !s3.endpoint.is_empty() {
-            settings = settings.endpoint_url(s3.endpoint.clone());
+        if !config.s3_endpoint.is_empty() {
+            settings = settings.endpoint_url(config.s3_endpoint.clone());
         }
         let store = Self {
             client: Client::from_conf(settings.build()),
-            bucket: s3.bucket.clone(),
-            prefix: s3.prefix.clone(),
+            bucket: config.s3_bucket.clone(),
+            prefix: config.s3_prefix.clone(),
         };
-        let server = if s3.endpoint.is_empty() {
+        let server = if config.s3_endpoint.is_empty() {
             "AWS"
         } else {
-            &s3.endpoint
+            &config.s3_endpoint
         };
         let prepared = store.prepare().await;
         prepared.map_err(|reason| ClusterError {
-            server: format!("S3 bucket {} at {server}", s3.bucket),
+            server: format!("S3 bucket {} at {server}", config.s3_bucket),
             reason,
         })?;
         Ok(store)
