@@ -5,7 +5,7 @@
 //!
 //! - [`domain`]: words and rules, without IO. [`app`]: use cases.
 //! - `adapter`: processes and the client of the proxy. `artifact`: what server groups are made from.
-//! - [`proxy`]: the proxy process. `bus`: orders and questions.
+//! - `host`: whose turn it is on this machine. [`proxy`]: the proxy process. `bus`: orders and questions.
 
 mod adapter;
 pub mod app;
@@ -13,13 +13,15 @@ mod artifact;
 mod bus;
 pub mod config;
 pub mod domain;
+mod host;
 pub mod proxy;
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use kork::{
     ports::{Ports, RpcError},
-    service::Chassis,
+    service::{Chassis, Part},
 };
 use kork_model::{Kind, Problem};
 use tokio::sync::mpsc;
@@ -57,6 +59,9 @@ pub enum Error {
 pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
     check(&config)?;
     let part = chassis.health.part("clouddriver.local");
+    let Some(_turn) = turn(&config, &chassis, &part).await? else {
+        return Ok(());
+    };
     let (sender, notices) = mpsc::channel(NOTICES_MAX);
     let processes = LocalProcesses::new(
         &config,
@@ -88,6 +93,28 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     bus::worker::work(driver, chassis.shutdown).await;
     drop(endpoints);
     Ok(())
+}
+
+/// Waits until the processes of this machine are ours; `None` when a stop was requested before.
+async fn turn(
+    config: &Config,
+    chassis: &Chassis,
+    part: &Part,
+) -> Result<Option<host::Turn>, Error> {
+    let dir = Utf8Path::new(&config.data_dir);
+    let unusable = |source| Error::Directory {
+        dir: config.data_dir.clone(),
+        source,
+    };
+    if let Some(turn) = host::try_take(dir).map_err(unusable)? {
+        return Ok(Some(turn));
+    }
+    tracing::info!(%dir, "another clouddriver works with these processes; stands by");
+    part.ready_with("stands by");
+    tokio::select! {
+        turn = host::wait(dir) => turn.map(Some).map_err(unusable),
+        () = chassis.shutdown.requested() => Ok(None),
+    }
 }
 
 /// What the types of the configuration cannot say.

@@ -173,6 +173,10 @@ impl Journal for Faulty<dyn Journal> {
     ) -> Result<Box<dyn Subscription>, JournalError> {
         self.inner.subscribe(durable, prefix).await
     }
+
+    async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError> {
+        self.inner.follow(prefix).await
+    }
 }
 
 #[async_trait]

@@ -28,6 +28,7 @@ where
         a_subscription_sees_old_and_new_records_of_its_prefix,
         a_subscription_goes_on_behind_what_was_acknowledged,
         a_dropped_next_loses_nothing,
+        whoever_follows_sees_what_is_written_from_now_on,
     );
 }
 
@@ -324,4 +325,19 @@ async fn a_dropped_next_loses_nothing(ports: Ports) {
         }
         panic!("record {number} is missing");
     }
+}
+
+/// Without a name, and from now on.
+async fn whoever_follows_sees_what_is_written_from_now_on(ports: Ports) {
+    let journal = &*ports.journal;
+    let one = append(journal, "e.1", Revision::NONE, "one").await;
+    let mut follower = journal.follow("e.").await.expect("follow");
+    append(journal, "f.1", Revision::NONE, "unheard").await;
+    let two = append(journal, "e.1", one, "two").await;
+    let seen = follower.next().await.expect("a record");
+    assert_eq!((seen.revision, &seen.payload[..]), (two, &b"two"[..]));
+    follower.ack(two).await.expect("ack");
+    append(journal, "e.2", Revision::NONE, "three").await;
+    assert_eq!(follower.next().await.expect("a record").payload, "three");
+    stays_pending("nothing more is there", follower.next()).await;
 }

@@ -129,7 +129,7 @@ impl Journal for EmbeddedJournal {
             return Err(JournalError::TooLarge { what, size, max });
         }
         Ok(Box::new(Follower {
-            durable: durable.to_owned(),
+            durable: Some(durable.to_owned()),
             prefix: prefix.to_owned(),
             position: self.store.position(durable).unwrap_or(0),
             ahead: VecDeque::new(),
@@ -137,10 +137,23 @@ impl Journal for EmbeddedJournal {
             store: Arc::clone(&self.store),
         }))
     }
+
+    async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError> {
+        let revisions = self.store.revisions();
+        let position = *revisions.borrow();
+        Ok(Box::new(Follower {
+            durable: None,
+            prefix: prefix.to_owned(),
+            position,
+            ahead: VecDeque::new(),
+            revisions,
+            store: Arc::clone(&self.store),
+        }))
+    }
 }
 
 struct Follower {
-    durable: String,
+    durable: Option<String>,
     prefix: String,
     /// Last revision that was looked at.
     position: u64,
@@ -206,7 +219,9 @@ impl Subscription for Follower {
     }
 
     async fn ack(&mut self, revision: Revision) -> Result<(), JournalError> {
-        self.store.set_position(&self.durable, revision.0);
+        if let Some(durable) = &self.durable {
+            self.store.set_position(durable, revision.0);
+        }
         Ok(())
     }
 }

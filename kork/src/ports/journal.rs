@@ -95,6 +95,9 @@ pub trait Journal: Send + Sync {
         durable: &str,
         prefix: &str,
     ) -> Result<Box<dyn Subscription>, JournalError>;
+
+    /// Follows all subjects under `prefix` from now on, without a name: acknowledging does nothing.
+    async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError>;
 }
 
 /// A durable position in the journal.

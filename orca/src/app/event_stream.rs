@@ -45,6 +45,7 @@ impl Shell {
             state = super::fold(&state, &entry.batch.events);
             loaded.revision = entry.revision;
             loaded.bytes += entry.bytes;
+            loaded.by = entry.batch.by;
             if entry.revision > mark {
                 self.publish(&state, &entry.batch.events, entry.revision)
                     .await;

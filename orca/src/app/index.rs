@@ -204,7 +204,7 @@ impl Shell {
     }
 
     /// A cache that was flushed is filled again before it is read.
-    async fn ensure_index(self: &Arc<Self>) -> Result<(), Error> {
+    pub(crate) async fn ensure_index(self: &Arc<Self>) -> Result<(), Error> {
         match self.ports.cache.get(BUILT).await {
             Ok(None) => self.rebuild_index().await,
             Ok(Some(_)) | Err(_) => Ok(()),

@@ -10,6 +10,7 @@ pub(crate) use carry_out::unavailable;
 mod event_stream;
 pub mod index;
 mod measures;
+pub(crate) mod peers;
 pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
@@ -29,7 +30,7 @@ use kork::{
     ports::{JournalError, Ports, Revision},
     service::{Metrics, Shutdown},
 };
-use kork_model::{ExecutionId, Kind, Problem};
+use kork_model::{ExecutionId, Kind, Problem, Timestamp};
 use orca_engine::{Command, Event, Rejection, State, decide, evolve};
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,12 @@ impl Error {
 pub(crate) struct Batch {
     /// Version of the message; readers refuse what they do not know.
     pub v: u8,
+    /// The instance of orca that wrote it, and carries out what follows.
+    #[serde(default)]
+    pub by: String,
+    /// The next moment at which the engine wants to look at the execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<Timestamp>,
     pub events: Vec<Event>,
 }
 
@@ -120,6 +127,9 @@ pub struct Shell {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) shutdown: Shutdown,
+    /// This instance, among those that share the work.
+    pub(crate) me: String,
+    pub(crate) peers: peers::Peers,
     pub(crate) timers: timers::Timers,
     pub(crate) triggers: triggers::TriggerIndex,
     states: states::States,
@@ -136,6 +146,8 @@ impl Shell {
     /// A shell on these ports. Nothing runs yet.
     pub fn new(config: Config, ports: Ports, shutdown: Shutdown) -> Self {
         Self {
+            me: ports.ids.ulid(),
+            peers: peers::Peers::default(),
             states: states::States::new(
                 config.states_in_memory_max,
                 config.states_in_memory_bytes_max,
@@ -204,7 +216,15 @@ impl Shell {
         for _ in 0..CONFLICTS_MAX {
             let loaded = self.load_for(id, command).await?;
             let now = self.ports.clock.now();
-            let events = decide(&loaded.state, command, now).map_err(|r| named(r, id))?;
+            let decided = decide(&loaded.state, command, now).map_err(|r| named(r, id));
+            let is_written = decided.as_ref().is_ok_and(|events| !events.is_empty());
+            // An append is refused when another instance was faster; what is not appended has to be
+            // decided on the newest state too.
+            if (loaded.archived || !is_written) && !self.is_newest(id, &loaded).await? {
+                self.states.forget(id);
+                continue;
+            }
+            let events = decided?;
             if events.is_empty() {
                 return Ok(Outcome {
                     state: loaded.state,
@@ -225,13 +245,15 @@ impl Shell {
                     changed: None,
                 });
             }
-            match self.append(id, loaded.revision, &events).await {
+            let state = Arc::new(fold(&loaded.state, &events));
+            let written = self.append(id, loaded.revision, &events, state.next_wake());
+            match written.await {
                 Ok((revision, bytes)) => {
-                    let state = Arc::new(fold(&loaded.state, &events));
                     let kept = states::Loaded {
                         state: Arc::clone(&state),
                         revision,
                         archived: false,
+                        by: String::new(),
                         bytes: loaded.bytes + bytes,
                     };
                     self.states.put(id, kept);
@@ -282,9 +304,12 @@ impl Shell {
         id: &ExecutionId,
         expected: Revision,
         events: &[Event],
+        wake: Option<Timestamp>,
     ) -> Result<(Revision, usize), JournalError> {
         let batch = Batch {
             v: BATCH_VERSION,
+            by: self.me.clone(),
+            wake,
             events: events.to_vec(),
         };
         let payload = serde_json::to_vec(&batch).map_err(|e| JournalError::Corrupt {
@@ -309,11 +334,27 @@ impl Shell {
 
     /// The state of an execution, from memory, its log or the archive.
     pub async fn state(&self, id: &ExecutionId) -> Result<Arc<State>, Error> {
-        let loaded = self.load(id).await?;
-        if loaded.state.execution.id.as_str().is_empty() {
-            return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
+        let mut loaded = self.load(id).await?;
+        if !self.is_newest(id, &loaded).await? {
+            self.states.forget(id);
+            loaded = self.load(id).await?;
         }
-        Ok(loaded.state)
+        known(loaded, id)
+    }
+
+    /// The state of an execution as this instance knows it: another one may have written a moment ago.
+    pub(crate) async fn state_seen(&self, id: &ExecutionId) -> Result<Arc<State>, Error> {
+        known(self.load(id).await?, id)
+    }
+
+    /// Nobody has written since.
+    async fn is_newest(&self, id: &ExecutionId, loaded: &states::Loaded) -> Result<bool, Error> {
+        let last = self.ports.journal.last(&Self::subject(id)).await;
+        let last = last.map_err(|source| Error::Journal {
+            id: id.to_string(),
+            source,
+        })?;
+        Ok(last == loaded.revision)
     }
 }
 
@@ -327,6 +368,13 @@ struct Changed {
     events: Vec<Event>,
     before: Revision,
     revision: Revision,
+}
+
+fn known(loaded: states::Loaded, id: &ExecutionId) -> Result<Arc<State>, Error> {
+    if loaded.state.execution.id.as_str().is_empty() {
+        return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
+    }
+    Ok(loaded.state)
 }
 
 pub(crate) fn fold(state: &State, events: &[Event]) -> State {

@@ -32,7 +32,7 @@ impl Shell {
             if found.len() >= limit || bytes > LIST_BYTES_MAX {
                 break;
             }
-            let Ok(state) = self.state(&id).await else {
+            let Ok(state) = self.state_seen(&id).await else {
                 continue;
             };
             if !matches(&state.execution, &query.filter, &statuses) {

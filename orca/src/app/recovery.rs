@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use kork_model::ExecutionId;
 use orca_engine::open_effects;
 
-use super::{Error, Shell, admission};
+use super::{Error, Shell, admission, peers};
 
 /// Pause before a log that could not be read is read again.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Reads all logs. What is finished is archived; what is open goes on.
 pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
-    shell.rebuild_index().await?;
+    shell.ensure_index().await?;
     let subjects = shell.ports.journal.subjects("execution.").await;
     let subjects = subjects.map_err(|source| Error::Journal {
         id: "all".to_owned(),
@@ -42,11 +42,23 @@ async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
     }
 }
 
+/// After another instance died: what it was about to carry out is carried out here.
+pub(crate) async fn take_over(shell: &Arc<Shell>, ids: Vec<ExecutionId>) {
+    for id in ids {
+        recover(shell, &id).await;
+    }
+    if let Err(error) = admission::recover(shell).await {
+        tracing::warn!(error = %error.problem(), "admissions are told again later");
+    }
+}
+
 async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> {
     let _one_at_a_time = shell.lock(id).await;
     // The process may have died between an append and its publication; the topic knows the ids of
     // what it has.
-    let state = shell.tell_from_log(id).await?.state;
+    let loaded = shell.tell_from_log(id).await?;
+    peers::note(shell, &loaded.by, id).await;
+    let state = loaded.state;
     if state.execution.id.as_str().is_empty() {
         return Ok(());
     }

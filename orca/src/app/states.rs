@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
     pub revision: Revision,
     /// It comes from the archive; there is no log.
     pub archived: bool,
+    /// The instance that wrote last, when that is known.
+    pub by: String,
     /// Bytes of the log or the archived object that it was read from: about what it weighs.
     pub bytes: usize,
 }
@@ -93,6 +95,15 @@ impl States {
         }
     }
 
+    /// Forgets a state that another instance has written on.
+    pub(crate) fn forget_older(&self, id: &ExecutionId, revision: Revision) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = inner.by_id.get(id);
+        if known.is_some_and(|(loaded, _)| loaded.archived || loaded.revision < revision) {
+            inner.remove(id);
+        }
+    }
+
     pub(crate) fn forget(&self, id: &ExecutionId) {
         self.inner
             .lock()
@@ -124,6 +135,7 @@ impl Shell {
                     revision: Revision::NONE,
                     archived: true,
                     bytes,
+                    by: String::new(),
                 },
                 None => return Ok(loaded),
             }

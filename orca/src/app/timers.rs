@@ -50,6 +50,12 @@ impl Timers {
         self.changed.notify_one();
     }
 
+    /// The execution waits for a moment.
+    pub(crate) fn is_set(&self, id: &ExecutionId) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.by_id.contains_key(id)
+    }
+
     fn len(&self) -> usize {
         self.inner
             .lock()

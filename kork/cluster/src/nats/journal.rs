@@ -170,7 +170,21 @@ impl Journal for NatsJournal {
             base: self.nats.subjects("journal"),
             nats: self.nats.clone(),
             follower,
-            position,
+            position: Some(position),
+        }))
+    }
+
+    async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError> {
+        let failed = |reason| JournalError::Unavailable { reason };
+        let opened = Follower::open(&self.nats, &self.stream, "journal", prefix).await;
+        let mut follower = opened.map_err(failed)?;
+        let info = self.stream.get_info().await.map_err(|e| unavailable(&e))?;
+        follower.start_behind(info.state.last_sequence);
+        Ok(Box::new(Following {
+            base: self.nats.subjects("journal"),
+            nats: self.nats.clone(),
+            follower,
+            position: None,
         }))
     }
 }
@@ -179,7 +193,7 @@ struct Following {
     nats: Nats,
     base: String,
     follower: Follower,
-    position: String,
+    position: Option<String>,
 }
 
 #[async_trait]
@@ -200,12 +214,11 @@ impl Subscription for Following {
     }
 
     async fn ack(&mut self, revision: Revision) -> Result<(), JournalError> {
+        let Some(position) = self.position.clone() else {
+            return Ok(());
+        };
         let payload = Bytes::from(revision.0.to_string());
-        let sent = self
-            .nats
-            .context
-            .publish(self.position.clone(), payload)
-            .await;
+        let sent = self.nats.context.publish(position, payload).await;
         match async { sent?.await }.await {
             Ok(_) => Ok(()),
             Err(error) => Err(unavailable(&error)),

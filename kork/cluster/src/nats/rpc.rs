@@ -64,7 +64,7 @@ impl NatsRpc {
     }
 
     fn subject(&self, service: &str, endpoint: &str) -> String {
-        let (service, endpoint) = (names::word(service), names::word(endpoint));
+        let (service, endpoint) = (names::word(service), names::subject(endpoint));
         format!("{}{service}.{endpoint}", self.nats.subjects("rpc"))
     }
 

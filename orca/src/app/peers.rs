@@ -1,0 +1,228 @@
+//! The other instances of orca. They share the work without a leader and without locks: the log says who
+//! wrote last, and that instance carries out what follows. This one keeps an eye on them:
+//!
+//! - what another one writes makes the state in memory here stale, which is forgotten;
+//! - its timers run here too, a little later, and do nothing when it was in time;
+//! - when it is gone, what it had in hand is taken over. Everything has stable keys, so two that take
+//!   over the same do it once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use kork::ports::{Record, Registration, RpcError, RpcHandler};
+use kork_model::{ExecutionId, Problem, Timestamp};
+use serde::Deserialize;
+
+use super::{Shell, recovery};
+
+/// A timer of another instance that is late by so much is fired here.
+const TIMER_GRACE_MS: u64 = 250;
+/// Pause between two looks at the other instances.
+const LOOK: Duration = Duration::from_millis(500);
+/// An instance that does not answer within this time does not answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// An instance that did not answer so many times in a row counts as gone.
+const SILENT_MAX: u32 = 3;
+/// What another instance finished so long ago, it has archived.
+const FINISHED_MS: u64 = 60_000;
+/// Pause before the log is followed again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the other instances have in hand.
+#[derive(Default)]
+pub(crate) struct Peers {
+    inner: Mutex<BTreeMap<String, Peer>>,
+    /// One that was just found gone: thousands of executions may name it one after the other.
+    gone: Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Peer {
+    /// Executions that it wrote last, with the time of the record.
+    has: HashMap<ExecutionId, Timestamp>,
+    silent: u32,
+}
+
+/// The head of a record.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    by: String,
+    wake: Option<Timestamp>,
+}
+
+impl Peers {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Peer>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, by: &str, id: &ExecutionId, now: Timestamp) {
+        let mut peers = self.lock();
+        for peer in peers.values_mut() {
+            peer.has.remove(id);
+        }
+        if !by.is_empty() {
+            let peer = peers.entry(by.to_owned()).or_default();
+            peer.has.insert(id.clone(), now);
+        }
+    }
+
+    /// Notes an answer or none; what the instance had in hand when it counts as gone.
+    fn heard(&self, peer: &str, outcome: &Result<Bytes, RpcError>) -> Option<Vec<ExecutionId>> {
+        let mut peers = self.lock();
+        let known = peers.get_mut(peer)?;
+        let gone = match outcome {
+            Err(RpcError::NoResponder { .. }) => true,
+            Err(_) => {
+                known.silent += 1;
+                known.silent >= SILENT_MAX
+            }
+            Ok(_) => {
+                known.silent = 0;
+                false
+            }
+        };
+        if !gone {
+            return None;
+        }
+        let had = peers.remove(peer)?.has;
+        Some(had.into_keys().collect())
+    }
+
+    fn is_gone(&self, peer: &str) -> bool {
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_deref()
+            == Some(peer)
+    }
+
+    fn is_gone_now(&self, peer: &str) {
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.to_owned());
+    }
+
+    fn knows(&self, peer: &str) -> bool {
+        self.lock().contains_key(peer)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn forget_finished(&self, is_old: impl Fn(&ExecutionId, Timestamp) -> bool) {
+        let mut peers = self.lock();
+        for peer in peers.values_mut() {
+            peer.has.retain(|id, at| !is_old(id, *at));
+        }
+        peers.retain(|_, peer| !peer.has.is_empty());
+    }
+}
+
+/// Says that this instance is there.
+struct Alive;
+
+#[async_trait]
+impl RpcHandler for Alive {
+    async fn handle(&self, _: Bytes) -> Result<Bytes, Problem> {
+        Ok(Bytes::new())
+    }
+}
+
+fn endpoint(instance: &str) -> String {
+    format!("alive.{instance}")
+}
+
+/// Starts to look at the others, and to be looked at. From here on nothing that they write goes
+/// unheard.
+pub(crate) async fn spawn(shell: &Arc<Shell>) -> Result<Box<dyn Registration>, RpcError> {
+    let own = endpoint(&shell.me);
+    let alive = shell.ports.rpc.serve("orca", &own, Arc::new(Alive)).await?;
+    let following = Arc::clone(shell);
+    shell
+        .shutdown
+        .spawn_until_requested(async move { follow(&following).await });
+    let looking = Arc::clone(shell);
+    shell
+        .shutdown
+        .spawn_until_requested(async move { look(&looking).await });
+    Ok(alive)
+}
+
+async fn follow(shell: &Arc<Shell>) {
+    loop {
+        match shell.ports.journal.follow("execution.").await {
+            Ok(mut records) => loop {
+                match records.next().await {
+                    Ok(record) => take_in(shell, &record),
+                    Err(error) => {
+                        tracing::warn!(%error, "the logs are followed again");
+                        break;
+                    }
+                }
+            },
+            Err(error) => tracing::warn!(%error, "the logs are followed later"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn take_in(shell: &Arc<Shell>, record: &Record) {
+    let Ok(head) = serde_json::from_slice::<Head>(&record.payload) else {
+        return;
+    };
+    let Some(id) = record.subject.strip_prefix("execution.") else {
+        return;
+    };
+    let id = ExecutionId::from(id);
+    if head.by == shell.me {
+        // Again, because an older record of another instance may have been heard of later.
+        shell.timers.set(&id, head.wake);
+        return shell.peers.has("", &id, Timestamp::default());
+    }
+    shell.states.forget_older(&id, record.revision);
+    shell
+        .timers
+        .set(&id, head.wake.map(|at| at.plus_ms(TIMER_GRACE_MS)));
+    shell.peers.has(&head.by, &id, shell.ports.clock.now());
+}
+
+/// Notes who wrote last, when it is another instance that lives.
+pub(crate) async fn note(shell: &Arc<Shell>, by: &str, id: &ExecutionId) {
+    if by.is_empty() || by == shell.me || shell.peers.is_gone(by) {
+        return;
+    }
+    if shell.peers.knows(by) || asked(shell, by).await.is_ok() {
+        shell.peers.has(by, id, shell.ports.clock.now());
+    } else {
+        shell.peers.is_gone_now(by);
+    }
+}
+
+async fn asked(shell: &Arc<Shell>, peer: &str) -> Result<Bytes, RpcError> {
+    let endpoint = endpoint(peer);
+    let rpc = &shell.ports.rpc;
+    rpc.call("orca", &endpoint, Bytes::new(), ANSWER_MAX).await
+}
+
+async fn look(shell: &Arc<Shell>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        for peer in shell.peers.names() {
+            let answer = asked(shell, &peer).await;
+            if let Some(had) = shell.peers.heard(&peer, &answer) {
+                tracing::warn!(instance = peer, executions = had.len(), "an orca is gone");
+                recovery::take_over(shell, had).await;
+            }
+        }
+        let now = shell.ports.clock.now();
+        let waits = |id: &ExecutionId| shell.timers.is_set(id);
+        shell
+            .peers
+            .forget_finished(|id, at| now.ms_since(at) > FINISHED_MS && !waits(id));
+    }
+}
