@@ -13,19 +13,20 @@ run: ## The whole suite in one process; the API is on http://127.0.0.1:8084
 	$(CARGO) run --release --locked
 
 check: ## Does everything compile?
-	$(CARGO) check --workspace --all-targets --locked
+	$(CARGO) check --workspace --all-targets --all-features --locked
 
 fmt: tools ## Are all files formatted?
 	$(CARGO) fmt --all --check
 
 lint: tools ## clippy with all warnings as errors
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 doc: ## The documentation, with all warnings as errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --locked
 
-unit: ## All tests, from pure functions to the demo in real processes
-	$(CARGO) test --workspace --locked
+unit: parts ## All tests, from pure functions to six services on real servers under fire
+	$(CARGO) build --workspace --all-features --bins --locked
+	$(CARGO) test --workspace --all-features --locked
 
 test: fmt lint doc unit ## Everything that CI checks
 
@@ -36,6 +37,10 @@ simulate: ## Seeded simulations of the orchestration; SEEDS=100000 for more
 bench: ## Steps per second, latency, memory and start of the suite beside the bare limits
 	$(CARGO) build --release --locked -p gennaker
 	$(CARGO) run --release --locked -p integration-tests --bin bench
+
+.PHONY: parts
+parts: ## The real servers for the tests of the cluster (NATS, Redis, S3)
+	@integration-tests/parts.sh
 
 .PHONY: tools
 tools:

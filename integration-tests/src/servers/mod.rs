@@ -17,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
 pub use self::{nats::NatsServer, redis::RedisServer, s3::S3Server};
-use crate::harness::{announce, workspace_root};
+use crate::harness::{announce, profile_dir};
 
 /// How long a server may take to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -25,12 +25,14 @@ const READY_MAX: Duration = Duration::from_secs(30);
 /// A program of this name, or `None` after saying that a test is skipped.
 pub fn program(name: &str) -> Option<Utf8PathBuf> {
     let own = std::env::var("GENNAKER_PARTS").ok().map(Utf8PathBuf::from);
-    let made = workspace_root().join("target/parts/bin");
+    let made = profile_dir()
+        .parent()
+        .map(|target| target.join("parts/bin"));
     let path = std::env::var("PATH").unwrap_or_default();
     let path = path.split(':').map(Utf8PathBuf::from);
     let found = own
         .into_iter()
-        .chain([made])
+        .chain(made)
         .chain(path)
         .map(|dir| dir.join(name))
         .find(|file| file.is_file());
@@ -100,7 +102,7 @@ impl Drop for Process {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()
 }

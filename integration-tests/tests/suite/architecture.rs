@@ -10,7 +10,9 @@ use regex::Regex;
 use serde_json::Value;
 
 /// Packages that run as a part of the suite.
-const SERVICES: [&str; 4] = ["gate", "orca", "front50", "clouddriver"];
+const SERVICES: [&str; 6] = ["gate", "orca", "front50", "clouddriver", "igor", "deck-api"];
+/// Clients of a cluster's servers, for which a newcomer does not wait.
+const HEAVY: [&str; 4] = ["kork-cluster", "async-nats", "aws-sdk-s3", "redis"];
 /// Packages that may link several services.
 const LINKERS: [&str; 2] = ["gennaker", "integration-tests"];
 /// Packages in which nothing can reach the outside.
@@ -114,6 +116,16 @@ fn a_service_has_only_the_shared_library_and_parts_of_its_own() {
         .iter()
         .filter(|d| packages.contains_key(*d));
     assert_eq!(kork.collect::<Vec<_>>(), ["kork-model"]);
+}
+
+#[test]
+fn the_suite_in_one_process_is_built_without_the_clients_of_a_cluster() {
+    let tree = ["tree", "-p", "gennaker", "-e", "normal", "--prefix", "none"];
+    let tree = cargo(&[&tree[..], &["--locked", "--offline"]].concat());
+    let names: BTreeSet<&str> = tree.lines().filter_map(|l| l.split(' ').next()).collect();
+    assert!(names.contains("kork"), "{tree}");
+    let heavy: Vec<_> = HEAVY.iter().filter(|name| names.contains(*name)).collect();
+    assert!(heavy.is_empty(), "gennaker needs {heavy:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub async fn connect(config: &ClusterConfig) -> Result<Ports, ClusterError> {
     let (nats, cache, objects) = tokio::try_join!(
         nats::Nats::connect(config, Arc::clone(&clock)),
         cache::RedisCache::connect(config),
-        s3::S3Objects::connect(config),
+        s3::S3Objects::connect(config, Arc::clone(&clock)),
     )?;
     Ok(Ports {
         journal: Arc::new(nats.journal().await?),

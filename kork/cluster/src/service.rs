@@ -142,7 +142,7 @@ where
             let section = format!("{}{}_", config::PREFIX, other.to_ascii_uppercase());
             name.starts_with(&section)
         };
-        S::OTHERS.iter().any(|other| of(other))
+        S::OTHERS.iter().any(of)
     };
     layers.environment.retain(|(name, _)| !is_of_another(name));
     let loaded = match config::load::<S>(layers) {
@@ -167,7 +167,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => return fail(service.name, &error),
     };
-    let outcome = runtime.block_on(live(service, loaded, run));
+    let outcome = runtime.block_on(Box::pin(live(service, loaded, run)));
     drop(guard);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -286,7 +286,7 @@ where
 async fn connected(common: &Common, part: &Part) -> Ports {
     let mut pause = CONNECT_FIRST;
     loop {
-        match crate::connect(&common.cluster).await {
+        match Box::pin(crate::connect(&common.cluster)).await {
             Ok(ports) => {
                 part.ready();
                 return ports;

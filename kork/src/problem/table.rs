@@ -87,6 +87,7 @@ pub(super) const TABLE: &[ErrorCode] = table![
     "KORK-0008",
     "KORK-0009",
     "KORK-0010",
+    "KORK-0011",
     "ORCA-0001",
     "ORCA-0002",
     "ORCA-0003",

@@ -27,10 +27,8 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn failed(&self, reason: &str) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
+        let last = self.last_error.lock();
+        reason.clone_into(&mut last.unwrap_or_else(PoisonError::into_inner));
     }
 }
 

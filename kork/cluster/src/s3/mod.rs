@@ -4,6 +4,8 @@
 mod key;
 mod versions;
 
+use std::{hash::BuildHasher, sync::Arc};
+
 use async_trait::async_trait;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::{
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use kork::{
     model::Timestamp,
     ports::{
-        Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored,
+        Clock, Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored,
         limit::OBJECT_BYTES_MAX,
     },
 };
@@ -38,6 +40,7 @@ pub(crate) struct S3Objects {
     client: Client,
     bucket: String,
     prefix: String,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why a request failed: the HTTP status, the code and what the server says.
@@ -83,7 +86,10 @@ fn time_of(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Timestamp {
 }
 
 impl S3Objects {
-    pub(crate) async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
+    pub(crate) async fn connect(
+        config: &ClusterConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClusterError> {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -112,6 +118,7 @@ impl S3Objects {
             client: Client::from_conf(settings.build()),
             bucket: config.s3_bucket.clone(),
             prefix: config.s3_prefix.clone(),
+            clock,
         };
         let server = if config.s3_endpoint.is_empty() {
             "AWS"
@@ -148,7 +155,7 @@ impl S3Objects {
             }
         }
         self.keep_versions().await?;
-        let name = format!("{PROBE}/{}", uniq());
+        let name = format!("{PROBE}/{}", self.unique());
         let first = self.write(&name, Bytes::new(), &Condition::IfAbsent).await;
         let second = self.write(&name, Bytes::new(), &Condition::IfAbsent).await;
         let erased = self.erase(&name).await;
@@ -163,6 +170,12 @@ impl S3Objects {
                     .to_owned(),
             ),
         }
+    }
+
+    /// A name that nobody else uses for a probe at the same moment.
+    fn unique(&self) -> String {
+        let nonce = std::hash::RandomState::new().hash_one(0);
+        format!("{}-{nonce:x}", self.clock.now().millis())
     }
 
     async fn keep_versions(&self) -> Result<(), String> {
@@ -206,15 +219,15 @@ impl S3Objects {
             // A second try could meet what the first one wrote.
             _ => put.customize().config_override(once()).send().await,
         };
-        let answer = answer.map_err(|error| self.refused(key, refusal(&error), condition))?;
+        let answer = answer.map_err(|error| Self::refused(key, refusal(&error), condition))?;
         Ok(Stored {
             etag: answer.e_tag().unwrap_or_default().to_owned(),
             version: answer.version_id().unwrap_or_default().to_owned(),
-            modified: now(),
+            modified: Timestamp(self.clock.now().millis() / 1_000 * 1_000),
         })
     }
 
-    fn refused(&self, key: &str, error: Refusal, condition: &Condition) -> ObjectStoreError {
+    fn refused(key: &str, error: Refusal, condition: &Condition) -> ObjectStoreError {
         if *condition != Condition::Always && error.is_condition() {
             return ObjectStoreError::ConditionFailed {
                 key: key.to_owned(),
@@ -283,7 +296,7 @@ impl S3Objects {
             .config_override(once())
             .send()
             .await
-            .map_err(|e| self.refused(key, refusal(&e), &condition))?;
+            .map_err(|e| Self::refused(key, refusal(&e), &condition))?;
         self.delete_now(key, None).await?;
         match claimed.version_id() {
             // The claim is no version that anybody wrote.
@@ -311,18 +324,6 @@ impl S3Objects {
 
 fn once() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Config::builder().retry_config(RetryConfig::disabled())
-}
-
-fn now() -> Timestamp {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(time.map_or(0, |t| t.as_secs()) * 1_000)
-}
-
-/// A name that nobody else uses for a probe at the same moment.
-fn uniq() -> String {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let nanos = time.map_or(0, |t| t.as_nanos());
-    format!("{}-{nanos}", std::process::id())
 }
 
 #[async_trait]

@@ -1,7 +1,5 @@
 //! The cluster adapters against the contract suites of the ports, on real servers.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use integration_tests::servers::{NatsServer, RedisServer, S3Server};
