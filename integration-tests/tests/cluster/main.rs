@@ -4,10 +4,6 @@
 //! - [`fire`]: two of each service deliver while services and servers are killed and stopped.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-#![expect(
-    clippy::print_stdout,
-    reason = "seeds and tables are for whoever reads a failed run"
-)]
 
 mod contracts;
 mod fire;

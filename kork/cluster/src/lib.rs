@@ -48,9 +48,9 @@ pub async fn connect(config: &ClusterConfig) -> Result<Ports, ClusterError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SeededIds::system(Arc::clone(&clock)));
     let (nats, cache, objects) = tokio::try_join!(
-        nats::Nats::connect(config, Arc::clone(&clock)),
-        cache::RedisCache::connect(config),
-        s3::S3Objects::connect(config, Arc::clone(&clock)),
+        Box::pin(nats::Nats::connect(config, Arc::clone(&clock))),
+        Box::pin(cache::RedisCache::connect(config)),
+        Box::pin(s3::S3Objects::connect(config, Arc::clone(&clock))),
     )?;
     Ok(Ports {
         journal: Arc::new(nats.journal().await?),

@@ -286,7 +286,7 @@ where
 async fn connected(common: &Common, part: &Part) -> Ports {
     let mut pause = CONNECT_FIRST;
     loop {
-        match Box::pin(crate::connect(&common.cluster)).await {
+        match crate::connect(&common.cluster).await {
             Ok(ports) => {
                 part.ready();
                 return ports;
