@@ -19,10 +19,10 @@ params! {
     PIPELINE_LIMIT = "pipelineLimit", Number, "At most so many pipelines.";
     PIPELINE_CONFIG_IDS = "pipelineConfigIds", List, "Executions of these pipelines.";
     EXECUTION_IDS = "executionIds", List, "These executions; unknown ones are left out.";
-    TRIGGER_TYPES = "triggerTypes", List, "Only executions with a trigger of these types.";
+    TRIGGER_TYPES = "triggerTypes", List, "Only executions with a trigger of these types; `*` = all.";
     PIPELINE_NAME = "pipelineName", Text, "Only executions of the pipeline with this name.";
     EVENT_ID = "eventId", Text, "Only executions that this event started.";
-    TRIGGER = "trigger", Text, "Base64 of a JSON object that the trigger must contain.";
+    TRIGGER = "trigger", Text, "Base64 of a JSON object that the trigger must contain; texts also match as regular expressions, or in another case.";
     TRIGGER_TIME_START = "triggerTimeStartBoundary", Time, "Built at or after, ms since the epoch.";
     TRIGGER_TIME_END = "triggerTimeEndBoundary", Time, "Built at or before, ms since the epoch.";
     START_INDEX = "startIndex", Number, "Leave out so many, 0 when absent.";
@@ -33,7 +33,7 @@ params! {
     EXPRESSION = "expression", Text, "The expression, `${...}` included.";
     REQUISITE_STAGE_REF_IDS = "requisiteStageRefIds", List, "Evaluate as a stage behind these stages.";
     SPEL_VERSION = "spelVersion", Text, "Version of the evaluator; there is one.";
-    EXECUTION_ID = "executionId", Text, "Taken for compatibility; the path decides.";
+    EXECUTION_ID = "executionId", Text, "The execution to evaluate against; needed, and decides before the path.";
     STALE_CHECK = "staleCheck", Flag, "Refuse when the stored version is newer than the submitted one.";
     APPLICATION = "application", Text, "Only of this application.";
     EXECUTION = "execution", Text, "Only of this execution.";

@@ -208,7 +208,7 @@ async fn expressions(_: Call) -> Outcome {
 }
 
 async fn validate_cron(call: Call) -> Outcome {
-    let answer = match cron::check(call.query.required(&EXPRESSION)?) {
+    let answer = match cron::check(call.query.given(&EXPRESSION)?) {
         Ok(description) => json!({"valid": true, "description": description}),
         Err(message) => json!({"valid": false, "message": message}),
     };

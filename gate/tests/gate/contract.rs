@@ -55,6 +55,7 @@ async fn every_documented_operation_answers_as_documented() {
             "/cron/validate" => "?expression=0%200%200%20*%20*%20%3F",
             "/search" => "?q=shop&type=applications",
             "/tasks/cancel" => "?ids=a,b",
+            "/pipelines/{id}/evaluateVariables" => "?executionId=x",
             p if p.ends_with("/evaluateExpression") && method == "GET" => "?expression=%24%7B1%7D",
             _ => "",
         };
@@ -245,20 +246,76 @@ async fn lists_take_both_encodings_and_empty_means_no_filter() {
         json!([])
     );
     assert_eq!(gate.get_json("/executions").await, json!([]));
+    gate.get_json("/executions?pipelineConfigIds=a&limit=0")
+        .await;
+    assert_eq!(gate.last("executions.list")["limitPerConfig"], json!(1));
+    let asked = "/executions?executionIds=01OLD,01NEW,01MID&limit=1&statuses=RUNNING";
+    let ids = |list: Value| {
+        let list = list.as_array().unwrap().clone();
+        list.iter().map(|e| e["id"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(
-        gate.get_json("/executions?pipelineConfigIds=a&limit=0")
-            .await,
-        json!([])
+        ids(gate.get_json(asked).await),
+        ["01OLD", "01NEW", "01MID"],
+        "in the order asked for"
     );
-    gate.get_json("/executions?executionIds=01A&limit=1").await;
+    let filter = gate.last("executions.list")["filter"].clone();
+    assert_eq!(filter["executionIds"], json!(["01OLD", "01NEW", "01MID"]));
+    assert_eq!(filter["statuses"], json!([]), "ids decide alone");
     assert_eq!(
-        gate.last("executions.list")["filter"]["executionIds"],
-        json!(["01A"])
+        ids(gate.get_json("/executions?pipelineConfigIds=a").await),
+        ["01OLD", "01MID", "01NEW"],
+        "by rising start time"
     );
+    let both = "/executions?executionIds=01A&pipelineConfigIds=a";
+    let answer = gate.send("GET", both).await;
+    assert_eq!(answer.status(), 400);
+    let problem: Value = answer.json().await.unwrap();
+    let detail = "Only pipelineConfigIds OR executionIds can be specified";
+    assert_eq!(problem["detail"], detail);
     let answer = gate
         .send("GET", "/executions?executionIds=a&statuses=DONE")
         .await;
     assert_eq!(answer.status(), 400);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_takes_all_types_and_no_time_span_that_is_turned_round() {
+    let gate = TestGate::start().await;
+    let search = "/applications/shop/executions/search";
+    for (types, asked) in [("*", json!([])), ("manual,cron", json!(["manual", "cron"]))] {
+        gate.get_json(&format!("{search}?triggerTypes={types}"))
+            .await;
+        assert_eq!(
+            gate.last("executions.list")["filter"]["triggerTypes"],
+            asked
+        );
+    }
+    let span =
+        |from, to| format!("{search}?triggerTimeStartBoundary={from}&triggerTimeEndBoundary={to}");
+    gate.get_json(&span(5, 5)).await;
+    assert_eq!(gate.send("GET", &span(6, 5)).await.status(), 400);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn notifications_have_two_levels_in_any_case() {
+    let gate = TestGate::start().await;
+    gate.get_json("/notifications/Application/shop").await;
+    assert_eq!(gate.last("notifications.get")["name"], "shop");
+    gate.get_json("/notifications/global/x").await;
+    assert_eq!(gate.last("notifications.get")["name"], "__global");
+    assert_eq!(
+        gate.send("GET", "/notifications/other/shop").await.status(),
+        400
+    );
+    assert_eq!(
+        gate.send("DELETE", "/notifications/other/shop")
+            .await
+            .status(),
+        400
+    );
     gate.stop().await;
 }
 
@@ -464,10 +521,20 @@ async fn expressions_come_in_three_forms() {
         let answer: Value = form.send().await.unwrap().json().await.unwrap();
         assert_eq!(answer, json!({"result": expression}));
     }
+    let empty = "/pipelines/01X/evaluateExpression?expression=";
+    assert_eq!(gate.get_json(empty).await, json!({"result": ""}));
+    let text = gate.request("POST", "/pipelines/01X/evaluateExpression");
+    let text = text.header("content-type", "text/plain").body("");
+    assert_eq!(text.send().await.unwrap().status(), 400);
     let variables = json!([{"key": "a", "value": "${1}"}]);
-    let path = "/pipelines/01X/evaluateVariables?requisiteStageRefIds=1,2&spelVersion=v4";
-    assert_eq!(gate.send_json("POST", path, &variables).await.status(), 200);
+    let path = "/pipelines/01X/evaluateVariables";
+    let answer = gate.send_json("POST", path, &variables).await;
+    assert_eq!(answer.status(), 400, "executionId is needed");
+    let path = format!("{path}?executionId=01Y&requisiteStageRefIds=1,2&spelVersion=v4");
+    let answer = gate.send_json("POST", &path, &variables).await;
+    assert_eq!(answer.status(), 200);
     let asked = gate.last("executions.evaluateVariables");
+    assert_eq!(asked["id"], "01Y");
     assert_eq!(asked["requisiteStageRefIds"], json!(["1", "2"]));
     assert_eq!(asked["variables"], variables);
     gate.stop().await;
@@ -497,7 +564,12 @@ async fn a_list_that_is_too_long_for_one_message_is_fetched_in_pages() {
     let search = gate
         .get_json("/applications/*/executions/search?size=3&reverse=true")
         .await;
-    assert_eq!(search[0]["id"], "01E02");
+    assert_eq!(search[0]["id"], "01E19", "the oldest of all comes first");
+    let search = gate
+        .get_json("/applications/*/executions/search?size=2&startIndex=19&reverse=true")
+        .await;
+    assert_eq!(search.as_array().unwrap().len(), 1);
+    assert_eq!(search[0]["id"], "01E00", "and the newest last");
     assert_eq!(
         gate.last("executions.list")["filter"]["application"],
         Value::Null
