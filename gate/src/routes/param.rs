@@ -39,6 +39,10 @@ params! {
     EXECUTION = "execution", Text, "Only of this execution.";
     TYPES = "types", List, "Only events of these types; `orca:stage:*` for all that begin so.";
     AFTER = "after", Text, "Begin behind this cursor, as the header Last-Event-ID does.";
+    SCOPES = "scopes", List, "Only templates of these scopes.";
+    TAG = "tag", Text, "The version with this tag: latest, stable, unstable, experimental, test or canary.";
+    DIGEST = "digest", Text, "The version with this digest.";
+    SKIP_PLAN_DEPENDENTS = "skipPlanDependents", Flag, "Taken for compatibility; dependents are not planned.";
     IDS = "ids", List, "These tasks.";
     LINES = "lines", Number, "So many of the last lines.";
     PREVIOUS = "previous", Flag, "Of the run before the last restart.";

@@ -137,14 +137,6 @@ pub(crate) const ROUTES: &[Route] = &[
     )
     .about(EMPTY, "Plugins of the user interface.")
     .json("Object[]"),
-    Route::new(
-        Verb::Get,
-        "/v2/pipelineTemplates",
-        "pipelineTemplates",
-        run!(empty_list),
-    )
-    .about(EMPTY, "Pipeline templates.")
-    .json("Object[]"),
 ];
 
 async fn version(_: Call) -> Outcome {

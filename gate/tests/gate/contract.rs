@@ -39,6 +39,12 @@ pub(crate) fn body_for(path: &str, operation: &Value) -> Value {
         }
         "/operations/plan" => json!({"kind": "deploy", "payload": {}}),
         "/pipelines/{id}/evaluateExpression" => json!({"expression": "${1}"}),
+        "/v2/pipelineTemplates/create" | "/v2/pipelineTemplates/update/{id}" => {
+            json!({"id": "x", "schema": "v2", "metadata": {"name": "n", "scopes": ["shop"]}})
+        }
+        "/v2/pipelineTemplates/plan" => {
+            json!({"template": {"reference": "spinnaker://wait"}, "application": "shop"})
+        }
         _ if schema["type"] == "array" => json!([]),
         _ => json!({"name": "deploy", "application": "shop", "id": "x"}),
     }

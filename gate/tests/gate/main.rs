@@ -6,3 +6,4 @@ mod contract;
 mod guards;
 mod services;
 mod stream;
+mod templates;
