@@ -43,6 +43,27 @@ pub(crate) const ROUTES: &[Route] = &[
     .json("Object[]"),
     Route::new(
         Verb::Get,
+        "/pipelineTemplates",
+        "pipelineTemplatesOfAnyVersion",
+        run!(list),
+    )
+    .about(
+        TAG,
+        "As `/v2/pipelineTemplates`: both kinds lie in one place.",
+    )
+    .query(&[&SCOPES])
+    .json("Object[]"),
+    Route::new(
+        Verb::Get,
+        "/pipelineTemplates/{id}",
+        "pipelineTemplateOfAnyVersion",
+        run!(get),
+    )
+    .about(TAG, "As `/v2/pipelineTemplates/{id}`.")
+    .query(&[&VERSION, &DIGEST])
+    .json("Object"),
+    Route::new(
+        Verb::Get,
         "/v2/pipelineTemplates/versions",
         "pipelineTemplateVersions",
         run!(versions),

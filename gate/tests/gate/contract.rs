@@ -118,6 +118,13 @@ async fn both_generations_of_spin_and_deck_start_pipelines() {
         assert_eq!(asked["trigger"]["parameters"], json!({"v": "1"}), "{body}");
         assert_eq!(asked["user"], "anonymous");
     }
+    for nothing in ["", "null"] {
+        let start = gate.request("POST", "/pipelines/shop/deploy");
+        let start = start
+            .header("content-type", "application/json")
+            .body(nothing);
+        assert_eq!(start.send().await.unwrap().status(), StatusCode::ACCEPTED);
+    }
     let deck = json!({"buildNumber": "", "type": "manual", "dryRun": false, "user": "[anonymous]"});
     let answer = gate
         .send_json("POST", "/pipelines/v2/shop/My%20Pipe.v2", &deck)

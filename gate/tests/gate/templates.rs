@@ -34,6 +34,8 @@ async fn templates_are_listed_by_scope_and_read_by_version() {
         assert_eq!((one.get("tag"), one.get("digest")), (None, None), "{query}");
         assert_eq!(gate.last("objects.get")["id"], stored);
     }
+    assert_eq!(gate.get_json("/pipelineTemplates").await, all);
+    assert_eq!(gate.get_json("/pipelineTemplates/wait").await["id"], "wait");
     let both = format!("{BASE}/wait?tag=stable&digest=0f");
     assert_eq!(gate.send("GET", &both).await.status(), 400);
     assert_eq!(
