@@ -13,25 +13,25 @@ use super::{Error, Shell, index};
 
 /// Executions that one answer may hold.
 const LIST_MAX: usize = 1_000;
-/// Bytes that one answer may hold; the rest comes with the next offset.
+/// Bytes that one answer may hold; a single execution may have more.
 const LIST_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Memory that one pattern of a search may take when it is compiled.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 impl Shell {
-    /// Executions that match, newest first.
+    /// Executions that match, newest first: all that were asked for, or a refusal that tells the
+    /// caller to ask for fewer at a time.
     pub(crate) async fn list(
         self: &Arc<Self>,
         query: &ListExecutions,
     ) -> Result<Vec<Execution>, Error> {
         let statuses = statuses(&query.filter)?;
         let ids = self.candidates(query, &statuses).await?;
-        let mut found = Vec::new();
+        let mut found = Found::default();
         let mut skipped = 0;
-        let mut bytes = 0;
-        let limit = query.limit.map_or(LIST_MAX, |n| n as usize).min(LIST_MAX);
+        let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
         for id in ids {
-            if found.len() >= limit || bytes > LIST_BYTES_MAX {
+            if found.executions.len() >= wanted {
                 break;
             }
             let Ok(state) = self.state(&id).await else {
@@ -49,10 +49,9 @@ impl Shell {
             } else {
                 slim(&state.execution)
             };
-            bytes += serde_json::to_string(&shown).map_or(0, |t| t.len());
-            found.push(shown);
+            found.add(shown)?;
         }
-        Ok(found)
+        Ok(found.executions)
     }
 
     async fn candidates(
@@ -164,6 +163,32 @@ impl Shell {
             answer.insert("detail".to_owned(), Value::Object(detail));
         }
         Ok(answer)
+    }
+}
+
+/// An answer that grows. What does not fit is refused, never left out without a word.
+#[derive(Default)]
+struct Found {
+    executions: Vec<Execution>,
+    bytes: usize,
+}
+
+impl Found {
+    fn add(&mut self, shown: Execution) -> Result<(), Error> {
+        let size = serde_json::to_string(&shown).map_or(0, |text| text.len());
+        let is_first = self.executions.is_empty();
+        let fits = self.executions.len() < LIST_MAX && self.bytes + size <= LIST_BYTES_MAX;
+        if !fits && !is_first {
+            let text = format!(
+                "one answer holds {LIST_MAX} executions and {LIST_BYTES_MAX} bytes; ask for fewer at \
+                 a time, with limit and offset"
+            );
+            let problem = Problem::new("ORCA-0006", Kind::TooLarge, text);
+            return Err(Error::Problem(Box::new(problem)));
+        }
+        self.bytes += size;
+        self.executions.push(shown);
+        Ok(())
     }
 }
 
@@ -367,6 +392,23 @@ mod tests {
         ] {
             assert!(!holds(&trigger, &wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_whole_or_refused() {
+        let large = |bytes: usize| Execution {
+            name: Some("x".repeat(bytes)),
+            ..Execution::default()
+        };
+        let mut found = Found::default();
+        found.add(large(LIST_BYTES_MAX + 1)).unwrap();
+        assert!(found.add(large(1)).is_err(), "no byte is left");
+        let mut found = Found::default();
+        for _ in 0..LIST_MAX {
+            found.add(large(1)).unwrap();
+        }
+        let problem = found.add(large(1)).unwrap_err();
+        assert!(matches!(problem, Error::Problem(p) if p.kind == Kind::TooLarge));
     }
 
     #[test]
