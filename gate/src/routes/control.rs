@@ -266,13 +266,22 @@ async fn evaluated(call: &Call, expression: String) -> Outcome {
     Answer::json(&call.ask(&evaluate).await?)
 }
 
+/// There is one evaluator; the versions that Spinnaker knows are taken, others are a mistake.
+fn spel_version(call: &Call) -> Result<Option<String>, Refusal> {
+    match call.query.text(&SPEL_VERSION) {
+        None => Ok(None),
+        Some(version @ ("v2" | "v3" | "v4")) => Ok(Some(version.to_owned())),
+        Some(other) => Err(SPEL_VERSION.refuse(&format!("is {other:?}, it must be v2, v3 or v4"))),
+    }
+}
+
 async fn evaluate_variables(call: Call) -> Outcome {
     let variables: Vec<Context> = call.json()?;
     // As in Spinnaker: the parameter decides, not the path.
     let evaluate = EvaluateVariables {
         id: call.query.required(&EXECUTION_ID)?.to_owned(),
         requisite_stage_ref_ids: call.query.list(&REQUISITE_STAGE_REF_IDS)?,
-        spel_version: call.query.text(&SPEL_VERSION).map(str::to_owned),
+        spel_version: spel_version(&call)?,
         variables,
     };
     Answer::json(&call.ask(&evaluate).await?)

@@ -271,7 +271,7 @@ async fn save(call: Call, id: Option<String>) -> Outcome {
             .and_then(|m| m.get("name"))
             .cloned(),
         application: application(&template),
-        template: template.get("id").cloned().unwrap_or_default(),
+        template: version_id(&template, tag.as_deref()),
         context,
     };
     let request = SaveTemplate {
@@ -281,6 +281,15 @@ async fn save(call: Call, id: Option<String>) -> Outcome {
         user: USER.to_owned(),
     };
     Answer::json(&job.run(&call, &request).await?)
+}
+
+/// The version that a save is about, as notifications name it.
+fn version_id(template: &Context, tag: Option<&str>) -> Value {
+    let id = template
+        .get("id")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    json!(tag.map_or_else(|| id.to_owned(), |tag| format!("{id}:{tag}")))
 }
 
 /// A template of one scope is that application's.
@@ -359,8 +368,6 @@ impl Job {
             let notification = format!("{}pipelinetemplate", self.verb);
             self.context
                 .insert("notification.type".to_owned(), json!(notification));
-            self.context
-                .insert("application".to_owned(), json!(self.application));
             self.context
                 .insert("pipelineTemplate.id".to_owned(), self.template);
         }

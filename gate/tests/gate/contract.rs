@@ -404,6 +404,9 @@ async fn expressions_come_in_three_forms() {
     let path = format!("{path}?executionId=01Y&requisiteStageRefIds=1,2&spelVersion=v4");
     let answer = gate.send_json("POST", &path, &variables).await;
     assert_eq!(answer.status(), 200);
+    let unknown = "/pipelines/01X/evaluateVariables?executionId=01Y&spelVersion=v9";
+    let answer = gate.send_json("POST", unknown, &variables).await;
+    assert_eq!(answer.status(), 400);
     let asked = gate.last("executions.evaluateVariables");
     assert_eq!(asked["id"], "01Y");
     assert_eq!(asked["requisiteStageRefIds"], json!(["1", "2"]));

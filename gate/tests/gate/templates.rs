@@ -90,6 +90,18 @@ async fn a_change_is_answered_with_its_finished_task() {
         (&json!("SUCCEEDED"), &json!("shop"))
     );
     assert_eq!(task["name"], "Create pipeline template 'Wait'");
+    let variable = |name: &str| {
+        let mut variables = task["variables"].as_array().unwrap().iter();
+        variables
+            .find(|v| v["key"] == name)
+            .map(|v| v["value"].clone())
+    };
+    assert_eq!(variable("pipelineTemplate.id"), Some(json!("wait:stable")));
+    assert_eq!(
+        variable("notification.type"),
+        Some(json!("createpipelinetemplate"))
+    );
+    assert_eq!(variable("application"), None);
     let asked = gate.last("templates.save");
     assert_eq!(
         (&asked["create"], &asked["tag"]),
