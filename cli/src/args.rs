@@ -1,12 +1,16 @@
 //! The command line: every command, flag and example that `--help` shows.
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::exit;
 
 /// Where the client commands look for gate unless told otherwise.
 pub(crate) const GATE_DEFAULT: &str = "http://127.0.0.1:8084";
+/// Most lines of a log that gate gives at once.
+pub(crate) const LOG_LINES_MAX: u32 = 1000;
+/// Most executions of a pipeline that gate lists.
+const EXECUTIONS_MAX: u32 = 5000;
 /// Port of gate in Spinnaker, and here.
 pub(crate) const GATE_PORT: u16 = 8084;
 
@@ -270,7 +274,7 @@ pub(crate) enum ExecutionCommand {
         #[arg(long)]
         status: Vec<String>,
         /// At most this many of each pipeline.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=i64::from(EXECUTIONS_MAX)))]
         limit: u32,
     },
     /// Show one execution with its stages.
@@ -383,7 +387,7 @@ pub(crate) enum ServerGroupCommand {
         #[arg(short, long)]
         follow: bool,
         /// Show at most this many of the last lines.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(LOG_LINES_MAX)))]
         lines: u32,
     },
 }

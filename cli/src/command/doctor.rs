@@ -61,7 +61,7 @@ const PROBES: [Probe; 4] = [
 
 pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
     // Nothing else can be checked when gate itself is not there.
-    let version = client.get(&["version"], &[]).await?;
+    let version = client.object(&["version"], &[]).await?;
     let version = member(&version, "version");
     let own = env!("CARGO_PKG_VERSION");
     let mut findings = vec![Finding {
@@ -73,7 +73,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
     }];
     findings.push(health(client).await);
     for probe in PROBES {
-        findings.push(match client.get(probe.path, &[]).await {
+        findings.push(match client.list(probe.path, &[]).await {
             Ok(answer) => Finding {
                 part: probe.part,
                 ok: true,
@@ -92,7 +92,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn health(client: &Client) -> Finding {
-    match client.get(&["health"], &[]).await {
+    match client.object(&["health"], &[]).await {
         Ok(answer) => Finding {
             part: "health",
             ok: member(&answer, "status") == "UP",
@@ -109,7 +109,7 @@ async fn health(client: &Client) -> Finding {
 
 async fn local_account(client: &Client) -> Finding {
     let part = "account";
-    match client.get(&["credentials"], &[]).await {
+    match client.list(&["credentials"], &[]).await {
         Ok(all) if items(&all).is_empty() => Finding {
             part,
             ok: false,

@@ -32,6 +32,7 @@ pub(super) async fn deliver(
     let mut redraw = tokio::time::interval(Duration::from_millis(REDRAW_MS));
     let mut answered: BTreeSet<StageId> = BTreeSet::new();
     let mut last: Option<Execution> = None;
+    let mut declined = false;
     let mut deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
     loop {
         tokio::select! {
@@ -43,6 +44,7 @@ pub(super) async fn deliver(
                     if let Some(judgment) = waiting {
                         progress.keep();
                         let answer = ask(stage, &judgment, release).await?;
+                        declined |= answer == Judgment::Stop;
                         judge_stage(client, &id, &judgment, answer, None).await?;
                         answered.insert(judgment.id);
                         deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
@@ -59,14 +61,15 @@ pub(super) async fn deliver(
             () = tokio::time::sleep_until(deadline) => {
                 return Err(Failure::TimedOut {
                     detail: format!("the delivery of version {} ({id}) does not end", release.version),
-                    next: format!("look at it: GET {}/pipelines/{id}", client.base()),
+                    next: format!("look at it: gennaker execution get {id} --gate {}", client.base()),
                 });
             }
         }
     }
-    last.map(|execution| Delivery::new(release, &execution))
+    last.map(|execution| Delivery::new(release, &execution, declined))
         .ok_or_else(|| Failure::Ended {
             detail: format!("execution {id} could not be followed"),
+            next: format!("look at it: gennaker execution get {id}"),
         })
 }
 
@@ -89,13 +92,16 @@ async fn ask(
         return Ok(Judgment::Continue);
     }
     let question = format!("Shall version {} go to production? [Y/n] ", release.version);
-    stage.out.ask(&question);
-    match line().await {
-        Some(text) if ["", "y", "yes"].contains(&text.trim().to_ascii_lowercase().as_str()) => {
-            Ok(Judgment::Continue)
+    loop {
+        stage.out.ask(&question);
+        let Some(text) = line().await else {
+            return Err(Failure::Interrupted);
+        };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "" | "y" | "yes" => return Ok(Judgment::Continue),
+            "n" | "no" => return Ok(Judgment::Stop),
+            other => stage.out.note(&format!("{other:?} is neither yes nor no")),
         }
-        Some(_) => Ok(Judgment::Stop),
-        None => Err(Failure::Interrupted),
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Delivery {
     pub(super) id: String,
     pub(super) status: Status,
     pub(super) expected: Status,
+    /// The person said no to production.
+    pub(super) declined: bool,
     pub(super) ms: u64,
     pub(super) stages: Vec<StageTime>,
     /// Why it failed, if it did.
@@ -51,7 +53,7 @@ pub(super) struct Summary {
 }
 
 impl Delivery {
-    pub(super) fn new(release: &Release, execution: &Execution) -> Self {
+    pub(super) fn new(release: &Release, execution: &Execution, declined: bool) -> Self {
         let took = |start: Option<kork_model::Timestamp>, end: Option<kork_model::Timestamp>| {
             start.zip(end).map_or(0, |(start, end)| end.ms_since(start))
         };
@@ -74,6 +76,7 @@ impl Delivery {
             id: execution.id.to_string(),
             status: execution.status,
             expected: release.expected,
+            declined,
             ms: took(execution.start_time, execution.end_time),
             stages: stages.collect(),
             reasons: why,
@@ -148,6 +151,12 @@ impl Summary {
         lines.push(if self.ok {
             let text = format!("all as it has to be, in {}", duration(self.ms));
             paint.tone(Tone::Good, &text)
+        } else if let Some(declined) = self.executions.iter().find(|e| e.declined) {
+            let text = format!(
+                "you kept {} from production, and so it stopped there; answer yes to see all of it",
+                declined.name
+            );
+            paint.tone(Tone::Warn, &text)
         } else {
             paint.tone(
                 Tone::Bad,
