@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{columns, items};
+use super::items;
 use crate::{
     client::{Client, Failure},
     exit::Exit,
@@ -84,7 +84,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
         });
     }
     findings.push(local_account(client).await);
-    out.data(&findings, |paint| table(&findings, paint, columns(out)));
+    out.data(&findings, |paint| table(&findings, paint));
     if findings.iter().all(|f| f.ok) {
         return Ok(Exit::Success);
     }
@@ -156,7 +156,7 @@ fn missing(part: &'static str, failure: &Failure, next: &str) -> Finding {
     }
 }
 
-fn table(findings: &[Finding], paint: Paint, columns: Option<usize>) -> String {
+fn table(findings: &[Finding], paint: Paint) -> String {
     let mut table = Table::new(&["PART", "STATE", "DETAIL"], "");
     for finding in findings {
         let state = if finding.ok {
@@ -166,7 +166,8 @@ fn table(findings: &[Finding], paint: Paint, columns: Option<usize>) -> String {
         };
         table.row([finding.part.to_owned(), state, finding.detail.clone()]);
     }
-    let mut text = table.render(paint, columns);
+    // Not cut: a cause that is not shown helps nobody.
+    let mut text = table.render(paint, None);
     for finding in findings {
         if let Some(next) = &finding.next {
             text.push_str("\n\n");

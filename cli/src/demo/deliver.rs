@@ -11,7 +11,7 @@ use crate::{
     args::Judgment,
     client::{Client, Failure, follow},
     command::judge_stage,
-    output::now,
+    output::{Progress, now},
 };
 
 /// How often a live drawing is brought up to date when nothing happens.
@@ -42,8 +42,7 @@ pub(super) async fn deliver(
                     let waiting = waiting(&execution, &answered).cloned();
                     last = Some(execution);
                     if let Some(judgment) = waiting {
-                        progress.keep();
-                        let answer = ask(stage, &judgment, release).await?;
+                        let answer = ask(stage, &judgment, release, &mut progress).await?;
                         declined |= answer == Judgment::Stop;
                         judge_stage(client, &id, &judgment, answer, None).await?;
                         answered.insert(judgment.id);
@@ -86,9 +85,10 @@ async fn ask(
     stage: &Stage<'_>,
     judgment: &PipelineStage,
     release: &Release,
+    progress: &mut Progress<'_>,
 ) -> Result<Judgment, Failure> {
     if stage.yes {
-        stage.say(&format!("{} yes (--yes)", judgment.name));
+        progress.say(&format!("{} yes (--yes)", judgment.name));
         return Ok(Judgment::Continue);
     }
     let question = format!("Shall version {} go to production? [Y/n] ", release.version);
@@ -97,10 +97,11 @@ async fn ask(
         let Some(text) = line().await else {
             return Err(Failure::Interrupted);
         };
+        progress.asked(&format!("{question}{}", text.trim_end()));
         match text.trim().to_ascii_lowercase().as_str() {
             "" | "y" | "yes" => return Ok(Judgment::Continue),
             "n" | "no" => return Ok(Judgment::Stop),
-            other => stage.out.note(&format!("{other:?} is neither yes nor no")),
+            other => progress.say(&format!("{other:?} is neither yes nor no")),
         }
     }
 }

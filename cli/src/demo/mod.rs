@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::{
     deliver::deliver,
     load::Load,
-    summary::{Delivery, Summary},
+    summary::{Delivery, History, Summary},
 };
 use crate::{
     args::{DemoArgs, Format, SuiteArgs},
@@ -128,7 +128,7 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
     let client = Client::new(gate)?;
     let mut signals = StopSignals::listen()?;
     let told = tokio::select! {
-        told = tell(&client, &stage, None) => told,
+        told = tell(&client, &stage, History::BehindGate) => told,
         () = signals.next() => Err(Failure::Interrupted),
     };
     // A gate that cannot be reached can remove nothing.
@@ -147,7 +147,7 @@ async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failur
     let suite = Suite::start_unless(&mut signals, options).await?;
     let gate = format!("http://{}", suite.gate());
     stage.say(&format!(
-        "gate listens on {gate}, the data are in {}",
+        "gate listens on {gate}\nthe data are in {}",
         suite.data_dir()
     ));
     let client = match Client::new(&gate) {
@@ -157,9 +157,13 @@ async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failur
             return Err(failure);
         }
     };
-    let dir = (!args.suite.ephemeral).then(|| suite.data_dir().to_string());
+    let history = if args.suite.ephemeral {
+        History::Gone
+    } else {
+        History::In(suite.data_dir().to_string())
+    };
     let told = tokio::select! {
-        told = tell(&client, stage, dir) => told,
+        told = tell(&client, stage, history) => told,
         () = signals.next() => Err(Failure::Interrupted),
     };
     if told.is_err() {
@@ -202,11 +206,7 @@ fn close(summary: &Summary, stage: &Stage<'_>) -> Exit {
     }
 }
 
-async fn tell(
-    client: &Client,
-    stage: &Stage<'_>,
-    data_dir: Option<String>,
-) -> Result<Summary, Failure> {
+async fn tell(client: &Client, stage: &Stage<'_>, history: History) -> Result<Summary, Failure> {
     let start = tokio::time::Instant::now();
     stage.headline("An application and its pipeline");
     let account = register(client, stage).await?;
@@ -247,7 +247,7 @@ async fn tell(
     let took_ms = start.elapsed().as_millis() as u64;
     Ok(Summary::new(
         client.base(),
-        data_dir,
+        history,
         deliveries,
         (counted, serves),
         took_ms,
@@ -293,8 +293,8 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
     run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
     command::save_pipeline(client, pipeline::definition(&account)).await?;
     stage.say(&format!(
-        "application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
-        over HTTP, ask a person, deploy to prod as red/black"
+        "application {APPLICATION} with its pipeline {PIPELINE}: test, wait, check over HTTP, a \
+         person's yes, production as red/black"
     ));
     Ok(account)
 }

@@ -6,7 +6,7 @@ use kork_model::{Execution, StageId, Status, Timestamp};
 
 use super::{
     Out, Paint, height,
-    text::{clean, cut},
+    text::{clean, cut, visible_width, wrap},
     tree::{Visit, duration, ending, reasons, render, took, visits},
     width,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Progress<'a> {
     on_stderr: bool,
     /// Lines of the last drawing that the next one replaces.
     drawn: usize,
+    /// The end was shown.
+    is_done: bool,
     /// Last shown status of each stage, by stage id.
     shown: BTreeMap<StageId, Status>,
 }
@@ -32,6 +34,7 @@ impl<'a> Progress<'a> {
             out,
             on_stderr,
             drawn: 0,
+            is_done: false,
             shown: BTreeMap::new(),
         }
     }
@@ -48,6 +51,9 @@ impl<'a> Progress<'a> {
 
     /// Shows what is new.
     pub(crate) fn update(&mut self, execution: &Execution, now: Timestamp) {
+        if self.is_done {
+            return;
+        }
         if self.is_live() {
             self.draw(execution, now);
         } else {
@@ -55,22 +61,36 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Leaves the last drawing where it stands.
-    pub(crate) fn keep(&mut self) {
-        self.drawn = 0;
+    /// A line below the drawing, which the next drawing takes away again.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.write(&format!("{}\n", clean(text)));
+        self.asked(text);
+    }
+
+    /// Somebody wrote this below the drawing and ended the line.
+    pub(crate) fn asked(&mut self, text: &str) {
+        let rows = visible_width(text).div_ceil(width().max(1)).max(1);
+        self.drawn += rows;
+        // What scrolled out of the window cannot be drawn anew.
+        if self.drawn >= height() {
+            self.drawn = 0;
+        }
     }
 
     fn draw(&mut self, execution: &Execution, now: Timestamp) {
         let columns = width();
         let text = clean(&render(execution, now, self.paint()));
-        let mut lines: Vec<String> = text
-            .lines()
-            .map(|line| cut(line, columns.saturating_sub(1)))
-            .collect();
-        // What scrolled out of the window cannot be drawn anew: only the end stands there in full.
-        if !execution.status.is_complete() {
-            lines = window(lines, height().saturating_sub(2));
-        }
+        // What is wider or higher than the window cannot be drawn anew. The end stays as it is: there
+        // every line is whole, for it may be the reason of a failure.
+        self.is_done = execution.status.is_complete();
+        let lines: Vec<String> = if self.is_done {
+            text.lines().flat_map(|line| wrap(line, columns)).collect()
+        } else {
+            let cut = text
+                .lines()
+                .map(|line| cut(line, columns.saturating_sub(1)));
+            window(cut.collect(), height().saturating_sub(2))
+        };
         let mut frame = String::new();
         if self.drawn > 0 {
             frame = format!("\u{1b}[{}A", self.drawn);

@@ -60,6 +60,28 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// A line in rows of so many columns, broken between words, each row indented like the first.
+pub(crate) fn wrap(line: &str, columns: usize) -> Vec<String> {
+    let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    for word in line.trim_start_matches(' ').split(' ') {
+        let width = visible_width(&indent) + visible_width(&row) + 1 + visible_width(word);
+        if row.is_empty() {
+            row.push_str(word);
+        } else if width <= columns {
+            row.push(' ');
+            row.push_str(word);
+        } else {
+            rows.push(format!("{indent}{row}"));
+            row.clear();
+            row.push_str(word);
+        }
+    }
+    rows.push(format!("{indent}{row}"));
+    rows
+}
+
 /// Text from elsewhere that cannot steer the terminal: colours, line ends and tabs stay.
 pub(crate) fn clean(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
@@ -135,6 +157,16 @@ mod tests {
         }
         assert_eq!(cut("店舗店舗", 6), "店舗…");
         assert_eq!(cut("abc", 0), "…");
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below_its_beginning() {
+        let rows = wrap("  the health check  failed twice", 14);
+        assert_eq!(rows, ["  the health", "  check ", "  failed twice"]);
+        assert_eq!(wrap("   ", 9), ["   "]);
+        assert_eq!(wrap("  unbreakable", 4), ["  unbreakable"]);
+        let red = "\u{1b}[31mab cd\u{1b}[0m";
+        assert_eq!(wrap(red, 3).concat(), red.replace(' ', ""));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
+use crate::fake_gate::FakeGate;
 use crate::suite::{Guarded, command, nothing_left, signal};
 
 const QUESTION: &str = "[Y/n] ";
@@ -36,12 +37,16 @@ struct Terminal {
 
 impl Terminal {
     fn start(temporary: &Path, arguments: &[&str]) -> Self {
+        Self::start_at(100, temporary, arguments)
+    }
+
+    fn start_at(columns: u16, temporary: &Path, arguments: &[&str]) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
         let size = Winsize {
             ws_row: 40,
-            ws_col: 100,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
@@ -177,4 +182,19 @@ fn a_demo_that_is_interrupted_leaves_nothing_and_lets_the_next_one_start() {
         assert_eq!(status, Some(130), "{name}: {shown}");
         nothing_left(temporary.path());
     }
+}
+
+#[test]
+fn the_reason_of_a_failure_is_whole_on_a_narrow_terminal() {
+    let temporary = tempfile::tempdir().unwrap();
+    let gate = FakeGate::start();
+    let arguments = ["execution", "watch", "BAD", "--gate", gate.url()];
+    let watch = Terminal::start_at(20, temporary.path(), &arguments);
+    let (status, shown) = watch.end(STEP_MAX);
+    assert_eq!(status, Some(1), "{shown}");
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    assert!(
+        words.join(" ").contains("the health check failed"),
+        "{shown}"
+    );
 }
