@@ -293,8 +293,8 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
     run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
     command::save_pipeline(client, pipeline::definition(&account)).await?;
     stage.say(&format!(
-        "application {APPLICATION} with its pipeline {PIPELINE}: test, wait, check over HTTP, a \
-         person's yes, production as red/black"
+        "application {APPLICATION}, pipeline {PIPELINE}: test, wait, check, a person's yes, production \
+         as red/black"
     ));
     Ok(account)
 }
