@@ -9,8 +9,8 @@ use crate::exit;
 pub(crate) const GATE_DEFAULT: &str = "http://127.0.0.1:8084";
 /// Heading of the flags that every command takes.
 const EVERYWHERE: &str = "Options of every command";
-/// Most lines of a log that gate gives at once.
-pub(crate) const LOG_LINES_MAX: u32 = 1000;
+/// Most lines of a log that the suite gives at once.
+pub(crate) const LOG_LINES_MAX: u32 = 5000;
 /// Most executions of a pipeline that gate lists.
 const EXECUTIONS_MAX: u32 = 5000;
 /// Port of gate in Spinnaker, and here.

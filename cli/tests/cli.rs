@@ -239,6 +239,24 @@ fn watching_ends_with_the_execution_and_its_status() {
 }
 
 #[test]
+fn executions_are_listed_newest_first() {
+    let gate = FakeGate::start();
+    let output = gennaker(&["execution", "list", "shop", "--gate", gate.url()]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let shown = stdout(&output);
+    let ids: Vec<&str> = shown
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(ids, ["01NEW", "09OLD"], "{shown}");
+    assert!(
+        shown.contains("webhook") && !shown.contains("()"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_judgment_finds_the_stage_that_waits() {
     let gate = FakeGate::start();
     let output = gennaker(&["judge", "WAITS", "continue", "--gate", gate.url()]);

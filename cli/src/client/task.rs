@@ -42,13 +42,13 @@ pub(crate) async fn run_task(
             Some(status) if status.is_complete() => {
                 let reason = reason(&task).unwrap_or_else(|| format!("it ended {status}"));
                 let detail = format!("the task {description:?} ({id}) failed: {reason}");
-                let next = format!("look at it: gennaker execution get {id}");
+                let next = format!("all of it: curl {}/tasks/{id}", client.base());
                 return Err(Failure::Ended { detail, next });
             }
             _ if tokio::time::Instant::now() >= deadline => {
                 return Err(Failure::TimedOut {
                     detail: format!("the task {id} is still {name}"),
-                    next: format!("it goes on; look again: gennaker execution get {id}"),
+                    next: format!("it goes on; look again: curl {}/tasks/{id}", client.base()),
                 });
             }
             _ => tokio::time::sleep(Duration::from_millis(LOOK_MS)).await,

@@ -176,10 +176,15 @@ async fn list(
         .await?;
     must_be_known(client, application, &all).await?;
     if let Some(list) = all.as_array_mut() {
-        // Ids are ULIDs: the newest is the largest.
-        list.sort_by_key(|e| std::cmp::Reverse(member(e, "id")));
+        // Ids tell nothing about it: that of a webhook's execution follows from the delivery.
+        list.sort_by_key(|e| std::cmp::Reverse((made_at(e), member(e, "id"))));
     }
     Ok(all)
+}
+
+fn made_at(execution: &Value) -> Option<u64> {
+    let time = |key: &str| execution.get(key).and_then(Value::as_u64);
+    time("buildTime").or_else(|| time("startTime"))
 }
 
 fn table(executions: &[&Value], paint: Paint, columns: Option<usize>) -> String {
@@ -263,4 +268,17 @@ fn to_restart<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a S
             "say which stage shall run again with --stage",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_execution_is_the_one_made_last_whatever_its_id() {
+        let old = json!({"id": "09", "buildTime": 1, "startTime": 9});
+        let new = json!({"id": "01", "buildTime": 2});
+        assert!(made_at(&new) > made_at(&old));
+        assert_eq!(made_at(&json!({"startTime": 3})), Some(3));
+    }
 }

@@ -128,6 +128,10 @@ fn answer(request: &str, times: usize) -> (u16, &'static str, String) {
         "GET /applications/nope/pipelineConfigs"
         | "GET /applications/nope/pipelines"
         | "GET /applications/nope/serverGroups" => json("[]"),
+        "GET /applications/shop/pipelines" => json(
+            r#"[{"id": "09OLD", "buildTime": 1, "status": "SUCCEEDED"},
+                {"id": "01NEW", "buildTime": 2, "status": "RUNNING", "trigger": {"type": "webhook"}}]"#,
+        ),
         "GET /events" => (
             200,
             "text/event-stream",

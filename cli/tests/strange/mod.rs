@@ -125,7 +125,7 @@ fn a_list_of_pipelines_is_saved_whole_or_not_at_all() {
 fn limits_and_parameters_that_make_no_sense_are_refused_before_gate_is_asked() {
     for arguments in [
         &["execution", "list", "shop", "--limit", "0"][..],
-        &["server-group", "logs", "shop-prod-v001", "--lines", "5000"],
+        &["server-group", "logs", "shop-prod-v001", "--lines", "50000"],
         &[
             "pipeline", "execute", "shop", "Deliver", "-p", "a=1", "-p", "a=2",
         ],

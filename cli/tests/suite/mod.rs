@@ -1,5 +1,7 @@
 //! The suite and the demo as a user starts them: real processes, real ports, nothing left behind.
 
+mod docs;
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
