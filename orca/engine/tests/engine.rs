@@ -13,4 +13,5 @@ mod engine {
     mod restart;
     mod synthetic;
     mod time;
+    mod variables;
 }

@@ -3,11 +3,11 @@
 use kork_model::{Context, Stage, StageId, StageOwner, Status};
 use serde_json::{Value, json};
 
-use super::{Decider, scope, stage_id};
+use super::{Decider, stage_id};
 use crate::{
-    context::{flag, has_expression, json_bytes, text},
+    context::{flag, json_bytes},
     event::{Event, PlannedTask},
-    expression, limits,
+    limits,
     stage::{self, Definition, NewStage, Plan, PlanError, StageView},
 };
 
@@ -29,7 +29,14 @@ impl Decider {
             self.unknown_type(&stage);
             return true;
         };
-        if stage.start_time_expiry.is_some_and(|e| e < at) || self.is_switched_off(&stage) {
+        let switched_off = match self.is_switched_off(&stage) {
+            Ok(off) => off,
+            Err(error) => {
+                self.unreadable(&stage, &error);
+                return true;
+            }
+        };
+        if stage.start_time_expiry.is_some_and(|e| e < at) || switched_off {
             self.emit(Event::StageFinished {
                 stage: id.clone(),
                 at,
@@ -60,16 +67,6 @@ impl Decider {
     }
 
     fn plan(&self, definition: &dyn Definition, stage: &Stage) -> Result<Plan, PlanError> {
-        if stage
-            .context
-            .get("stageEnabled")
-            .is_some_and(|v| !v.is_object())
-        {
-            return Err(PlanError {
-                exception: "IllegalArgumentException",
-                message: "stageEnabled must be {type: \"expression\", expression}".to_owned(),
-            });
-        }
         let view = StageView {
             now: self.now,
             execution: &self.state.execution,
@@ -140,11 +137,17 @@ impl Decider {
         );
         let operation = format!("{}:plan", stage.name);
         let exception = stage::exception("UnknownStageType", &operation, &message);
-        self.never_started(stage, exception);
+        self.never_started(stage, exception, Status::Terminal);
+    }
+
+    /// Ends a stage whose `stageEnabled` makes no sense, as its failure flags say.
+    fn unreadable(&mut self, stage: &Stage, error: &PlanError) {
+        let exception = stage::exception(error.exception, &stage.name, &error.message);
+        self.never_started(stage, exception, failure_status(stage, Status::Terminal));
     }
 
     /// Ends a stage that could not even be looked at.
-    fn never_started(&mut self, stage: &Stage, exception: Value) {
+    fn never_started(&mut self, stage: &Stage, exception: Value, status: Status) {
         self.emit(Event::ContextChanged {
             stage: stage.id.clone(),
             set: Context::from_iter([
@@ -154,56 +157,11 @@ impl Decider {
             removed: Vec::new(),
             by: None,
         });
-        let status = Status::Terminal;
         self.emit(Event::StageFinished {
             stage: stage.id.clone(),
             at: self.now,
             status,
         });
-    }
-
-    /// `stageEnabled {type: "expression", expression}`: only true lets the stage run; a blank or
-    /// missing expression runs.
-    fn is_switched_off(&self, stage: &Stage) -> bool {
-        let Some(Value::Object(enabled)) = stage.context.get("stageEnabled") else {
-            return false;
-        };
-        if text(enabled, "type") != Some("expression") {
-            return false;
-        }
-        let source = match enabled.get("expression") {
-            None => return false,
-            Some(Value::String(source)) => source.trim(),
-            Some(Value::Bool(runs)) => return !runs,
-            Some(_) => return true,
-        };
-        if source.is_empty() {
-            return false;
-        }
-        let root = crate::scope_root(&self.state.execution, stage);
-        let scope = scope(self.now, &self.state.execution, Some(stage), &root);
-        match expression::evaluate(source, &scope) {
-            Ok(Value::Bool(runs)) => !runs,
-            Ok(Value::String(said)) => said != "true",
-            _ => true,
-        }
-    }
-
-    /// The stage's context with its expressions evaluated, and what failed noted in it.
-    fn evaluated(&self, stage: &Stage) -> Context {
-        if !has_expression(&stage.context) {
-            return stage.context.clone();
-        }
-        let root = crate::scope_root(&self.state.execution, stage);
-        let scope = scope(self.now, &self.state.execution, Some(stage), &root);
-        let (mut context, summary) = expression::process_stage_context(&stage.context, &scope);
-        if !summary.is_empty() {
-            context.insert("expressionEvaluationSummary".to_owned(), summary.to_json());
-            let failures = summary.failures();
-            let details = json!({"error": "Failed Expression Evaluation", "errors": failures});
-            context.insert("exception".to_owned(), json!({ "details": details }));
-        }
-        context
     }
 
     /// Looks at a running stage: starts its next task, plans what follows, or ends it.
@@ -215,7 +173,7 @@ impl Decider {
             return false;
         }
         if self.state.notes(id).planning_failed {
-            return self.end(&stage, Status::Terminal);
+            return self.end(&stage, unplanned_status(&stage));
         }
         match self.side(id, StageOwner::StageBefore) {
             Side::Open => return false,
@@ -371,7 +329,7 @@ impl Decider {
         let total = self.state.execution.stages.len() + new.len();
         if total > limits::STAGES_WITH_SYNTHETIC_MAX {
             return Err(PlanError {
-                exception: "LimitExceeded",
+                exception: LIMIT_EXCEEDED,
                 message: format!(
                     "the execution would have {total} stages, at most {} are allowed",
                     limits::STAGES_WITH_SYNTHETIC_MAX
@@ -524,9 +482,23 @@ pub(crate) fn failure_status(stage: &Stage, default: Status) -> Status {
     }
 }
 
+/// What a stage that could not be planned ends as: its flags count, unless it is of a type that fails
+/// again at its end, or too large.
+fn unplanned_status(stage: &Stage) -> Status {
+    let exception = stage.context.get("exception");
+    let too_large = exception.and_then(|e| e.get("exceptionType")) == Some(&json!(LIMIT_EXCEEDED));
+    if too_large || stage::of(stage).is_none_or(|d| d.unplanned_is_terminal()) {
+        return Status::Terminal;
+    }
+    failure_status(stage, Status::Terminal)
+}
+
+/// The exception type of a stage that is past a named limit.
+const LIMIT_EXCEEDED: &str = "LimitExceeded";
+
 fn too_large(what: &str, bytes: usize) -> PlanError {
     PlanError {
-        exception: "LimitExceeded",
+        exception: LIMIT_EXCEEDED,
         message: format!(
             "{what} has {bytes} bytes, at most {} are allowed; put large values into an artifact",
             limits::CONTEXT_BYTES_MAX

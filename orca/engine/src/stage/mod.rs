@@ -19,7 +19,7 @@ mod webhook;
 use kork_model::{Context, Execution, Problem, Stage, Status, Timestamp, WorkResult};
 use serde_json::{Value, json};
 
-use crate::command::ChildEnd;
+use crate::{command::ChildEnd, expression};
 
 /// What a stage type sees when it plans or runs.
 pub struct StageView<'a> {
@@ -45,7 +45,7 @@ pub struct NewStage {
     pub context: Context,
 }
 
-/// Why a stage cannot be planned. It ends `TERMINAL`, whatever its failure flags say.
+/// Why a stage cannot be planned. It ends as its failure flags say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanError {
     /// As in `context.exception.exceptionType`.
@@ -141,6 +141,10 @@ pub trait Definition: Sync {
         }
         Ok(())
     }
+    /// A stage that cannot be planned ends `TERMINAL`, whatever its failure flags say.
+    fn unplanned_is_terminal(&self) -> bool {
+        false
+    }
     /// A passing failure of this task's work is tried again.
     fn is_retried(&self, _kind: &str) -> bool {
         true
@@ -195,6 +199,23 @@ pub(crate) fn of(stage: &Stage) -> Option<&'static dyn Definition> {
         &stage.kind,
         stage.context.get("alias").and_then(Value::as_str),
     )
+}
+
+/// A stage's context with its expressions evaluated, and what could not be.
+pub(crate) fn evaluated(view: &StageView<'_>) -> (Context, expression::Summary) {
+    let StageView {
+        execution, stage, ..
+    } = *view;
+    let v4 = crate::context::is_v4(execution.spel_evaluator.as_deref());
+    if v4 && stage.kind == "evaluateVariables" {
+        return evaluate_variables::in_order(view);
+    }
+    if !crate::context::has_expression(&stage.context) {
+        return (stage.context.clone(), expression::Summary::new(view.now));
+    }
+    let root = crate::scope_root(execution, stage);
+    let scope = crate::decide::scope(view.now, execution, Some(stage), &root);
+    expression::process_stage_context(&stage.context, &scope)
 }
 
 pub(crate) fn prepare_restart(stage: &mut Stage) {

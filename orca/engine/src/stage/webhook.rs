@@ -73,6 +73,11 @@ impl Definition for Webhook {
         })
     }
 
+    /// Observed: a stage that cannot be read fails again while its end is planned.
+    fn unplanned_is_terminal(&self) -> bool {
+        true
+    }
+
     /// The worker retries by the rules of the stage itself.
     fn is_retried(&self, _: &str) -> bool {
         false
