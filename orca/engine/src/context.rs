@@ -143,6 +143,15 @@ pub(crate) fn text<'a>(context: &'a Context, key: &str) -> Option<&'a str> {
     context.get(key).and_then(Value::as_str)
 }
 
+/// A text; numbers and booleans as they are written.
+pub(crate) fn spelled(map: &Context, key: &str) -> Option<String> {
+    match map.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 /// Bytes of a value as JSON.
 pub(crate) fn json_bytes(value: &impl serde::Serialize) -> usize {
     struct Counter(usize);

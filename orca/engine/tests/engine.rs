@@ -2,6 +2,7 @@
 
 mod engine {
     mod admission;
+    mod artifacts;
     mod building;
     pub(crate) mod check;
     mod control;

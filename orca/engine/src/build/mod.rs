@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     command::Invalid,
-    context::{flag, text},
+    context::{flag, spelled, text},
     expression::{self, Scope},
     limits::EXECUTION_BYTES_MAX,
 };
@@ -118,6 +118,8 @@ pub fn orchestration(request: &Request<'_>) -> Result<Execution, Invalid> {
         });
     }
     let mut trigger = trigger::normalised(request)?;
+    let artifacts = crate::artifact::all(trigger.get("artifacts"));
+    trigger.insert("artifacts".to_owned(), Value::Array(artifacts));
     for key in ["expectedArtifacts", "resolvedExpectedArtifacts"] {
         trigger.insert(key.to_owned(), Value::Array(Vec::new()));
     }
@@ -164,8 +166,8 @@ pub fn missing_parameter(pipeline: &Context, trigger: &Context) -> Option<Invali
 /// What must hold before an execution may start; a failure is recorded and told.
 fn prepare(request: &Request<'_>, trigger: &mut Context) -> Result<(), Invalid> {
     trigger::fill_parameters(request, trigger)?;
-    check_enabled(request)?;
-    artifacts::resolve(request, trigger)
+    artifacts::resolve(request, trigger)?;
+    check_enabled(request)
 }
 
 fn check_enabled(request: &Request<'_>) -> Result<(), Invalid> {
@@ -274,15 +276,6 @@ fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -
         template_variables: object("templateVariables"),
         source: definition.get("source").filter(|s| s.is_object()).cloned(),
         ..Execution::default()
-    }
-}
-
-/// A text; numbers and booleans as they are written.
-fn spelled(map: &Context, key: &str) -> Option<String> {
-    match map.get(key)? {
-        Value::String(text) => Some(text.clone()),
-        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

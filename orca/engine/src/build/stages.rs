@@ -3,10 +3,10 @@
 use kork_model::{Context, Execution, ExecutionId, FieldError, Stage};
 use serde_json::Value;
 
-use super::{error, spelled, without_nulls};
+use super::{error, without_nulls};
 use crate::{
     command::Invalid,
-    context::text,
+    context::{spelled, text},
     decide::stage_id,
     limits::{CONTEXT_BYTES_MAX, NAME_CHARS_MAX, STAGES_MAX},
 };

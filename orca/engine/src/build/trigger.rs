@@ -26,12 +26,8 @@ pub(super) fn normalised(request: &Request<'_>) -> Result<Context, Invalid> {
     if !trigger["parameters"].is_object() {
         return Err(invalid("/trigger/parameters", "must be an object"));
     }
-    let Some(Value::Array(artifacts)) = trigger.get_mut("artifacts") else {
+    if !trigger["artifacts"].is_array() {
         return Err(invalid("/trigger/artifacts", "must be a list of artifacts"));
-    };
-    for artifact in artifacts.iter_mut().filter_map(Value::as_object_mut) {
-        artifact.entry("customKind").or_insert(json!(false));
-        artifact.entry("metadata").or_insert(json!({}));
     }
     Ok(trigger)
 }

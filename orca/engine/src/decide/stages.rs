@@ -1,6 +1,6 @@
 //! The life of one stage: planned, before-stages, tasks, after-stages, ended.
 
-use kork_model::{Context, Stage, StageId, StageOwner, Status};
+use kork_model::{Context, Execution, Stage, StageId, StageOwner, Status};
 use serde_json::{Value, json};
 
 use super::{Decider, stage_id};
@@ -22,10 +22,7 @@ impl Decider {
             return false;
         }
         let at = self.now;
-        if stage::of(&stage).is_some() && stage::dry_run::is_played(&self.state.execution, &stage) {
-            stage::dry_run::mark(&mut stage);
-        }
-        let Some(definition) = stage::of(&stage) else {
+        let Some(definition) = stage::of(&self.state.execution, &stage) else {
             self.unknown_type(&stage);
             return true;
         };
@@ -47,6 +44,10 @@ impl Decider {
         let given = stage.context.clone();
         if stage.parent_stage_id.is_none() {
             stage.context = self.evaluated(&stage);
+        }
+        if definition.may_be_skipped(&stage.context) {
+            let flag = ("canManuallySkip".to_owned(), Value::Bool(true));
+            stage.context.extend([flag]);
         }
         stage.start_time = Some(at);
         let bytes = json_bytes(&stage.context);
@@ -173,7 +174,7 @@ impl Decider {
             return false;
         }
         if self.state.notes(id).planning_failed {
-            return self.end(&stage, unplanned_status(&stage));
+            return self.end(&stage, unplanned_status(&self.state.execution, &stage));
         }
         match self.side(id, StageOwner::StageBefore) {
             Side::Open => return false,
@@ -247,7 +248,7 @@ impl Decider {
         if failed {
             return false;
         }
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return false;
         };
         let view = StageView {
@@ -265,7 +266,7 @@ impl Decider {
     }
 
     fn plan_on_failure(&mut self, stage: &Stage) -> bool {
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return false;
         };
         let view = StageView {
@@ -484,10 +485,10 @@ pub(crate) fn failure_status(stage: &Stage, default: Status) -> Status {
 
 /// What a stage that could not be planned ends as: its flags count, unless it is of a type that fails
 /// again at its end, or too large.
-fn unplanned_status(stage: &Stage) -> Status {
+fn unplanned_status(execution: &Execution, stage: &Stage) -> Status {
     let exception = stage.context.get("exception");
     let too_large = exception.and_then(|e| e.get("exceptionType")) == Some(&json!(LIMIT_EXCEEDED));
-    if too_large || stage::of(stage).is_none_or(|d| d.unplanned_is_terminal()) {
+    if too_large || stage::of(execution, stage).is_none_or(Definition::unplanned_is_terminal) {
         return Status::Terminal;
     }
     failure_status(stage, Status::Terminal)

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Definition, Outcome, Plan, PlanError, StageView, exception};
 use crate::{
-    context::is_v4,
+    context::{is_v4, spelled},
     expression::{self, Summary},
 };
 
@@ -74,11 +74,7 @@ const SOURCE: &str = "sourceValue";
 
 /// The name of a variable; numbers and booleans as they are written.
 fn key_of(variable: &Value) -> Option<String> {
-    match variable.get("key")? {
-        Value::String(key) => Some(key.clone()),
-        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
+    variable.as_object().and_then(|v| spelled(v, "key"))
 }
 
 /// Version v4: the variables one after the other, so that a later one sees the earlier. What fails

@@ -3,10 +3,11 @@
 //! A stage type plans tasks and synthetic stages, and runs its inline tasks. Work that needs the
 //! outside is an order to a worker ([`Outcome::Dispatch`]).
 
+mod bind_artifacts;
 mod check_preconditions;
 mod custom;
 mod deploy;
-pub(crate) mod dry_run;
+mod dry_run;
 mod evaluate_variables;
 mod execution_window;
 mod manual_judgment;
@@ -141,6 +142,10 @@ pub trait Definition: Sync {
         }
         Ok(())
     }
+    /// A person may skip this stage while it runs.
+    fn may_be_skipped(&self, _context: &Context) -> bool {
+        false
+    }
     /// A stage that cannot be planned ends `TERMINAL`, whatever its failure flags say.
     fn unplanned_is_terminal(&self) -> bool {
         false
@@ -191,10 +196,16 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         .flat_map(|d| d.names().iter().map(|name| (*name, d.description())))
 }
 
-pub(crate) fn of(stage: &Stage) -> Option<&'static dyn Definition> {
-    if dry_run::is_marked(stage) {
+/// The definition of a stage; in a dry run most are only played.
+pub(crate) fn of(execution: &Execution, stage: &Stage) -> Option<&'static dyn Definition> {
+    let real = real(stage);
+    if real.is_some() && dry_run::is_played(execution, stage) {
         return Some(&dry_run::DryRun);
     }
+    real
+}
+
+fn real(stage: &Stage) -> Option<&'static dyn Definition> {
     definition(
         &stage.kind,
         stage.context.get("alias").and_then(Value::as_str),
@@ -219,7 +230,7 @@ pub(crate) fn evaluated(view: &StageView<'_>) -> (Context, expression::Summary) 
 }
 
 pub(crate) fn prepare_restart(stage: &mut Stage) {
-    if let Some(definition) = of(stage) {
+    if let Some(definition) = real(stage) {
         definition.prepare_restart(&mut stage.context);
     }
 }

@@ -260,6 +260,62 @@ fn changes_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_skippable_child_can_be_skipped() {
+    let child = |more: Value| {
+        let mut context = object(json!({"application": "app", "pipeline": "p2"}));
+        context.extend(object(more));
+        pipeline(&[
+            stage("1", &[], "pipeline", Value::Object(context)),
+            stage("2", &["1"], "wait", json!({})),
+        ])
+    };
+    let mut driver = Driver::start(&child(json!({"skippable": true})));
+    act(&mut driver, &Do::Good("1"));
+    act(&mut driver, &Do::Patch("1", json!({"manualSkip": true})));
+    assert_eq!(shown(&driver), "SUCCEEDED: 1 SKIPPED, 2 SUCCEEDED");
+    // The child goes on, and who watches it: what they tell at its end is late.
+    act(&mut driver, &Do::Good("1"));
+    assert_eq!(shown(&driver), "SUCCEEDED: 1 SKIPPED, 2 SUCCEEDED");
+    driver.check_end();
+    let stage = &driver.state.execution.stages[0];
+    assert_eq!(stage.context["canManuallySkip"], json!(true));
+    let tasks: Vec<Status> = stage.tasks.iter().map(|t| t.status).collect();
+    assert_eq!(tasks, [Status::Succeeded, Status::Skipped]);
+
+    let mut stubborn = Driver::start(&child(json!({})));
+    let patch = Command::Patch {
+        stage: id_of(&stubborn, "1"),
+        context: object(json!({"manualSkip": true})),
+        by: by(),
+    };
+    let refused = stubborn.try_give(&patch).expect_err("it is not skippable");
+    assert_eq!(refused.problem().code, "ORCA-0005");
+}
+
+#[test]
+fn a_child_that_runs_already_is_only_watched() {
+    let context = json!({"application": "app", "pipeline": "p2", "executionId": "child"});
+    let given = pipeline(&[stage("1", &[], "pipeline", context)]);
+    let driver = check(&given, &[Do::Good("1")], "SUCCEEDED: 1 SUCCEEDED");
+    let tasks = &driver.state.execution.stages[0].tasks;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].name, "monitorPipeline");
+}
+
+#[test]
+fn a_restarted_judgment_keeps_its_input() {
+    let given = pipeline(&[stage("1", &[], "manualJudgment", json!({}))]);
+    let stop = Do::Patch(
+        "1",
+        json!({"judgmentStatus": "stop", "judgmentInput": "red"}),
+    );
+    let driver = check(&given, &[stop, Do::Restart("1")], "RUNNING: 1 RUNNING");
+    let context = &driver.state.execution.stages[0].context;
+    assert_eq!(context.get("judgmentStatus"), None);
+    assert_eq!(context["judgmentInput"], json!("red"));
+}
+
+#[test]
 fn a_worker_may_only_end_its_work_with_an_end() {
     for status in Status::ALL.into_iter().filter(|s| !s.is_complete()) {
         let mut driver = Driver::start(&two());

@@ -416,4 +416,7 @@ fn a_dry_run_touches_nothing() {
     given["trigger"] = json!({"dryRun": true});
     let driver = check(&given, &[], "TERMINAL: 1 SUCCEEDED, 2 TERMINAL");
     assert!(driver.sent.is_empty(), "{:?}", driver.sent);
+    let played = &driver.state.execution.stages[0];
+    assert_eq!(played.tasks[0].name, "dryRun");
+    assert!(played.context.is_empty(), "{:?}", played.context);
 }

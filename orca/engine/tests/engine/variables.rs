@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A stage `1` with these variables, in one version of expressions, and a reader behind it.
-fn variables(version: &str, list: Value, seen: &str) -> Value {
+fn variables(version: &str, list: &Value, seen: &str) -> Value {
     let mut given = pipeline(&[
         stage("1", &[], "evaluateVariables", json!({ "variables": list })),
         stage("2", &["1"], "wait", json!({ "seen": seen })),
@@ -31,7 +31,7 @@ fn version_four_evaluates_one_after_the_other() {
         {"key": "m", "value": {"k": "${1 + 1}"}},
         {"key": "t", "value": "plain"},
     ]);
-    let driver = run(&variables("v4", list, "${c}"));
+    let driver = run(&variables("v4", &list, "${c}"));
     let stages = &driver.state.execution.stages;
     let outputs = json!({"a": 1, "b": "12", "no": "${nothing.here}", "c": "123",
         "m": {"k": "${1 + 1}"}, "t": "plain"});
@@ -55,7 +55,7 @@ fn version_four_evaluates_one_after_the_other() {
 #[test]
 fn version_three_publishes_what_was_known_before() {
     let list = json!([{"key": "a", "value": "${1}"}, {"key": "b", "value": "${a}2"}]);
-    let driver = run(&variables("v3", list, "${b}"));
+    let driver = run(&variables("v3", &list, "${b}"));
     let stages = &driver.state.execution.stages;
     assert_eq!(
         Value::Object(stages[0].outputs.clone()),
@@ -68,7 +68,7 @@ fn version_three_publishes_what_was_known_before() {
 fn a_restart_evaluates_the_source_again() {
     let list =
         json!([{"key": "a", "value": "${{'x': 1}['x']}-${#stage('wait 2')['status'].name()}"}]);
-    let given = variables("V4", list, "${a}");
+    let given = variables("V4", &list, "${a}");
     let seen = |when: &[Do]| {
         let driver = check(&given, when, "SUCCEEDED: 1 SUCCEEDED, 2 SUCCEEDED");
         driver.state.execution.stages[1].context["seen"].clone()
@@ -88,7 +88,7 @@ fn a_restart_evaluates_the_source_again() {
 fn keys_may_be_numbers_and_values_may_be_missing() {
     let list = json!([{"key": 5, "value": "x"}, {"key": "none"}, {"key": "null", "value": null}]);
     for version in ["v3", "v4"] {
-        let driver = run(&variables(version, list.clone(), "y"));
+        let driver = run(&variables(version, &list, "y"));
         let outputs = Value::Object(driver.state.execution.stages[0].outputs.clone());
         assert_eq!(outputs, json!({"5": "x"}), "{version}");
     }
@@ -100,12 +100,12 @@ fn keys_may_be_numbers_and_values_may_be_missing() {
         json!([{"value": 1}]),
     ] {
         for version in ["v3", "v4"] {
-            let given = variables(version, wrong.clone(), "y");
+            let given = variables(version, &wrong, "y");
             check(&given, &[], "TERMINAL: 1 TERMINAL, 2 NOT_STARTED");
         }
     }
     check(
-        &variables("v3", json!([]), "y"),
+        &variables("v3", &json!([]), "y"),
         &[],
         "SUCCEEDED: 1 SUCCEEDED, 2 SUCCEEDED",
     );
