@@ -256,9 +256,18 @@ impl<'a> Val<'a> {
                 let texts: Option<Vec<_>> = items.iter().map(Self::joined_text).collect();
                 texts.map(|texts| texts.join(","))
             }
-            Self::JsonMap(_) | Self::Map(_) | Self::StageContext(_) | Self::Root => None,
-            Self::Execution(_) | Self::Stage(_) | Self::Task(_) | Self::Entry(_) => None,
-            Self::Instant(_) | Self::LocalDate(_) | Self::LocalDateTime(_) | Self::Random => None,
+            Self::JsonMap(_)
+            | Self::Map(_)
+            | Self::StageContext(_)
+            | Self::Root
+            | Self::Execution(_)
+            | Self::Stage(_)
+            | Self::Task(_)
+            | Self::Entry(_)
+            | Self::Instant(_)
+            | Self::LocalDate(_)
+            | Self::LocalDateTime(_)
+            | Self::Random => None,
             Self::Class(java) => Some(java.full_name().to_owned()),
             Self::Literal(inner) => inner.joined_text(),
             other => Some(other.java_string()),

@@ -6,6 +6,9 @@ use serde_json::Value;
 use super::{Definition, Outcome, Plan, PlanError, StageView, exception};
 use crate::{context::flag, limits::WAIT_SECONDS_MAX};
 
+/// Seconds until the last moment that Java's calendar knows; the original fails past it.
+const CALENDAR_SECONDS_MAX: u64 = 31_556_889_864_403_199;
+
 /// `waitTime` seconds from the start of the stage; `skipRemainingWait` ends it.
 pub(super) struct Wait;
 
@@ -91,12 +94,10 @@ fn wait_until(now: Timestamp, end: Timestamp) -> Outcome {
 
 fn seconds(value: Option<&Value>) -> Result<u64, String> {
     let seconds = whole(value).map_err(|e| format!("waitTime {e}"))?;
-    if seconds > WAIT_SECONDS_MAX {
-        return Err(format!(
-            "waitTime is {seconds} s, at most {WAIT_SECONDS_MAX} s are allowed"
-        ));
+    if seconds > CALENDAR_SECONDS_MAX {
+        return Err(format!("waitTime is {seconds} s: no calendar goes so far"));
     }
-    Ok(seconds)
+    Ok(seconds.min(WAIT_SECONDS_MAX))
 }
 
 /// A number of 0 or more; fractions are cut off, negative ones count as 0, and so does no value.
