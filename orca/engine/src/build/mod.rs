@@ -190,6 +190,10 @@ fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
             .and_then(Value::as_object)
             .cloned()
             .unwrap_or_default(),
+        template_variables: definition
+            .get("templateVariables")
+            .and_then(Value::as_object)
+            .cloned(),
         ..Execution::default()
     };
     let root = Context::new();

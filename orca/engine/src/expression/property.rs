@@ -127,7 +127,7 @@ fn of_root<'a>(evaluator: &Evaluator<'a>, key: &str) -> Option<Val<'a>> {
             Some(parameters) if !parameters.is_empty() => Some(Val::JsonMap(parameters)),
             _ => own().or_else(|| Some(Val::map(Vec::new()))),
         },
-        "templateVariables" if known => {
+        "templateVariables" if known || scope.execution.template_variables.is_some() => {
             let variables = scope.execution.template_variables.as_ref();
             Some(variables.map_or_else(|| Val::map(Vec::new()), Val::JsonMap))
         }

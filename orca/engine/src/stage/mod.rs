@@ -156,9 +156,10 @@ pub trait Definition: Sync {
     }
 }
 
-static DEFINITIONS: [&dyn Definition; 14] = [
+static DEFINITIONS: [&dyn Definition; 15] = [
     &wait::Wait,
     &wait::WaitUntil,
+    &wait::Noop,
     &manual_judgment::ManualJudgment,
     &webhook::Webhook,
     &check_preconditions::CheckPreconditions,

@@ -1,9 +1,9 @@
 //! `pipeline` runs another pipeline; `dependsOnExecution` waits for an execution that runs already.
 
-use kork_model::{Context, Status};
+use kork_model::{Context, Status, WorkResult};
 use serde_json::{Value, json};
 
-use super::{Definition, Outcome, Plan, PlanError, StageView, bind_artifacts, exception};
+use super::{Definition, Outcome, Plan, PlanError, StageView, bind_artifacts, done_by, exception};
 use crate::{
     command::ChildEnd,
     context::{flag, text},
@@ -134,6 +134,18 @@ impl Definition for DependsOnExecution {
             kind,
             pick(&view.stage.context, &["executionId", "executionType"]),
         )
+    }
+
+    /// An execution that was waited for and did not succeed cancels its follower; one that does not
+    /// exist, or cannot be asked for, fails it.
+    fn finish(&self, kind: &str, view: &StageView<'_>, mut result: WorkResult) -> Outcome {
+        let told = result.error.is_some() || result.context.contains_key("error");
+        if result.status == Status::Terminal && !told {
+            result.status = Status::Canceled;
+            let reason = "Depended-on execution completed without success";
+            result.context.insert("reason".to_owned(), reason.into());
+        }
+        done_by(kind, view.now, result)
     }
 }
 

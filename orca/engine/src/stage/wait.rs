@@ -1,4 +1,5 @@
-//! `wait` lasts some seconds; `waitUntil` lasts until a moment. Both can be cut short.
+//! `wait` lasts some seconds; `waitUntil` lasts until a moment. Both can be cut short. `noop` does not
+//! last at all.
 
 use kork_model::{Context, Timestamp};
 use serde_json::Value;
@@ -79,6 +80,27 @@ impl Definition for WaitUntil {
                 Outcome::failed(exception("IllegalArgumentException", "waitUntil", &message))
             }
         }
+    }
+}
+
+/// Does nothing: a place in the graph.
+pub(super) struct Noop;
+
+impl Definition for Noop {
+    fn names(&self) -> &'static [&'static str] {
+        &["noop"]
+    }
+
+    fn description(&self) -> &'static str {
+        "does nothing and counts as skipped"
+    }
+
+    fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
+        Ok(Plan::default())
+    }
+
+    fn run(&self, _: &str, _: &StageView<'_>) -> Outcome {
+        Outcome::succeeded()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people do to an execution: cancel, hold, let go, change a stage.
 
-use kork_model::Status;
+use kork_model::{Status, WorkReport, WorkResult};
 use orca_engine::{Command, Rejection};
 use serde_json::{Value, json};
 
@@ -300,6 +300,57 @@ fn a_child_that_runs_already_is_only_watched() {
     let tasks = &driver.state.execution.stages[0].tasks;
     assert_eq!(tasks.len(), 1);
     assert_eq!(tasks[0].name, "monitorPipeline");
+}
+
+#[test]
+fn an_execution_that_did_not_succeed_cancels_its_follower() {
+    let given = |flags: Value| {
+        let mut context = object(json!({"executionType": "pipeline", "executionId": "e"}));
+        context.extend(object(flags));
+        pipeline(&[
+            stage("1", &[], "dependsOnExecution", Value::Object(context)),
+            stage("2", &["1"], "noop", json!({})),
+        ])
+    };
+    let answered = |flags: Value, status: Status, context: Value| {
+        let mut driver = Driver::start(&given(flags));
+        let key = order_of(&driver, "1");
+        let order = driver.orders.remove(&key).expect("it is asked for");
+        let mut result = WorkResult::succeeded(object(json!({})));
+        result.status = status;
+        result.context = object(context);
+        let report = Box::new(WorkReport::done(&order, result));
+        driver.give(&Command::Report { report });
+        shown(&driver)
+    };
+    for (flags, status, context, expect) in [
+        (
+            json!({}),
+            Status::Succeeded,
+            json!({}),
+            "SUCCEEDED: 1 SUCCEEDED, 2 SKIPPED",
+        ),
+        (
+            json!({}),
+            Status::Terminal,
+            json!({}),
+            "CANCELED: 1 CANCELED, 2 NOT_STARTED",
+        ),
+        (
+            json!({"continuePipeline": true}),
+            Status::Terminal,
+            json!({}),
+            "SUCCEEDED: 1 FAILED_CONTINUE, 2 SKIPPED",
+        ),
+        (
+            json!({}),
+            Status::Terminal,
+            json!({"error": "not found"}),
+            "TERMINAL: 1 TERMINAL, 2 NOT_STARTED",
+        ),
+    ] {
+        assert_eq!(answered(flags, status, context), expect);
+    }
 }
 
 #[test]
