@@ -62,6 +62,6 @@ Exit statuses:
   4    it did not end within the time the command waits
   64   the configuration is wrong
   69   the data directory or a port is in use
-  70   an internal error
+  70   an internal error, or stdout cannot be written
   130  stopped by Ctrl-C or a signal before it was done
   141  the reader of the output went away before the end";

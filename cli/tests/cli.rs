@@ -114,6 +114,19 @@ fn bad_input_is_status_2() {
 }
 
 #[test]
+fn every_exit_status_is_in_the_help_and_in_the_readme() {
+    let readme = include_str!("../README.md");
+    let help = stdout(&gennaker(&["--help"]));
+    for status in [0, 1, 2, 3, 4, 64, 69, 70, 130, 141] {
+        assert!(readme.contains(&format!("\n| {status} | ")), "{status}");
+        assert!(
+            help.contains(&format!("\n  {status:<5}")),
+            "{status}: {help}"
+        );
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let output = gennaker(&["completions", shell]);

@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// The data directory or a port is in use.
     #[error("{detail}")]
     InUse { detail: String, next: String },
+    /// The data were there and could not be written: a full disk, a lost terminal.
+    #[error("stdout cannot be written: {cause}")]
+    NotWritten { cause: String },
     /// Should not happen.
     #[error("{detail}: {cause}")]
     Internal { detail: String, cause: String },
@@ -149,7 +152,7 @@ impl Failure {
             Self::TimedOut { .. } => Exit::TimedOut,
             Self::Config { .. } => Exit::Config,
             Self::InUse { .. } => Exit::InUse,
-            Self::Internal { .. } => Exit::Internal,
+            Self::NotWritten { .. } | Self::Internal { .. } => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -209,6 +212,9 @@ impl Failure {
                 "what answers there is no gate of this version ({}); name another one with --gate URL",
                 env!("CARGO_PKG_VERSION")
             ))),
+            Self::NotWritten { .. } => plain(Some(
+                &"what was asked for is done; make room, and ask again".into(),
+            )),
             Self::Internal { .. } => plain(Some(
                 &"look at the log above; if it does not help, report it with this message".into(),
             )),

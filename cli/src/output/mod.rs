@@ -145,10 +145,8 @@ impl Out {
 
     /// The failure to write stdout, if there was one: data that are lost are no success.
     pub(crate) fn lost(&self) -> Option<Failure> {
-        self.broken.get().map(|cause| Failure::Internal {
-            detail: "stdout cannot be written".to_owned(),
-            cause: cause.clone(),
-        })
+        let cause = self.broken.get()?.clone();
+        Some(Failure::NotWritten { cause })
     }
 
     /// One line on stderr.

@@ -50,11 +50,16 @@ pub(super) fn ending(execution: &Execution, paint: Paint) -> String {
         .or(execution.description.as_deref())
         .unwrap_or("task");
     let end = execution.end_time.unwrap_or_default();
-    format!(
+    let mut text = format!(
         "{name} {}{}",
         paint.status(execution.status),
         span(execution.start_time, Some(end), end)
-    )
+    );
+    if let Some(reason) = &execution.cancellation_reason {
+        text.push_str("\n  canceled: ");
+        text.push_str(reason);
+    }
+    text
 }
 
 pub(super) fn took(stage: &Stage, at: Timestamp) -> String {
@@ -243,6 +248,14 @@ mod tests {
                         ✗ Deploy in prod  4.0 s\n      health check failed\n      \
                         log: no prices\n  · Wait";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_end_tells_why_it_was_canceled() {
+        let mut execution = sample();
+        execution.cancellation_reason = Some("wrong version".to_owned());
+        let expected = "Deliver TERMINAL  4.2 s\n  canceled: wrong version";
+        assert_eq!(ending(&execution, Paint::new(false)), expected);
     }
 
     #[test]
