@@ -301,6 +301,13 @@ fn parameters_have_defaults_and_a_shape() {
 }
 
 #[test]
+fn template_variables_are_known_at_the_start() {
+    let mut given = pipeline(&[wait(json!({"a": "${templateVariables.x}"}))]);
+    given["templateVariables"] = json!({"x": 7});
+    assert_eq!(execution(&given).stages[0].context["a"], json!(7));
+}
+
+#[test]
 fn a_trigger_has_the_keys_of_its_shape() {
     let jenkins = json!({"type": "jenkins", "master": "m", "job": "j", "buildNumber": 1});
     let git = json!({"type": "git", "source": "s", "project": "p", "branch": "b", "slug": "l",

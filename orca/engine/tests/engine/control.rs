@@ -354,6 +354,29 @@ fn an_execution_that_did_not_succeed_cancels_its_follower() {
 }
 
 #[test]
+fn of_judgments_of_one_name_the_one_with_an_input_answers() {
+    let named = |reference: &str| stage(reference, &[], "manualJudgment", json!({"name": "J"}));
+    let seen = stage("3", &["2"], "wait", json!({"seen": "${#judgment('J')}"}));
+    let given = pipeline(&[named("1"), named("2"), seen]);
+    let judge = |s: &'static str, patch: Value| Do::Patch(s, patch);
+    let driver = check(
+        &given,
+        &[
+            judge("1", json!({"judgmentStatus": "continue"})),
+            judge(
+                "2",
+                json!({"judgmentStatus": "continue", "judgmentInput": "red"}),
+            ),
+        ],
+        "SUCCEEDED: 1 SUCCEEDED, 2 SUCCEEDED, 3 SUCCEEDED",
+    );
+    assert_eq!(
+        driver.state.execution.stages[2].context["seen"],
+        json!("red")
+    );
+}
+
+#[test]
 fn a_restarted_judgment_keeps_its_input() {
     let given = pipeline(&[stage("1", &[], "manualJudgment", json!({}))]);
     let stop = Do::Patch(
