@@ -1,12 +1,18 @@
 //! The command line: every command, flag and example that `--help` shows.
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::exit;
 
 /// Where the client commands look for gate unless told otherwise.
 pub(crate) const GATE_DEFAULT: &str = "http://127.0.0.1:8084";
+/// Heading of the flags that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+/// Most lines of a log that the suite gives at once.
+pub(crate) const LOG_LINES_MAX: u32 = 5000;
+/// Most executions of a pipeline that gate lists.
+const EXECUTIONS_MAX: u32 = 5000;
 /// Port of gate in Spinnaker, and here.
 pub(crate) const GATE_PORT: u16 = 8084;
 
@@ -14,6 +20,7 @@ pub(crate) const GATE_PORT: u16 = 8084;
 #[derive(Debug, Parser)]
 #[command(
     name = "gennaker",
+    bin_name = "gennaker",
     version,
     about = "Runs the continuous-delivery suite Gennaker in one process, and talks to any gate",
     after_help = exit::HELP,
@@ -41,13 +48,13 @@ fn concat_help() -> String {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Globals {
     /// Gate to talk to; the one on port 8084 of this machine unless given.
-    #[arg(long, global = true, env = "GENNAKER_GATE", value_name = "URL")]
+    #[arg(long, global = true, env = "GENNAKER_GATE", value_name = "URL", help_heading = EVERYWHERE)]
     pub(crate) gate: Option<String>,
     /// How data are written to stdout.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, help_heading = EVERYWHERE)]
     pub(crate) output: Format,
     /// No colours, even on a terminal (as the variable `NO_COLOR`).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) no_color: bool,
 }
 
@@ -212,7 +219,7 @@ pub(crate) enum ApplicationCommand {
 pub(crate) enum PipelineCommand {
     /// Create pipelines, or change existing ones of the same name.
     #[command(
-        after_help = "Examples:\n  gennaker pipeline save -f deliver.yaml\n  gennaker pipeline get shop Deliver | gennaker pipeline save -f -\n\nThe file holds one pipeline or a list of them; each needs `application` and `name`."
+        after_help = "Examples:\n  gennaker pipeline save -f deliver.yaml\n  gennaker pipeline get shop Deliver | gennaker pipeline save -f -\n\nThe file holds one pipeline or a list of them; each needs `application` and `name`:\n\n  application: shop\n  name: Deliver\n  parameterConfig:\n  - {name: version, required: true}\n  stages:\n  - {refId: \"1\", type: wait, name: Wait, waitTime: 5}\n  - {refId: \"2\", requisiteStageRefIds: [\"1\"], type: manualJudgment, name: Promote?}\n\n`gennaker stage list` shows the types of stages."
     )]
     Save {
         /// File with one pipeline or a list of them, JSON or YAML; `-` is stdin.
@@ -270,7 +277,7 @@ pub(crate) enum ExecutionCommand {
         #[arg(long)]
         status: Vec<String>,
         /// At most this many of each pipeline.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=i64::from(EXECUTIONS_MAX)))]
         limit: u32,
     },
     /// Show one execution with its stages.
@@ -383,7 +390,7 @@ pub(crate) enum ServerGroupCommand {
         #[arg(short, long)]
         follow: bool,
         /// Show at most this many of the last lines.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(LOG_LINES_MAX)))]
         lines: u32,
     },
 }

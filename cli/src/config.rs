@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kork::service::{
-    config::{self, Layers, Loaded, Origin},
+    config::{self, ConfigProblem, Layers, Loaded, Origin},
     telemetry::Format,
 };
 use schemars::JsonSchema;
@@ -47,17 +47,7 @@ pub(crate) struct Log {
 /// Defaults, under the file, under the environment, under these flags.
 pub(crate) fn load(file: Option<&Utf8Path>, flags: Value) -> Result<Loaded<Config>, Failure> {
     let layers = Layers::of_process(file.map(Utf8Path::to_owned), flags);
-    let loaded = config::load::<Config>(layers).map_err(|problems| {
-        let problem = config::problem(&problems);
-        Failure::Config {
-            detail: problem.detail,
-            fields: problem
-                .errors
-                .into_iter()
-                .map(|e| (e.pointer, e.detail))
-                .collect(),
-        }
-    })?;
+    let loaded = config::load::<Config>(layers).map_err(|problems| wrong(&problems))?;
     let problems = loaded.config.gate.problems();
     if problems.is_empty() {
         return Ok(loaded);
@@ -69,6 +59,24 @@ pub(crate) fn load(file: Option<&Utf8Path>, flags: Value) -> Result<Loaded<Confi
             .map(|text| ("/gate".to_owned(), text))
             .collect(),
     })
+}
+
+/// Everything that is wrong, each with its place and where it was set.
+fn wrong(problems: &[ConfigProblem]) -> Failure {
+    let fields = problems.iter().map(|problem| {
+        let pointer = match problem.path.as_str() {
+            "" | "." => "the whole".to_owned(),
+            path => format!("/{}", path.replace('.', "/")),
+        };
+        (pointer, format!("{} ({})", problem.detail, problem.origin))
+    });
+    Failure::Config {
+        detail: match problems.len() {
+            1 => "the configuration has a mistake".to_owned(),
+            several => format!("the configuration has {several} mistakes"),
+        },
+        fields: fields.collect(),
+    }
 }
 
 /// The flags of a suite as a layer of the configuration.
@@ -91,6 +99,14 @@ pub(crate) fn flags(args: &SuiteArgs, health_port: Option<u16>) -> Value {
         flags.insert("log".to_owned(), json!({"format": name}));
     }
     Value::Object(flags)
+}
+
+/// Somebody chose this setting: it does not have its default because nobody said anything.
+pub(crate) fn is_chosen(loaded: &Loaded<Config>, path: &str) -> bool {
+    let settings = loaded.dump().into_iter();
+    settings
+        .filter(|setting| setting.origin != Origin::Default)
+        .any(|setting| setting.path == path)
 }
 
 /// Settings that are not the default, with where they come from.

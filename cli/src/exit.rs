@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     ExecutionFailed,
     /// The command line, a file or the request is wrong (HTTP 4xx).
     BadInput,
-    /// Gate does not answer, or a part of the suite is not available (HTTP 5xx).
+    /// Gate does not answer, or not as a gate does, or a part of the suite is not available (HTTP 5xx).
     Unreachable,
     /// It did not end within the time the command waits.
     TimedOut,
@@ -21,8 +21,10 @@ pub(crate) enum Exit {
     InUse,
     /// Something that should not happen: a mistake in Gennaker, or a broken disk.
     Internal,
-    /// Stopped from the keyboard.
+    /// Stopped by Ctrl-C or another signal before it was done.
     Interrupted,
+    /// The reader of the output went away before the end, as with any command in a pipe.
+    NotRead,
 }
 
 impl Exit {
@@ -38,6 +40,7 @@ impl Exit {
             Self::InUse => 69,
             Self::Internal => 70,
             Self::Interrupted => 130,
+            Self::NotRead => 141,
         }
     }
 }
@@ -54,9 +57,11 @@ Exit statuses:
   0    all went as asked
   1    the execution, the task or the demo failed
   2    bad input: the command line, a file, or a request that gate refused (4xx)
-  3    gate cannot be reached, or a service behind it is not available (5xx)
+  3    gate cannot be reached, what answers there is no gate, or a service behind it
+       is not available (5xx)
   4    it did not end within the time the command waits
   64   the configuration is wrong
   69   the data directory or a port is in use
-  70   an internal error
-  130  stopped from the keyboard";
+  70   an internal error, or stdout cannot be written
+  130  stopped by Ctrl-C or a signal before it was done
+  141  the reader of the output went away before the end";

@@ -36,19 +36,43 @@ pub(crate) async fn destroy(gate: &str) {
     }
 }
 
+/// Applications other than this one have server groups here. When gate does not tell, they may.
+pub(crate) async fn belong_to_others(client: &Client, own: &str) -> bool {
+    let look = async {
+        for application in applications(client).await? {
+            if application != own && !groups(client, &application).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok::<bool, Failure>(false)
+    };
+    match tokio::time::timeout(DESTROY_TIMEOUT, look).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) | Err(_) => true,
+    }
+}
+
+async fn applications(client: &Client) -> Result<Vec<String>, Failure> {
+    let all = client.list(&["applications"], &[]).await?;
+    let names = all.as_array().into_iter().flatten();
+    Ok(names
+        .map(|application| member(application, "name"))
+        .collect())
+}
+
+async fn groups(client: &Client, application: &str) -> Result<Vec<Value>, Failure> {
+    let path = ["applications", application, "serverGroups"];
+    let groups = client.list(&path, &[]).await?;
+    Ok(groups.as_array().cloned().unwrap_or_default())
+}
+
 async fn destroy_all(gate: &str) -> Result<(), Failure> {
     let client = Client::new(gate)?;
-    let applications = client.get(&["applications"], &[]).await?;
-    for application in applications.as_array().into_iter().flatten() {
-        let name = member(application, "name");
-        let groups = client
-            .get(&["applications", &name, "serverGroups"], &[])
-            .await?;
-        let jobs: Vec<Value> = groups
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|g| job(&name, g))
+    for name in applications(&client).await? {
+        let jobs: Vec<Value> = groups(&client, &name)
+            .await?
+            .iter()
+            .map(|group| job(&name, group))
             .collect();
         if !jobs.is_empty() {
             run_task(&client, &name, "Remove all server groups", &jobs, |_| {}).await?;

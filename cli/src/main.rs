@@ -1,7 +1,7 @@
 //! `gennaker`: runs the whole suite in one process, and talks to any gate.
 //!
 //! - `args`, `exit`: the command line and the exit statuses.
-//! - `suite`: the suite in one process; `demo`: three deliveries before the user's eyes.
+//! - `suite`, `signals`: the suite in one process, until it is told to stop; `demo`: three deliveries before the user's eyes.
 //! - `client`: gate's HTTP API; `command`: one module per noun of the command line.
 //! - `output`: the only module that prints. `sample_service`: what the demo deploys.
 
@@ -14,6 +14,7 @@ mod exit;
 mod leftovers;
 mod output;
 mod sample_service;
+mod signals;
 mod suite;
 
 use std::{process::ExitCode, time::Duration};
@@ -34,13 +35,18 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Out::new(&cli.globals);
     let exit = match start(cli, &out) {
-        Ok(exit) => exit,
-        Err(failure) => {
-            out.failure(&failure);
-            failure.exit()
-        }
+        Ok(exit) => match out.lost() {
+            Some(failure) if exit == Exit::Success => told(&failure, &out),
+            _ => exit,
+        },
+        Err(failure) => told(&failure, &out),
     };
     exit.into()
+}
+
+fn told(failure: &Failure, out: &Out) -> Exit {
+    out.failure(failure);
+    failure.exit()
 }
 
 fn start(cli: Cli, out: &Out) -> Result<Exit, Failure> {

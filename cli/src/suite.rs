@@ -12,17 +12,16 @@ use kork::{
     service::{Chassis, management, telemetry},
 };
 use serde_json::Value;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Mutex, mpsc},
-};
+use tokio::sync::{Mutex, mpsc};
 
-use crate::{args::SuiteArgs, client::Failure, config, leftovers};
+use crate::{args::SuiteArgs, client::Failure, config, leftovers, signals::StopSignals};
 
 /// Time for a soft stop; what is not done by then is cut off and goes on at the next start.
 const STOP_GRACE: Duration = Duration::from_secs(8);
 /// The same where server groups were ended before.
 const STOP_ALL_GRACE: Duration = Duration::from_secs(5);
+/// Time for a start that is not wanted any more to come to its end.
+const START_GRACE: Duration = Duration::from_secs(1);
 /// Time for all services to become ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between two looks at the health of the parts.
@@ -37,6 +36,8 @@ pub(crate) struct Options {
     ephemeral: bool,
     /// Lines of the log when nobody says which.
     log_filter: &'static str,
+    /// When the usual port of gate is in use and nobody asked for it, a free one does.
+    may_move: bool,
 }
 
 impl Options {
@@ -47,13 +48,15 @@ impl Options {
             flags: config::flags(args, health_port),
             ephemeral: args.ephemeral,
             log_filter: "info,actix_server=warn",
+            may_move: false,
         }
     }
 
-    /// For the demo, whose story the log must not cut in pieces.
+    /// For the demo, whose story the log must not cut in pieces, and which runs beside others.
     pub(crate) fn for_demo(args: &SuiteArgs) -> Self {
         Self {
             log_filter: "error",
+            may_move: true,
             ..Self::for_up(args, None)
         }
     }
@@ -79,7 +82,9 @@ pub(crate) struct Suite {
 impl Suite {
     /// Starts everything; when this returns, gate answers.
     pub(crate) async fn start(options: Options) -> Result<Self, Failure> {
-        let mut config = config::load(options.file.as_deref(), options.flags)?.config;
+        let loaded = config::load(options.file.as_deref(), options.flags)?;
+        let may_move = options.may_move && !config::is_chosen(&loaded, "gate.port");
+        let mut config = loaded.config;
         let log = start_log(&config.log, options.log_filter)?;
         let (data_dir, temporary) = data_dir(&config.data_dir, options.ephemeral)?;
         if config.clouddriver.data_dir == clouddriver::Config::default().data_dir {
@@ -90,8 +95,7 @@ impl Suite {
         let (ports, chassis) = (embedded.ports(), Chassis::default());
         let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
 
-        let gate =
-            gate::bind(config.gate, ports.clone(), chassis.clone()).map_err(|e| not_bound(&e))?;
+        let gate = bind(config.gate, may_move, &ports, &chassis).map_err(|e| not_bound(&e))?;
         let address = gate.addr();
         let loopback = SocketAddr::from(([127, 0, 0, 1], config.health_port));
         let health = management::start(loopback, &chassis).map_err(|e| Failure::InUse {
@@ -140,6 +144,23 @@ impl Suite {
                 Err(failure)
             }
         }
+    }
+
+    /// Starts everything, unless a signal comes before that is done.
+    pub(crate) async fn start_unless(
+        signals: &mut StopSignals,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let mut start = std::pin::pin!(Self::start(options));
+        tokio::select! {
+            suite = &mut start => return suite,
+            () = signals.next() => {}
+        }
+        // A start is not cut off in the middle if it can be helped: nothing would be cleaned up.
+        if let Ok(Ok(suite)) = tokio::time::timeout(START_GRACE, start).await {
+            suite.stop().await;
+        }
+        Err(Failure::Interrupted)
     }
 
     /// Where gate listens.
@@ -281,19 +302,19 @@ impl Service {
     }
 }
 
-/// Returns at SIGINT or SIGTERM.
-pub(crate) async fn stop_signal() {
-    let signals = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    );
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-        tracing::warn!("signals cannot be listened to; the process ends without cleaning up");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+fn bind(
+    config: gate::Config,
+    may_move: bool,
+    ports: &Ports,
+    chassis: &Chassis,
+) -> Result<gate::Server, gate::Error> {
+    let bound = gate::bind(config.clone(), ports.clone(), chassis.clone());
+    match bound {
+        Err(gate::Error::Bind { .. }) if may_move => {
+            let free = gate::Config { port: 0, ..config };
+            gate::bind(free, ports.clone(), chassis.clone())
+        }
+        bound => bound,
     }
 }
 

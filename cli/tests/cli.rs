@@ -6,7 +6,9 @@
 )]
 
 mod fake_gate;
+mod strange;
 mod suite;
+mod terminal;
 
 use std::{
     path::Path,
@@ -64,7 +66,7 @@ fn a_gate_that_does_not_answer_is_status_3_with_its_cause_and_a_next_step() {
         &["server-group", "list", "shop"],
         &["stage", "list"],
         &["doctor"],
-        &["demo", "--yes", "-o", "json"],
+        &["demo", "--yes"],
     ] {
         let output = gennaker(&[arguments, &["--gate", NOBODY]].concat());
         let told = stderr(&output);
@@ -77,8 +79,12 @@ fn a_gate_that_does_not_answer_is_status_3_with_its_cause_and_a_next_step() {
             told.contains("next: start a suite with `gennaker up`"),
             "{told}"
         );
-        assert_eq!(stdout(&output), "", "{arguments:?} wrote data");
+        if arguments[0] != "demo" {
+            assert_eq!(stdout(&output), "", "{arguments:?} wrote data");
+        }
     }
+    let output = gennaker(&["demo", "--yes", "-o", "json", "--gate", NOBODY]);
+    assert_eq!((status(&output), stdout(&output)), (3, String::new()));
 }
 
 #[test]
@@ -105,6 +111,19 @@ fn bad_input_is_status_2() {
         "{}",
         stderr(&nameless)
     );
+}
+
+#[test]
+fn every_exit_status_is_in_the_help_and_in_the_readme() {
+    let readme = include_str!("../README.md");
+    let help = stdout(&gennaker(&["--help"]));
+    for status in [0, 1, 2, 3, 4, 64, 69, 70, 130, 141] {
+        assert!(readme.contains(&format!("\n| {status} | ")), "{status}");
+        assert!(
+            help.contains(&format!("\n  {status:<5}")),
+            "{status}: {help}"
+        );
+    }
 }
 
 #[test]
@@ -229,6 +248,24 @@ fn watching_ends_with_the_execution_and_its_status() {
         stdout(&bad).contains("the health check failed"),
         "{}",
         stdout(&bad)
+    );
+}
+
+#[test]
+fn executions_are_listed_newest_first() {
+    let gate = FakeGate::start();
+    let output = gennaker(&["execution", "list", "shop", "--gate", gate.url()]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let shown = stdout(&output);
+    let ids: Vec<&str> = shown
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(ids, ["01NEW", "09OLD"], "{shown}");
+    assert!(
+        shown.contains("webhook") && !shown.contains("()"),
+        "{shown}"
     );
 }
 

@@ -3,10 +3,10 @@
 //!
 //! - [`domain`]: what documents are and which are acceptable. Pure.
 //! - [`app`]: the use cases, with every document in memory.
-//! - `bus`: requests, changes of other instances, work orders.
+//! - [`bus`]: requests, changes of other instances, work orders.
 
 pub mod app;
-mod bus;
+pub mod bus;
 pub mod domain;
 
 use std::sync::Arc;

@@ -19,6 +19,8 @@ pub const EXECUTIONS_BY_CONFIG: u32 = 1;
 /// Page that is asked for when a list of executions does not fit into one message of the bus; it is
 /// halved until it fits.
 pub const EXECUTIONS_PAGE: u32 = 64;
+/// Executions that a search from the oldest on reads at most.
+pub const SEARCHED_MAX: usize = 100_000;
 /// Versions in a history when the caller names no limit.
 pub const HISTORY_LISTED: u32 = 20;
 /// Lines of output when the caller names no number.

@@ -1,15 +1,18 @@
 //! Why a command failed: what it says, and the exit status that follows.
 
-use serde_json::Value;
+use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::answer;
 use crate::exit::Exit;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// Gate does not answer.
-    #[error("gate cannot be reached at {base}")]
-    Unreachable { base: String, causes: Vec<String> },
+    #[error("{detail}")]
+    Unreachable { detail: String, causes: Vec<String> },
     /// Gate answered with an error.
     #[error("{}", .0.detail)]
     Refused(Box<Refusal>),
@@ -21,7 +24,7 @@ pub(crate) enum Failure {
     Input { detail: String, next: String },
     /// A task or an execution ended badly; why is in the text.
     #[error("{detail}")]
-    Ended { detail: String },
+    Ended { detail: String, next: String },
     /// Something did not end in time.
     #[error("{detail}")]
     TimedOut { detail: String, next: String },
@@ -34,11 +37,14 @@ pub(crate) enum Failure {
     /// The data directory or a port is in use.
     #[error("{detail}")]
     InUse { detail: String, next: String },
+    /// The data were there and could not be written: a full disk, a lost terminal.
+    #[error("stdout cannot be written: {cause}")]
+    NotWritten { cause: String },
     /// Should not happen.
     #[error("{detail}: {cause}")]
     Internal { detail: String, cause: String },
-    /// Ctrl-C.
-    #[error("stopped from the keyboard")]
+    /// Ctrl-C or another signal.
+    #[error("stopped before it was done")]
     Interrupted,
 }
 
@@ -66,16 +72,29 @@ pub(crate) struct Told {
 
 impl Failure {
     /// Gate does not answer, because.
-    pub(crate) fn unreachable(base: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn unreachable(base: &str, error: reqwest::Error) -> Self {
+        let is_late = error.is_timeout() && !error.is_connect();
+        // The URL is told once, not again with each cause.
+        let error = error.without_url();
         let mut causes = Vec::new();
-        let mut next = Some(error);
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         while let Some(cause) = next {
             causes.push(cause.to_string());
             next = cause.source();
         }
+        let detail = if is_late {
+            format!("gate at {base} took too long to answer")
+        } else {
+            format!("gate cannot be reached at {base}")
+        };
+        Self::Unreachable { detail, causes }
+    }
+
+    /// Gate took the request and said nothing.
+    pub(crate) fn silent(base: &str, within: Duration) -> Self {
         Self::Unreachable {
-            base: base.to_owned(),
-            causes,
+            detail: format!("gate at {base} took too long to answer"),
+            causes: vec![format!("there is no answer after {} s", within.as_secs())],
         }
     }
 
@@ -88,7 +107,12 @@ impl Failure {
             let value = document.as_ref()?.get(name)?.as_str()?;
             (!value.is_empty()).then(|| value.to_owned())
         });
-        let detail = told.unwrap_or_else(|| format!("{url} answered with status {status}: {text}"));
+        let detail = told.unwrap_or_else(|| match answer::words(text) {
+            words if words.is_empty() => {
+                format!("{url} answered with status {status} and not a word")
+            }
+            words => format!("{url} answered with status {status}: {words}"),
+        });
         Self::Refused(Box::new(Refusal {
             status,
             detail,
@@ -104,35 +128,57 @@ impl Failure {
         }
     }
 
-    /// The HTTP status, when gate answered.
-    pub(crate) fn status(&self) -> Option<u16> {
+    /// Gate says that there is no such thing.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == 404 && refusal.document.is_some())
+    }
+
+    /// The same request may be answered a moment later.
+    pub(crate) const fn may_pass(&self) -> bool {
         match self {
-            Self::Refused(refusal) => Some(refusal.status),
-            _ => None,
+            Self::Unreachable { .. } => true,
+            Self::Refused(refusal) => refusal.status >= 500,
+            _ => false,
         }
     }
 
     /// The exit status that follows.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Unreadable { .. } => Exit::Unreachable,
             Self::Refused(refusal) if refusal.status >= 500 => Exit::Unreachable,
             Self::Refused(_) | Self::Input { .. } => Exit::BadInput,
             Self::Ended { .. } => Exit::ExecutionFailed,
             Self::TimedOut { .. } => Exit::TimedOut,
             Self::Config { .. } => Exit::Config,
             Self::InUse { .. } => Exit::InUse,
-            Self::Unreadable { .. } | Self::Internal { .. } => Exit::Internal,
+            Self::NotWritten { .. } | Self::Internal { .. } => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
     }
 
-    /// The problem document of gate.
-    pub(crate) fn document(&self) -> Option<&Value> {
-        match self {
-            Self::Refused(refusal) => refusal.document.as_ref(),
-            _ => None,
+    /// The problem document of gate; what gate has no part in is told in the same form.
+    pub(crate) fn document(&self) -> Value {
+        if let Self::Refused(refusal) = self
+            && let Some(document) = &refusal.document
+        {
+            return document.clone();
         }
+        let told = self.told();
+        let fields = told.fields.iter();
+        let fields: Vec<Value> = fields
+            .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))
+            .collect();
+        let mut document = json!({"detail": told.detail, "exitStatus": self.exit().status()});
+        for (name, list) in [("errors", json!(fields)), ("causes", json!(told.causes))] {
+            if list != json!([]) {
+                document[name] = list;
+            }
+        }
+        if let Some(next) = told.next {
+            document["next"] = json!(next);
+        }
+        document
     }
 
     /// The failure as people read it.
@@ -152,9 +198,10 @@ impl Failure {
                 ..Told::default()
             },
             Self::Refused(refusal) => told_by_gate(refusal),
-            Self::Input { next, .. } | Self::TimedOut { next, .. } | Self::InUse { next, .. } => {
-                plain(Some(next))
-            }
+            Self::Input { next, .. }
+            | Self::Ended { next, .. }
+            | Self::TimedOut { next, .. }
+            | Self::InUse { next, .. } => plain(Some(next)),
             Self::Config { fields, .. } => Told {
                 detail: self.to_string(),
                 fields: fields.clone(),
@@ -162,10 +209,16 @@ impl Failure {
                 ..Told::default()
             },
             Self::Unreadable { .. } => plain(Some(&format!(
-                "check that a Gennaker gate answers there; this is version {}",
+                "what answers there is no gate of this version ({}); name another one with --gate URL",
                 env!("CARGO_PKG_VERSION")
             ))),
-            Self::Ended { .. } | Self::Internal { .. } | Self::Interrupted => plain(None),
+            Self::NotWritten { .. } => plain(Some(
+                &"what was asked for is done; make room, and ask again".into(),
+            )),
+            Self::Internal { .. } => plain(Some(
+                &"look at the log above; if it does not help, report it with this message".into(),
+            )),
+            Self::Interrupted => plain(None),
         }
     }
 }
@@ -191,8 +244,13 @@ fn told_by_gate(refusal: &Refusal) -> Told {
         .get("code")
         .and_then(Value::as_str)
         .map(str::to_owned);
-    let retry = (refusal.status == 503 || refusal.status == 504)
-        .then(|| "try again in a moment; `gennaker doctor` says what is missing".to_owned());
+    let advice = match refusal.status {
+        500.. => Some("try again in a moment; `gennaker doctor` says what is missing"),
+        _ if refusal.document.is_none() => {
+            Some("what answers there may be no gate; name another one with --gate URL")
+        }
+        _ => None,
+    };
     Told {
         detail: refusal.detail.clone(),
         fields: list("errors")
@@ -205,7 +263,7 @@ fn told_by_gate(refusal: &Refusal) -> Told {
         next: code
             .as_deref()
             .and_then(crate::command::next_step)
-            .or(retry),
+            .or_else(|| advice.map(str::to_owned)),
         code,
     }
 }
@@ -232,7 +290,26 @@ mod tests {
     #[test]
     fn an_error_that_is_not_json_keeps_its_text() {
         let failure = Failure::refused(502, "<html>bad</html>", "http://g/x");
-        assert!(failure.to_string().contains("<html>bad</html>"));
+        assert!(
+            failure.to_string().ends_with("status 502: bad"),
+            "{failure}"
+        );
         assert_eq!(failure.exit(), Exit::Unreachable);
+        let failure = Failure::refused(500, "", "http://g/x");
+        assert!(failure.to_string().ends_with("not a word"), "{failure}");
+        assert!(failure.told().next.is_some());
+    }
+
+    #[test]
+    fn only_gate_can_say_that_there_is_no_such_thing() {
+        assert!(Failure::refused(404, "{\"detail\": \"none\"}", "u").is_missing());
+        assert!(!Failure::refused(404, "<html>", "u").is_missing());
+    }
+
+    #[test]
+    fn a_failure_that_gate_has_no_part_in_has_the_form_of_a_problem() {
+        let document = Failure::input("no name", "give it one").document();
+        let expected = json!({"detail": "no name", "next": "give it one", "exitStatus": 2});
+        assert_eq!(document, expected);
     }
 }

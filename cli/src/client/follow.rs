@@ -22,15 +22,8 @@ pub(crate) fn follow(client: &Client, id: &str) -> mpsc::Receiver<Result<Executi
     let (client, id) = (client.clone(), id.to_owned());
     tokio::spawn(async move {
         // The stream is opened before the first read: no change falls between the two.
-        let mut events = match EventStream::open(&client).await {
-            Ok(events) => Some(events),
-            Err(Failure::Refused(_)) => None,
-            Err(failure) => {
-                // A dropped receiver wants no answer.
-                changes.send(Err(failure)).await.ok();
-                return;
-            }
-        };
+        // Without it the execution is read from time to time, and the first read tells what is wrong.
+        let mut events = EventStream::open(&client).await.ok();
         let mut last: Option<Execution> = None;
         let mut failed = 0;
         loop {
@@ -49,8 +42,7 @@ pub(crate) fn follow(client: &Client, id: &str) -> mpsc::Receiver<Result<Executi
                 Err(failure) => {
                     failed += 1;
                     // The id may be known before the execution is; later the connection may break.
-                    let may_pass =
-                        failure.exit() == crate::exit::Exit::Unreachable && last.is_some();
+                    let may_pass = failure.may_pass() && last.is_some();
                     if !may_pass || failed >= FAILED_READS_MAX {
                         changes.send(Err(failure)).await.ok();
                         return;

@@ -1,5 +1,6 @@
 //! The HTTP client of gate: the only door through which commands and the demo reach a suite.
 
+mod answer;
 mod failure;
 mod follow;
 mod sse;
@@ -22,36 +23,37 @@ use crate::exit::Exit;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that gate may take for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// Longest time until the event stream is open; without it the client looks from time to time.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Talks to one gate. Clones share connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     base: String,
     http: reqwest::Client,
+    /// Longest time for one answer.
+    patience: Duration,
 }
 
 impl Client {
     /// A client of the gate at this URL; nothing is sent yet.
     pub(crate) fn new(gate: &str) -> Result<Self, Failure> {
-        let base = gate.trim_end_matches('/');
-        if !base.starts_with("http://") && !base.starts_with("https://") {
-            return Err(Failure::Input {
-                detail: format!("the gate {gate:?} is not a URL"),
-                next: "write it as http://HOST:PORT".to_owned(),
-            });
-        }
+        let base = base_of(gate)?;
         let http = kork_http::client()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
+            // Sent on to another place, a change of state would arrive as a question.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|source| Failure::Internal {
                 detail: "the HTTP client cannot be made".to_owned(),
                 cause: source.to_string(),
             })?;
         Ok(Self {
-            base: base.to_owned(),
+            base,
             http,
+            patience: ANSWER_TIMEOUT,
         })
     }
 
@@ -69,11 +71,30 @@ impl Client {
         self.call(Method::GET, path, query, None).await
     }
 
-    /// The answer to a GET, or nothing when there is no such thing (404).
+    /// The answer to a GET for a list of things.
+    pub(crate) async fn list(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
+        answer::list(self.get(path, query).await?, &self.url(path))
+    }
+
+    /// The answer to a GET for one thing.
+    pub(crate) async fn object(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
+        answer::object(self.get(path, query).await?, &self.url(path))
+    }
+
+    /// One thing, or nothing when gate says that there is no such thing (404). A 404 without a
+    /// document comes from something that is no gate.
     pub(crate) async fn find(&self, path: &[&str]) -> Result<Option<Value>, Failure> {
-        match self.get(path, &[]).await {
+        match self.object(path, &[]).await {
             Ok(value) => Ok(Some(value)),
-            Err(failure) if failure.status() == Some(404) => Ok(None),
+            Err(failure) if failure.is_missing() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -105,11 +126,15 @@ impl Client {
 
     /// One execution: a pipeline's, or a task's.
     pub(crate) async fn execution(&self, id: &str) -> Result<Execution, Failure> {
-        let url = self.url(&["pipelines", id]);
-        let value = self.get(&["pipelines", id], &[]).await?;
+        let value = self.object(&["pipelines", id], &[]).await?;
+        self.as_execution(value)
+    }
+
+    /// An answer as an execution.
+    pub(crate) fn as_execution(&self, value: Value) -> Result<Execution, Failure> {
         serde_json::from_value(value).map_err(|error| Failure::Unreadable {
-            url,
-            reason: error.to_string(),
+            url: format!("{}/pipelines", self.base),
+            reason: format!("it is not an execution: {error}"),
         })
     }
 
@@ -136,7 +161,7 @@ impl Client {
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
             _ => Err(Failure::Unreadable {
                 url: self.url(path),
-                reason: format!("the answer has no \"ref\": {answer}"),
+                reason: format!("it has no \"ref\": {answer}"),
             }),
         }
     }
@@ -152,37 +177,44 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|e| Failure::unreachable(&self.base, &e))?;
-        if response.status().is_success() {
+        let answer = tokio::time::timeout(STREAM_TIMEOUT, request.send()).await;
+        let response = match answer {
+            Ok(response) => response.map_err(|e| Failure::unreachable(&self.base, e))?,
+            Err(_) => return Err(Failure::silent(&self.base, STREAM_TIMEOUT)),
+        };
+        self.accept(response, &url).await
+    }
+
+    /// The response, unless its status says that it is not what was asked for.
+    async fn accept(
+        &self,
+        response: reqwest::Response,
+        url: &str,
+    ) -> Result<reqwest::Response, Failure> {
+        let status = response.status();
+        if status.is_success() {
             return Ok(response);
         }
-        let status = response.status().as_u16();
-        let text = response
-            .text()
-            .await
-            .unwrap_or_else(|error| error.to_string());
-        Err(Failure::refused(status, &text, &url))
+        if status.is_redirection() {
+            let place = response.headers().get("location");
+            let place = place.and_then(|p| p.to_str().ok()).unwrap_or("nowhere");
+            return Err(Failure::Unreadable {
+                url: url.to_owned(),
+                reason: format!(
+                    "it sends the request on to {place} (status {})",
+                    status.as_u16()
+                ),
+            });
+        }
+        let text = answer::text(response, &self.base, url).await?;
+        Err(Failure::refused(status.as_u16(), &text, url))
     }
 
     fn url(&self, path: &[&str]) -> String {
         let mut url = self.base.clone();
         for part in path {
             url.push('/');
-            for byte in part.bytes() {
-                match byte {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                        url.push(char::from(byte));
-                    }
-                    _ => {
-                        url.push('%');
-                        url.push(hex(byte >> 4));
-                        url.push(hex(byte & 15));
-                    }
-                }
-            }
+            encode(part, &mut url);
         }
         url
     }
@@ -197,38 +229,54 @@ impl Client {
         let mut url = self.url(path);
         for (at, (name, value)) in query.iter().enumerate() {
             url.push(if at == 0 { '?' } else { '&' });
-            // Both halves are encoded like one part of a path, which is right for a query too.
-            let pair = Self {
-                base: String::new(),
-                http: self.http.clone(),
-            };
-            url.push_str(&pair.url(&[name])[1..]);
+            encode(name, &mut url);
             url.push('=');
-            url.push_str(&pair.url(&[value])[1..]);
+            encode(value, &mut url);
         }
-        let mut request = self.http.request(method, &url).timeout(ANSWER_TIMEOUT);
+        let mut request = self.http.request(method, &url).timeout(self.patience);
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request
             .send()
             .await
-            .map_err(|e| Failure::unreachable(&self.base, &e))?;
-        let status = response.status();
-        let text = response
-            .text()
-            .await
-            .map_err(|e| Failure::unreachable(&self.base, &e))?;
-        if !status.is_success() {
-            return Err(Failure::refused(status.as_u16(), &text, &url));
+            .map_err(|e| Failure::unreachable(&self.base, e))?;
+        let response = self.accept(response, &url).await?;
+        answer::json(&answer::text(response, &self.base, &url).await?, &url)
+    }
+}
+
+/// The URL of a gate without a slash at its end.
+fn base_of(gate: &str) -> Result<String, Failure> {
+    let refuse = |why: &str| {
+        Failure::input(
+            format!("the gate {gate:?} is not a URL: {why}"),
+            "write it as http://HOST:PORT",
+        )
+    };
+    let url = reqwest::Url::parse(gate).map_err(|error| refuse(&error.to_string()))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(refuse("it begins with neither http:// nor https://"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("nothing may follow its path"));
+    }
+    Ok(gate.trim_end_matches('/').to_owned())
+}
+
+/// Appends a part of a path or of a query, with all that has a meaning there in `%` form.
+fn encode(part: &str, url: &mut String) {
+    for byte in part.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                url.push(char::from(byte));
+            }
+            _ => {
+                url.push('%');
+                url.push(hex(byte >> 4));
+                url.push(hex(byte & 15));
+            }
         }
-        if text.trim().is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).map_err(|error| Failure::Unreadable {
-            url,
-            reason: error.to_string(),
-        })
     }
 }
 
@@ -260,10 +308,39 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_without_a_scheme_is_bad_input() {
+    fn a_gate_that_is_no_url_is_bad_input() {
+        let wrong = [
+            "localhost:8084",
+            "http://",
+            "ftp://a",
+            "",
+            "http://a:b",
+            "http://a/?x=1",
+        ];
+        for gate in wrong {
+            let failure = Client::new(gate).unwrap_err();
+            assert_eq!(failure.exit(), Exit::BadInput, "{gate}: {failure}");
+        }
+        let below = Client::new("https://delivery.example/gate/").unwrap();
         assert_eq!(
-            Client::new("localhost:8084").unwrap_err().exit(),
-            Exit::BadInput
+            below.url(&["version"]),
+            "https://delivery.example/gate/version"
         );
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_takes_too_long_is_told_as_such() {
+        // Connections wait in the backlog, and nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let mut client = Client::new(&format!("http://{address}")).unwrap();
+        client.patience = Duration::from_millis(50);
+        let failure = client.get(&["applications"], &[]).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(
+            failure.to_string().ends_with("took too long to answer"),
+            "{failure}"
+        );
+        assert!(!failure.told().causes.is_empty());
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run_task(
     let deadline = tokio::time::Instant::now() + TASK_TIMEOUT;
     let mut last = String::new();
     loop {
-        let task = client.get(&["tasks", &id], &[]).await?;
+        let task = client.object(&["tasks", &id], &[]).await?;
         let name = task
             .get("status")
             .and_then(Value::as_str)
@@ -42,15 +42,13 @@ pub(crate) async fn run_task(
             Some(status) if status.is_complete() => {
                 let reason = reason(&task).unwrap_or_else(|| format!("it ended {status}"));
                 let detail = format!("the task {description:?} ({id}) failed: {reason}");
-                return Err(Failure::Ended { detail });
+                let next = format!("all of it: curl {}/tasks/{id}", client.base());
+                return Err(Failure::Ended { detail, next });
             }
             _ if tokio::time::Instant::now() >= deadline => {
                 return Err(Failure::TimedOut {
                     detail: format!("the task {id} is still {name}"),
-                    next: format!(
-                        "it goes on; look again with GET {}/tasks/{id}",
-                        client.base()
-                    ),
+                    next: format!("it goes on; look again: curl {}/tasks/{id}", client.base()),
                 });
             }
             _ => tokio::time::sleep(Duration::from_millis(LOOK_MS)).await,

@@ -40,12 +40,12 @@ pub(super) async fn run(
         }
         ApplicationCommand::Get { name } => {
             let application = client
-                .get(&["applications", name], &[("expand", "false")])
+                .object(&["applications", name], &[("expand", "false")])
                 .await?;
             out.document(application.get("attributes").unwrap_or(&application));
         }
         ApplicationCommand::List => {
-            let all = client.get(&["applications"], &[]).await?;
+            let all = client.list(&["applications"], &[]).await?;
             out.data(&all, |paint| {
                 let mut table = Table::new(
                     &["NAME", "EMAIL", "ACCOUNTS", "DESCRIPTION"],
@@ -59,7 +59,7 @@ pub(super) async fn run(
         }
         ApplicationCommand::Delete { name } => {
             client
-                .get(&["applications", name], &[("expand", "false")])
+                .object(&["applications", name], &[("expand", "false")])
                 .await?;
             let job = json!({"type": "deleteApplication", "application": {"name": name}});
             let description = format!("Delete Application: {name}");
@@ -80,6 +80,14 @@ pub(super) async fn save(client: &Client, application: Value, out: &Out) -> Resu
         ));
     }
     let known = client.find(&["applications", &name]).await?.is_some();
+    if !known && member(&application, "email").trim().is_empty() {
+        return Err(Failure::input(
+            format!("the new application {name} has no email"),
+            format!(
+                "say whom to write to: gennaker application save {name} --email you@example.com"
+            ),
+        ));
+    }
     let (kind, verb) = if known {
         ("updateApplication", "Update")
     } else {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    args::ConfigCommand,
+    args::{ConfigCommand, Format},
     client::Failure,
     config::{Config, chosen, load},
     exit::Exit,
@@ -23,7 +23,13 @@ pub(super) fn run(command: &ConfigCommand, out: &Out) -> Result<Exit, Failure> {
                 out.note(&format!("not the default: {line}"));
             }
         }
-        ConfigCommand::Schema => out.json(&kork::service::config::schema::<Config>()),
+        ConfigCommand::Schema => {
+            let schema = kork::service::config::schema::<Config>();
+            match out.format {
+                Format::Table | Format::Json => out.json(&schema),
+                Format::Yaml => out.document(&schema),
+            }
+        }
     }
     Ok(Exit::Success)
 }

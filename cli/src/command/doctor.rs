@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{columns, items};
+use super::items;
 use crate::{
     client::{Client, Failure},
     exit::Exit,
@@ -61,7 +61,7 @@ const PROBES: [Probe; 4] = [
 
 pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
     // Nothing else can be checked when gate itself is not there.
-    let version = client.get(&["version"], &[]).await?;
+    let version = client.object(&["version"], &[]).await?;
     let version = member(&version, "version");
     let own = env!("CARGO_PKG_VERSION");
     let mut findings = vec![Finding {
@@ -73,7 +73,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
     }];
     findings.push(health(client).await);
     for probe in PROBES {
-        findings.push(match client.get(probe.path, &[]).await {
+        findings.push(match client.list(probe.path, &[]).await {
             Ok(answer) => Finding {
                 part: probe.part,
                 ok: true,
@@ -84,7 +84,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
         });
     }
     findings.push(local_account(client).await);
-    out.data(&findings, |paint| table(&findings, paint, columns(out)));
+    out.data(&findings, |paint| table(&findings, paint));
     if findings.iter().all(|f| f.ok) {
         return Ok(Exit::Success);
     }
@@ -92,7 +92,7 @@ pub(super) async fn run(client: &Client, out: &Out) -> Result<Exit, Failure> {
 }
 
 async fn health(client: &Client) -> Finding {
-    match client.get(&["health"], &[]).await {
+    match client.object(&["health"], &[]).await {
         Ok(answer) => Finding {
             part: "health",
             ok: member(&answer, "status") == "UP",
@@ -109,7 +109,7 @@ async fn health(client: &Client) -> Finding {
 
 async fn local_account(client: &Client) -> Finding {
     let part = "account";
-    match client.get(&["credentials"], &[]).await {
+    match client.list(&["credentials"], &[]).await {
         Ok(all) if items(&all).is_empty() => Finding {
             part,
             ok: false,
@@ -156,7 +156,7 @@ fn missing(part: &'static str, failure: &Failure, next: &str) -> Finding {
     }
 }
 
-fn table(findings: &[Finding], paint: Paint, columns: Option<usize>) -> String {
+fn table(findings: &[Finding], paint: Paint) -> String {
     let mut table = Table::new(&["PART", "STATE", "DETAIL"], "");
     for finding in findings {
         let state = if finding.ok {
@@ -166,7 +166,8 @@ fn table(findings: &[Finding], paint: Paint, columns: Option<usize>) -> String {
         };
         table.row([finding.part.to_owned(), state, finding.detail.clone()]);
     }
-    let mut text = table.render(paint, columns);
+    // Not cut: a cause that is not shown helps nobody.
+    let mut text = table.render(paint, None);
     for finding in findings {
         if let Some(next) = &finding.next {
             text.push_str("\n\n");

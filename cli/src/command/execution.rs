@@ -5,7 +5,7 @@ use std::time::Duration;
 use kork_model::{Execution, Stage, Status};
 use serde_json::{Value, json};
 
-use super::{columns, items};
+use super::{columns, items, must_be_known};
 use crate::{
     args::{ExecutionCommand, Format},
     client::{Client, Failure, exit_of, follow},
@@ -40,12 +40,13 @@ pub(super) async fn run(
             out.data(&chosen, |paint| table(&chosen, paint, columns(out)));
         }
         ExecutionCommand::Get { id } => {
-            let value = client.get(&["pipelines", id], &[]).await?;
-            let execution = client.execution(id).await?;
+            let value = client.object(&["pipelines", id], &[]).await?;
+            let execution = client.as_execution(value.clone())?;
             out.data(&value, |paint| render_tree(&execution, now(), paint));
         }
         ExecutionCommand::Watch { id } => return watch(client, id, out).await,
         ExecutionCommand::Cancel { id, reason } => {
+            must_go_on(&client.execution(id).await?, "cancel")?;
             let reason = reason.as_deref().unwrap_or_default();
             let query: &[(&str, &str)] = if reason.is_empty() {
                 &[]
@@ -58,12 +59,14 @@ pub(super) async fn run(
             out.note(&format!("execution {id} is being canceled"));
         }
         ExecutionCommand::Pause { id } => {
+            must_go_on(&client.execution(id).await?, "hold")?;
             client.put(&["pipelines", id, "pause"], &[], None).await?;
             out.note(&format!(
                 "execution {id} is held; `gennaker execution resume {id}` lets it go on"
             ));
         }
         ExecutionCommand::Resume { id } => {
+            must_be_held(&client.execution(id).await?)?;
             client.put(&["pipelines", id, "resume"], &[], None).await?;
             out.note(&format!("execution {id} goes on"));
         }
@@ -81,17 +84,41 @@ pub(super) async fn run(
     Ok(Exit::Success)
 }
 
+/// Gate takes these requests for an execution in any status, and does nothing. A person is told.
+fn must_go_on(execution: &Execution, verb: &str) -> Result<(), Failure> {
+    if !execution.status.is_complete() {
+        return Ok(());
+    }
+    let (id, status) = (&execution.id, execution.status);
+    Err(Failure::input(
+        format!("execution {id} has ended ({status}): there is nothing to {verb}"),
+        format!("run a stage again: gennaker execution restart {id} --stage NAME"),
+    ))
+}
+
+fn must_be_held(execution: &Execution) -> Result<(), Failure> {
+    if execution.status == Status::Paused {
+        return Ok(());
+    }
+    let (id, status) = (&execution.id, execution.status);
+    Err(Failure::input(
+        format!("execution {id} is not held, it is {status}"),
+        format!("look at it: gennaker execution get {id}"),
+    ))
+}
+
 /// Follows an execution until it ends; the exit status says how.
 pub(super) async fn watch(client: &Client, id: &str, out: &Out) -> Result<Exit, Failure> {
     let mut changes = follow(client, id);
     let mut progress = out.progress();
+    let is_drawn = out.format == Format::Table;
     let mut last: Option<Execution> = None;
     let mut redraw = tokio::time::interval(Duration::from_millis(REDRAW_MS));
     loop {
         tokio::select! {
             change = changes.recv() => match change {
                 Some(Ok(execution)) => {
-                    if out.format == Format::Table {
+                    if is_drawn {
                         progress.update(&execution, now());
                     }
                     last = Some(execution);
@@ -99,8 +126,11 @@ pub(super) async fn watch(client: &Client, id: &str, out: &Out) -> Result<Exit, 
                 Some(Err(failure)) => return Err(failure),
                 None => break,
             },
-            _ = redraw.tick(), if progress.is_live() && out.format == Format::Table => {
-                if let Some(execution) = &last {
+            _ = redraw.tick() => {
+                if out.is_closed() {
+                    return Ok(Exit::NotRead);
+                }
+                if let Some(execution) = last.as_ref().filter(|_| is_drawn && progress.is_live()) {
                     progress.update(execution, now());
                 }
             }
@@ -109,6 +139,7 @@ pub(super) async fn watch(client: &Client, id: &str, out: &Out) -> Result<Exit, 
     let Some(execution) = last else {
         return Err(Failure::Ended {
             detail: format!("execution {id} could not be followed"),
+            next: format!("look at it: gennaker execution get {id}"),
         });
     };
     if out.format != Format::Table {
@@ -141,13 +172,19 @@ async fn list(
         query.push(("statuses", &statuses));
     }
     let mut all = client
-        .get(&["applications", application, "pipelines"], &query)
+        .list(&["applications", application, "pipelines"], &query)
         .await?;
+    must_be_known(client, application, &all).await?;
     if let Some(list) = all.as_array_mut() {
-        // Ids are ULIDs: the newest is the largest.
-        list.sort_by_key(|e| std::cmp::Reverse(member(e, "id")));
+        // Ids tell nothing about it: that of a webhook's execution follows from the delivery.
+        list.sort_by_key(|e| std::cmp::Reverse((made_at(e), member(e, "id"))));
     }
     Ok(all)
+}
+
+fn made_at(execution: &Value) -> Option<u64> {
+    let time = |key: &str| execution.get(key).and_then(Value::as_u64);
+    time("buildTime").or_else(|| time("startTime"))
 }
 
 fn table(executions: &[&Value], paint: Paint, columns: Option<usize>) -> String {
@@ -178,10 +215,19 @@ fn table(executions: &[&Value], paint: Paint, columns: Option<usize>) -> String 
             paint.status_name(&member(one, "status")),
             time("startTime").map(moment).unwrap_or_default(),
             took.unwrap_or_default(),
-            format!("{} ({})", member(trigger, "user"), member(trigger, "type")),
+            started_by(trigger),
         ]);
     }
     table.render(paint, columns)
+}
+
+fn started_by(trigger: &Value) -> String {
+    let (user, kind) = (member(trigger, "user"), member(trigger, "type"));
+    match (user.is_empty(), kind.is_empty()) {
+        (_, true) => user,
+        (true, false) => kind,
+        (false, false) => format!("{user} ({kind})"),
+    }
 }
 
 /// The stage with this id, refId or name. Synthetic stages are found by id only.
@@ -222,4 +268,17 @@ fn to_restart<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a S
             "say which stage shall run again with --stage",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_execution_is_the_one_made_last_whatever_its_id() {
+        let old = json!({"id": "09", "buildTime": 1, "startTime": 9});
+        let new = json!({"id": "01", "buildTime": 2});
+        assert!(made_at(&new) > made_at(&old));
+        assert_eq!(made_at(&json!({"startTime": 3})), Some(3));
+    }
 }

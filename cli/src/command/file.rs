@@ -13,9 +13,10 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Reads a document. JSON is YAML too, but its errors are better told by its own reader.
 pub(super) fn read(path: &Utf8Path) -> Result<Value, Failure> {
     let text = text(path)?;
+    let name = if path == "-" { "stdin" } else { path.as_str() };
     if text.trim().is_empty() {
         return Err(Failure::input(
-            format!("{path} is empty"),
+            format!("{name} is empty"),
             "put one JSON or YAML document in it",
         ));
     }
@@ -29,8 +30,8 @@ pub(super) fn read(path: &Utf8Path) -> Result<Value, Failure> {
     };
     parsed.map_err(|reason| {
         Failure::input(
-            format!("{path} cannot be read: {reason}"),
-            "correct the document",
+            format!("{name} cannot be read: {reason}"),
+            "correct the document; several pipelines are one list, not several documents",
         )
     })
 }

@@ -61,8 +61,17 @@ const fn verdict(judgment: Judgment) -> &'static str {
 fn to_judge<'a>(execution: &'a Execution, named: Option<&str>) -> Result<&'a Stage, Failure> {
     if let Some(text) = named {
         let stage = find_stage(execution, text)?;
-        if stage.kind == "manualJudgment" {
+        if stage.kind == "manualJudgment" && stage.status == Status::Running {
             return Ok(stage);
+        }
+        if stage.kind == "manualJudgment" {
+            return Err(Failure::input(
+                format!(
+                    "stage {:?} waits for no judgment, it is {}",
+                    stage.name, stage.status
+                ),
+                format!("look at it: gennaker execution get {}", execution.id),
+            ));
         }
         let detail = format!(
             "stage {:?} is a {}, not a manual judgment",

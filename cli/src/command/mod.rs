@@ -73,6 +73,16 @@ fn items(answer: &Value) -> &[Value] {
     answer.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// An empty list may mean that there is no such application: then gate's own words say so.
+async fn must_be_known(client: &Client, application: &str, found: &Value) -> Result<(), Failure> {
+    if items(found).is_empty() {
+        client
+            .object(&["applications", application], &[("expand", "false")])
+            .await?;
+    }
+    Ok(())
+}
+
 /// Width of a table: the terminal's, or none when stdout is not one.
 fn columns(out: &Out) -> Option<usize> {
     out.is_terminal.then(crate::output::width)

@@ -4,9 +4,9 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{columns, items};
+use super::{columns, items, must_be_known};
 use crate::{
-    args::{ServerGroupArgs, ServerGroupCommand},
+    args::{LOG_LINES_MAX, ServerGroupArgs, ServerGroupCommand},
     client::{Client, Failure, run_task},
     exit::Exit,
     output::{Out, Paint, Table, Tone, member, moment},
@@ -14,8 +14,6 @@ use crate::{
 
 /// Pause between two looks at a log.
 const LOG_LOOK_MS: u64 = 500;
-/// Most lines that one look asks for.
-const LOG_LINES_MAX: u32 = 1000;
 
 pub(super) async fn run(
     client: &Client,
@@ -25,8 +23,9 @@ pub(super) async fn run(
     match command {
         ServerGroupCommand::List { application } => {
             let all = client
-                .get(&["applications", application, "serverGroups"], &[])
+                .list(&["applications", application, "serverGroups"], &[])
                 .await?;
+            must_be_known(client, application, &all).await?;
             out.data(&all, |paint| table(&all, paint, columns(out)));
         }
         ServerGroupCommand::Resize { target, capacity } => {
@@ -71,7 +70,7 @@ impl Place {
             .unwrap_or_else(|| name.split_once('-').map_or(name, |(first, _)| first))
             .to_owned();
         let all = client
-            .get(&["applications", &application, "serverGroups"], &[])
+            .list(&["applications", &application, "serverGroups"], &[])
             .await?;
         let found: Vec<&Value> = items(&all)
             .iter()
@@ -88,7 +87,10 @@ impl Place {
             [] => {
                 let names: Vec<String> = items(&all).iter().map(|g| member(g, "name")).collect();
                 let next = if names.is_empty() {
-                    "name its application with --application".to_owned()
+                    format!(
+                        "list them: gennaker server-group list {application}; another application \
+                        is named with --application"
+                    )
                 } else {
                     format!("there are {}", names.join(", "))
                 };
@@ -240,12 +242,12 @@ async fn logs(
         &place.name,
         "logs",
     ];
-    let mut asked = lines.clamp(1, LOG_LINES_MAX);
+    let mut asked = lines;
     // Lines that two looks have in common are shown once.
     let mut seen: HashSet<String> = HashSet::new();
     loop {
         let count = asked.to_string();
-        let answer = client.get(&path, &[("lines", &count)]).await?;
+        let answer = client.list(&path, &[("lines", &count)]).await?;
         let mut now_there = HashSet::new();
         let mut fresh = Vec::new();
         for line in items(&answer) {
@@ -265,7 +267,7 @@ async fn logs(
                     .join("\n")
             });
         }
-        if !follow {
+        if !follow || out.is_closed() {
             return Ok(());
         }
         asked = LOG_LINES_MAX;

@@ -15,7 +15,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     match command {
         StageCommand::List => {
-            let all = client.get(&["stages"], &[]).await?;
+            let all = client.list(&["stages"], &[]).await?;
             out.data(&all, |paint| {
                 let mut table = Table::new(
                     &["TYPE", "ALIASES", "DESCRIPTION"],

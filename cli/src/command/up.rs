@@ -1,13 +1,12 @@
 //! `gennaker up`: the whole suite in this process, until it is told to stop.
 
-use std::time::Duration;
-
 use crate::{
     args::{SuiteArgs, UpArgs},
     client::Failure,
     exit::Exit,
     output::{Out, Tone},
-    suite::{Options, Suite, stop_signal},
+    signals::StopSignals,
+    suite::{Options, Suite},
 };
 
 impl UpArgs {
@@ -29,29 +28,26 @@ impl UpArgs {
 
 pub(super) async fn run(args: &UpArgs, out: &Out) -> Result<Exit, Failure> {
     let options = Options::for_up(&args.suite, args.health_port);
-    let suite = tokio::select! {
-        suite = Suite::start(options) => suite?,
-        () = stop_signal() => return Ok(Exit::Interrupted),
-    };
+    // From here on no signal is lost, however soon behind the first line it comes.
+    let mut signals = StopSignals::listen()?;
+    let suite = Suite::start_unless(&mut signals, options).await?;
     tell(&suite, out);
     let ended = tokio::select! {
-        () = stop_signal() => Ok(Exit::Success),
+        () = signals.next() => Ok(Exit::Success),
         failure = suite.failed() => Err(failure),
     };
     out.note("stopping; Ctrl-C again stops at once");
+    let second = async {
+        signals.forget_echo().await;
+        signals.next().await;
+    };
     tokio::select! {
         clean = suite.stop() => {
             out.note(if clean { "stopped" } else { "stopped; some work was cut off and goes on at the next start" });
             ended
         }
-        () = second_signal() => Ok(Exit::Interrupted),
+        () = second => Ok(Exit::Interrupted),
     }
-}
-
-/// A signal after the first one. The pause keeps a terminal that sends one twice from counting.
-async fn second_signal() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    stop_signal().await;
 }
 
 fn tell(suite: &Suite, out: &Out) {

@@ -22,7 +22,7 @@ const LOOK_MS: u64 = 100;
 pub(super) async fn clear(client: &Client) -> Result<usize, Failure> {
     cancel_open(client).await?;
     let all = client
-        .get(&["applications", APPLICATION, "serverGroups"], &[])
+        .list(&["applications", APPLICATION, "serverGroups"], &[])
         .await?;
     let jobs: Vec<Value> = items(&all)
         .iter()
@@ -47,7 +47,7 @@ async fn cancel_open(client: &Client) -> Result<(), Failure> {
     let path = ["applications", APPLICATION, "pipelines"];
     let query = [("statuses", OPEN), ("expand", "false"), ("limit", "100")];
     for look in 0..LOOKS_MAX {
-        let open = client.get(&path, &query).await?;
+        let open = client.list(&path, &query).await?;
         if items(&open).is_empty() {
             return Ok(());
         }

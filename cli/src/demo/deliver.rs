@@ -11,7 +11,7 @@ use crate::{
     args::Judgment,
     client::{Client, Failure, follow},
     command::judge_stage,
-    output::now,
+    output::{Progress, now},
 };
 
 /// How often a live drawing is brought up to date when nothing happens.
@@ -32,6 +32,7 @@ pub(super) async fn deliver(
     let mut redraw = tokio::time::interval(Duration::from_millis(REDRAW_MS));
     let mut answered: BTreeSet<StageId> = BTreeSet::new();
     let mut last: Option<Execution> = None;
+    let mut declined = false;
     let mut deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
     loop {
         tokio::select! {
@@ -41,8 +42,8 @@ pub(super) async fn deliver(
                     let waiting = waiting(&execution, &answered).cloned();
                     last = Some(execution);
                     if let Some(judgment) = waiting {
-                        progress.keep();
-                        let answer = ask(stage, &judgment, release).await?;
+                        let answer = ask(stage, &judgment, release, &mut progress).await?;
+                        declined |= answer == Judgment::Stop;
                         judge_stage(client, &id, &judgment, answer, None).await?;
                         answered.insert(judgment.id);
                         deadline = tokio::time::Instant::now() + DELIVERY_TIMEOUT;
@@ -59,14 +60,15 @@ pub(super) async fn deliver(
             () = tokio::time::sleep_until(deadline) => {
                 return Err(Failure::TimedOut {
                     detail: format!("the delivery of version {} ({id}) does not end", release.version),
-                    next: format!("look at it: GET {}/pipelines/{id}", client.base()),
+                    next: format!("look at it: gennaker execution get {id} --gate {}", client.base()),
                 });
             }
         }
     }
-    last.map(|execution| Delivery::new(release, &execution))
+    last.map(|execution| Delivery::new(release, &execution, declined))
         .ok_or_else(|| Failure::Ended {
             detail: format!("execution {id} could not be followed"),
+            next: format!("look at it: gennaker execution get {id}"),
         })
 }
 
@@ -83,19 +85,24 @@ async fn ask(
     stage: &Stage<'_>,
     judgment: &PipelineStage,
     release: &Release,
+    progress: &mut Progress<'_>,
 ) -> Result<Judgment, Failure> {
     if stage.yes {
-        stage.say(&format!("{} yes (--yes)", judgment.name));
+        progress.say(&format!("{} yes (--yes)", judgment.name));
         return Ok(Judgment::Continue);
     }
     let question = format!("Shall version {} go to production? [Y/n] ", release.version);
-    stage.out.ask(&question);
-    match line().await {
-        Some(text) if ["", "y", "yes"].contains(&text.trim().to_ascii_lowercase().as_str()) => {
-            Ok(Judgment::Continue)
+    loop {
+        stage.out.ask(&question);
+        let Some(text) = line().await else {
+            return Err(Failure::Interrupted);
+        };
+        progress.asked(&format!("{question}{}", text.trim_end()));
+        match text.trim().to_ascii_lowercase().as_str() {
+            "" | "y" | "yes" => return Ok(Judgment::Continue),
+            "n" | "no" => return Ok(Judgment::Stop),
+            other => progress.say(&format!("{other:?} is neither yes nor no")),
         }
-        Some(_) => Ok(Judgment::Stop),
-        None => Err(Failure::Interrupted),
     }
 }
 

@@ -17,14 +17,16 @@ use serde_json::{Value, json};
 use self::{
     deliver::deliver,
     load::Load,
-    summary::{Delivery, Summary},
+    summary::{Delivery, History, Summary},
 };
 use crate::{
-    args::{DemoArgs, Format},
+    args::{DemoArgs, Format, SuiteArgs},
     client::{Client, Failure, run_task},
     command,
     exit::Exit,
+    leftovers,
     output::{Out, Progress, Tone, member},
+    signals::StopSignals,
     suite::{Options, Suite},
 };
 
@@ -35,6 +37,8 @@ const PIPELINE: &str = "Deliver";
 
 /// Time in which the load sees what a delivery has changed.
 const SEEN: Duration = Duration::from_millis(500);
+/// Time to remove what an interrupted demo deployed; what is left then is ended by force.
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One release of the sample service and how its delivery has to end.
 struct Release {
@@ -115,43 +119,81 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
     let Some(gate) = gate else {
         return on_own_suite(args, &stage).await;
     };
+    if let Some(flag) = own_suite_flag(&args.suite) {
+        return Err(Failure::input(
+            format!("{flag} is for a suite of the demo's own, but the gate {gate} was named"),
+            format!("leave out {flag}, or --gate and the variable GENNAKER_GATE"),
+        ));
+    }
     let client = Client::new(gate)?;
-    let summary = interruptible(tell(&client, &stage, None)).await?;
-    Ok(close(&summary, &stage))
+    let mut signals = StopSignals::listen()?;
+    let told = tokio::select! {
+        told = tell(&client, &stage, History::BehindGate) => told,
+        () = signals.next() => Err(Failure::Interrupted),
+    };
+    // A gate that cannot be reached can remove nothing.
+    if !matches!(
+        told,
+        Ok(_) | Err(Failure::Unreachable { .. } | Failure::Unreadable { .. })
+    ) {
+        give_up(&client, &stage, &mut signals).await;
+    }
+    Ok(close(&told?, &stage))
 }
 
 async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failure> {
-    let suite = Suite::start(Options::for_demo(&args.suite)).await?;
+    let mut signals = StopSignals::listen()?;
+    let options = Options::for_demo(&args.suite);
+    let suite = Suite::start_unless(&mut signals, options).await?;
     let gate = format!("http://{}", suite.gate());
     stage.say(&format!(
-        "gate listens on {gate}, the data are in {}",
+        "gate listens on {gate}\nthe data are in {}",
         suite.data_dir()
     ));
-    let told = match Client::new(&gate) {
-        Ok(client) => {
-            let dir = (!args.suite.ephemeral).then(|| suite.data_dir().to_string());
-            let told = interruptible(tell(&client, stage, dir)).await;
-            if told.is_err() {
-                // The first failure is the one to tell; what could not be removed is said here.
-                if let Err(failure) = cleanup::clear(&client).await {
-                    stage.say(&format!("not everything was removed: {failure}"));
-                }
-            }
-            told
+    let client = match Client::new(&gate) {
+        Ok(client) => client,
+        Err(failure) => {
+            suite.stop().await;
+            return Err(failure);
         }
-        Err(failure) => Err(failure),
     };
-    suite.stop_all().await;
+    let history = if args.suite.ephemeral {
+        History::Gone
+    } else {
+        History::In(suite.data_dir().to_string())
+    };
+    let told = tokio::select! {
+        told = tell(&client, stage, history) => told,
+        () = signals.next() => Err(Failure::Interrupted),
+    };
+    if told.is_err() {
+        give_up(&client, stage, &mut signals).await;
+    }
+    // A directory may hold the server groups of others: they live on, as after `gennaker up`.
+    if leftovers::belong_to_others(&client, APPLICATION).await {
+        suite.stop().await;
+    } else {
+        suite.stop_all().await;
+    }
     Ok(close(&told?, stage))
 }
 
-/// Gives up at Ctrl-C and SIGTERM.
-async fn interruptible(
-    story: impl Future<Output = Result<Summary, Failure>>,
-) -> Result<Summary, Failure> {
-    tokio::select! {
-        told = story => told,
-        () = crate::suite::stop_signal() => Err(Failure::Interrupted),
+/// Removes what a demo that came to no end has deployed, unless that takes too long or a second
+/// signal comes. The first failure is the one to tell; what could not be removed is said here.
+async fn give_up(client: &Client, stage: &Stage<'_>, signals: &mut StopSignals) {
+    stage.say("\nremoving what the demo deployed; Ctrl-C again stops at once");
+    let second = async {
+        signals.forget_echo().await;
+        signals.next().await;
+    };
+    let cleared = tokio::select! {
+        cleared = tokio::time::timeout(CLEAR_TIMEOUT, cleanup::clear(client)) => cleared,
+        () = second => return,
+    };
+    match cleared {
+        Ok(Ok(_)) => {}
+        Ok(Err(failure)) => stage.say(&format!("not everything was removed: {failure}")),
+        Err(_) => stage.say("not everything was removed in time"),
     }
 }
 
@@ -164,11 +206,7 @@ fn close(summary: &Summary, stage: &Stage<'_>) -> Exit {
     }
 }
 
-async fn tell(
-    client: &Client,
-    stage: &Stage<'_>,
-    data_dir: Option<String>,
-) -> Result<Summary, Failure> {
+async fn tell(client: &Client, stage: &Stage<'_>, history: History) -> Result<Summary, Failure> {
     let start = tokio::time::Instant::now();
     stage.headline("An application and its pipeline");
     let account = register(client, stage).await?;
@@ -209,16 +247,29 @@ async fn tell(
     let took_ms = start.elapsed().as_millis() as u64;
     Ok(Summary::new(
         client.base(),
-        data_dir,
+        history,
         deliveries,
         (counted, serves),
         took_ms,
     ))
 }
 
+/// A flag that makes sense only for a suite that the demo starts itself.
+fn own_suite_flag(args: &SuiteArgs) -> Option<&'static str> {
+    let given = [
+        (args.data_dir.is_some(), "--data-dir"),
+        (args.ephemeral, "--ephemeral"),
+        (args.gate_port.is_some(), "--gate-port"),
+    ];
+    given
+        .iter()
+        .find(|(given, _)| *given)
+        .map(|(_, flag)| *flag)
+}
+
 /// Saves the application and its pipeline; the name of the account that is deployed to.
 async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure> {
-    let accounts = client.get(&["credentials"], &[("expand", "true")]).await?;
+    let accounts = client.list(&["credentials"], &[("expand", "true")]).await?;
     let local = accounts.as_array().into_iter().flatten().find(|a| {
         ["type", "cloudProvider"]
             .iter()
@@ -242,8 +293,8 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
     run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
     command::save_pipeline(client, pipeline::definition(&account)).await?;
     stage.say(&format!(
-        "application {APPLICATION} with its pipeline {PIPELINE}: deploy to test, wait, check it \
-        over HTTP, ask a person, deploy to prod as red/black"
+        "application {APPLICATION}, pipeline {PIPELINE}: test, wait, check, a person's yes, production \
+         as red/black"
     ));
     Ok(account)
 }

@@ -96,7 +96,8 @@ pub(super) async fn prod_address(client: &Client) -> Result<String, Failure> {
     let address = found.map(|lb| member(lb, "address")).unwrap_or_default();
     if address.is_empty() {
         let detail = format!("the load balancer {PROD} has no address: {all}");
-        return Err(Failure::Ended { detail });
+        let next = format!("ask gate: GET /applications/{APPLICATION}/loadBalancers");
+        return Err(Failure::Ended { detail, next });
     }
     Ok(as_url(&address))
 }

@@ -84,60 +84,9 @@ pub(crate) const fn tone_of(status: Status) -> Tone {
     }
 }
 
-/// Width of a text on the terminal, without its colours.
-pub(crate) fn visible_width(text: &str) -> usize {
-    let mut width = 0;
-    let mut in_code = false;
-    for c in text.chars() {
-        match c {
-            '\u{1b}' => in_code = true,
-            'm' if in_code => in_code = false,
-            _ if in_code => {}
-            _ => width += 1,
-        }
-    }
-    width
-}
-
-/// Cuts a text to so many columns and keeps its colours whole.
-pub(crate) fn cut(text: &str, columns: usize) -> String {
-    if visible_width(text) <= columns {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    let (mut width, mut in_code, mut coloured) = (0, false, false);
-    for c in text.chars() {
-        match c {
-            '\u{1b}' => {
-                in_code = true;
-                coloured = true;
-            }
-            'm' if in_code => in_code = false,
-            _ if in_code => {}
-            _ if width + 1 >= columns => break,
-            _ => width += 1,
-        }
-        kept.push(c);
-    }
-    kept.push('…');
-    if coloured {
-        kept.push_str("\u{1b}[0m");
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn colours_have_no_width_and_survive_a_cut() {
-        let text = Paint::new(true).tone(Tone::Good, "SUCCEEDED");
-        assert_eq!(visible_width(&text), 9);
-        let short = cut(&text, 5);
-        assert_eq!(visible_width(&short), 5);
-        assert!(short.ends_with("\u{1b}[0m"), "{short:?}");
-    }
 
     #[test]
     fn without_colours_the_text_is_the_text() {

@@ -1,22 +1,30 @@
 //! Everything that the command writes: data to stdout, all else to stderr. No other module prints.
 
 mod colour;
+mod progress;
 mod table;
+mod text;
 mod tree;
 
 use std::{
     io::{IsTerminal, Write},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kork::{embedded::SystemClock, ports::Clock};
 use kork_model::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use colour::{Paint, Tone};
+pub(crate) use progress::Progress;
 pub(crate) use table::Table;
-pub(crate) use tree::{Progress, duration, reasons, render as render_tree};
+pub(crate) use text::clean;
+pub(crate) use tree::{duration, reasons, render as render_tree};
 
 use crate::{
     args::{Format, Globals},
@@ -34,17 +42,22 @@ pub(crate) struct Out {
     pub(crate) is_terminal: bool,
     /// stderr is a terminal.
     notes_terminal: bool,
+    /// The terminal cannot move its cursor (`TERM=dumb`).
+    is_dumb: bool,
     /// The reader of stdout went away (`| head`): nothing more is written there.
     closed: AtomicBool,
+    /// Why stdout could not be written, other than a reader that went away.
+    broken: OnceLock<String>,
     /// The same of stderr.
     notes_closed: AtomicBool,
 }
 
 impl Out {
     pub(crate) fn new(globals: &Globals) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
         let forbidden = globals.no_color
-            || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
-            || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
+            || is_dumb
+            || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let (is_terminal, notes_terminal) = (
             std::io::stdout().is_terminal(),
             std::io::stderr().is_terminal(),
@@ -55,6 +68,8 @@ impl Out {
             notes: Paint::new(notes_terminal && !forbidden),
             is_terminal,
             notes_terminal,
+            is_dumb,
+            broken: OnceLock::new(),
             closed: AtomicBool::new(false),
             notes_closed: AtomicBool::new(false),
         }
@@ -63,7 +78,7 @@ impl Out {
     /// Writes data: as JSON or YAML when asked for, else what `view` makes of them.
     pub(crate) fn data<T: Serialize>(&self, data: &T, view: impl FnOnce(Paint) -> String) {
         match self.format {
-            Format::Table => self.line(view(self.paint).trim_end()),
+            Format::Table => self.line(clean(&view(self.paint)).trim_end()),
             Format::Json => self.json(data),
             Format::Yaml => self.yaml(data),
         }
@@ -106,14 +121,37 @@ impl Out {
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
-        if written.is_err() {
+        if let Err(error) = written {
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                // Only the first failure counts; nothing is written after it.
+                self.broken.get_or_init(|| error.to_string());
+            }
             self.closed.store(true, Ordering::Relaxed);
         }
     }
 
+    /// Nobody reads stdout any more: what goes on only to be shown may end.
+    pub(crate) fn is_closed(&self) -> bool {
+        let stdout = std::io::stdout();
+        let mut look = [PollFd::new(&stdout, PollFlags::empty())];
+        // A look takes no time; without an answer the next write tells.
+        let gone = poll(&mut look, Some(&Timespec::default())).is_ok_and(|_| {
+            look[0]
+                .revents()
+                .intersects(PollFlags::ERR | PollFlags::HUP)
+        });
+        gone || self.closed.load(Ordering::Relaxed)
+    }
+
+    /// The failure to write stdout, if there was one: data that are lost are no success.
+    pub(crate) fn lost(&self) -> Option<Failure> {
+        let cause = self.broken.get()?.clone();
+        Some(Failure::NotWritten { cause })
+    }
+
     /// One line on stderr.
     pub(crate) fn note(&self, text: &str) {
-        self.note_raw(&format!("{text}\n"));
+        self.note_raw(&format!("{}\n", clean(text)));
     }
 
     /// Text as it is on stderr. When stderr itself cannot be written, nobody is left to be told.
@@ -136,9 +174,13 @@ impl Out {
         self.notes
     }
 
-    /// A question on stderr, without a line end.
+    /// A question, without a line end, where a person sees it: on stderr if that is a terminal.
     pub(crate) fn ask(&self, text: &str) {
-        self.note_raw(text);
+        if self.is_terminal && !self.notes_terminal {
+            self.raw(text);
+        } else {
+            self.note_raw(text);
+        }
     }
 
     /// Shows an execution as it goes on, on stdout.
@@ -153,13 +195,11 @@ impl Out {
 
     /// Says why the command failed, in the API's own words.
     pub(crate) fn failure(&self, failure: &Failure) {
-        if self.format == Format::Json
-            && let Some(document) = failure.document()
-        {
-            self.note_raw(&format!("{document}\n"));
-            return;
+        if self.format == Format::Json {
+            self.note_raw(&format!("{}\n", failure.document()));
+        } else {
+            self.note_raw(&clean(&explain(failure, self.notes)));
         }
-        self.note_raw(&explain(failure, self.notes));
     }
 }
 

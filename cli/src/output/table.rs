@@ -2,7 +2,7 @@
 
 use super::{
     Paint, Tone,
-    colour::{cut, visible_width},
+    text::{clean, cut, visible_width},
 };
 
 /// Rows under a header.
@@ -25,8 +25,11 @@ impl Table {
 
     /// Adds a row; it has as many cells as the header.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows
-            .push(cells.map(|cell| cell.replace(['\n', '\r'], " ")).into());
+        self.rows.push(
+            cells
+                .map(|cell| clean(&cell).replace(['\n', '\t'], " "))
+                .into(),
+        );
     }
 
     /// The table as text. With `columns` (a terminal) the last column is cut to what is left.

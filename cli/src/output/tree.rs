@@ -1,147 +1,12 @@
-//! An execution as a tree of its stages: drawn anew in place on a terminal, one line for each
-//! change elsewhere.
+//! An execution as a tree of its stages, failed ones with their reasons.
 
-use std::collections::BTreeMap;
-
-use kork_model::{Execution, Stage, StageId, StageOwner, Status, Timestamp};
+use kork_model::{Execution, Stage, StageOwner, Status, Timestamp};
 use serde_json::Value;
 
-use super::{Out, Paint, Tone, colour, height, width};
+use super::{Paint, Tone};
 
 /// Lines of an instance's log that are shown under a failed stage.
 const LOG_LINES_MAX: usize = 8;
-
-/// Shows one execution as it goes on.
-pub(crate) struct Progress<'a> {
-    out: &'a Out,
-    on_stderr: bool,
-    /// Lines of the last drawing that the next one replaces.
-    drawn: usize,
-    /// Last shown status of each stage, by stage id.
-    shown: BTreeMap<StageId, Status>,
-}
-
-impl<'a> Progress<'a> {
-    pub(super) const fn new(out: &'a Out, on_stderr: bool) -> Self {
-        Self {
-            out,
-            on_stderr,
-            drawn: 0,
-            shown: BTreeMap::new(),
-        }
-    }
-
-    /// True when the drawing moves, so that it should be drawn from time to time.
-    pub(crate) const fn is_live(&self) -> bool {
-        if self.on_stderr {
-            self.out.notes_terminal
-        } else {
-            self.out.is_terminal
-        }
-    }
-
-    /// Shows what is new.
-    pub(crate) fn update(&mut self, execution: &Execution, now: Timestamp) {
-        if self.is_live() {
-            self.draw(execution, now);
-        } else {
-            self.changes(execution);
-        }
-    }
-
-    /// Leaves the last drawing where it stands.
-    pub(crate) fn keep(&mut self) {
-        self.drawn = 0;
-    }
-
-    fn draw(&mut self, execution: &Execution, now: Timestamp) {
-        let columns = width();
-        let text = render(execution, now, self.paint());
-        let lines: Vec<String> = text
-            .lines()
-            .map(|line| colour::cut(line, columns.saturating_sub(1)))
-            .collect();
-        // What scrolled out of the window cannot be drawn anew: show the end only.
-        let rows = height().saturating_sub(2).max(4);
-        let from = if execution.status.is_complete() {
-            0
-        } else {
-            lines.len().saturating_sub(rows)
-        };
-        let mut frame = String::new();
-        if self.drawn > 0 {
-            frame = format!("\u{1b}[{}A", self.drawn);
-        }
-        frame.push_str("\u{1b}[J");
-        for line in &lines[from..] {
-            frame.push_str(line);
-            frame.push('\n');
-        }
-        self.drawn = lines.len() - from;
-        self.write(&frame);
-    }
-
-    fn changes(&mut self, execution: &Execution) {
-        let start = execution
-            .start_time
-            .or(execution.build_time)
-            .unwrap_or_default();
-        let mut lines: Vec<(Timestamp, String)> = Vec::new();
-        for Visit {
-            stage,
-            depth,
-            is_end,
-        } in visits(execution)
-        {
-            // A stage tells of its start before its children, and of its end after them.
-            if stage.status == Status::NotStarted
-                || stage.status.is_complete() != is_end
-                || self.shown.insert(stage.id.clone(), stage.status) == Some(stage.status)
-            {
-                continue;
-            }
-            let at = stage.end_time.or(stage.start_time).unwrap_or(start);
-            let mut line = format!(
-                "{:>8}  {}{} {}{}",
-                duration(at.ms_since(start)),
-                "  ".repeat(depth),
-                stage.name,
-                self.paint().status(stage.status),
-                took(stage, at),
-            );
-            if stage.status.is_failure() {
-                for text in reasons(stage) {
-                    line.push_str("\n            ");
-                    line.push_str(&text);
-                }
-            }
-            lines.push((at, line));
-        }
-        lines.sort_by_key(|(at, _)| *at);
-        if execution.status.is_complete() {
-            lines.push((Timestamp::default(), ending(execution, self.paint())));
-        }
-        for (_, line) in lines {
-            self.write(&format!("{line}\n"));
-        }
-    }
-
-    const fn paint(&self) -> Paint {
-        if self.on_stderr {
-            self.out.notes
-        } else {
-            self.out.paint
-        }
-    }
-
-    fn write(&self, text: &str) {
-        if self.on_stderr {
-            self.out.note_raw(text);
-        } else {
-            self.out.raw(text);
-        }
-    }
-}
 
 /// The execution with its stages, one line each, failed ones with their reasons.
 pub(crate) fn render(execution: &Execution, now: Timestamp, paint: Paint) -> String {
@@ -178,21 +43,26 @@ pub(crate) fn render(execution: &Execution, now: Timestamp, paint: Paint) -> Str
     lines.join("\n")
 }
 
-fn ending(execution: &Execution, paint: Paint) -> String {
+pub(super) fn ending(execution: &Execution, paint: Paint) -> String {
     let name = execution
         .name
         .as_deref()
         .or(execution.description.as_deref())
         .unwrap_or("task");
     let end = execution.end_time.unwrap_or_default();
-    format!(
+    let mut text = format!(
         "{name} {}{}",
         paint.status(execution.status),
         span(execution.start_time, Some(end), end)
-    )
+    );
+    if let Some(reason) = &execution.cancellation_reason {
+        text.push_str("\n  canceled: ");
+        text.push_str(reason);
+    }
+    text
 }
 
-fn took(stage: &Stage, at: Timestamp) -> String {
+pub(super) fn took(stage: &Stage, at: Timestamp) -> String {
     if stage.status.is_complete() {
         span(stage.start_time, Some(at), at)
     } else {
@@ -303,14 +173,14 @@ fn ordered(execution: &Execution) -> impl Iterator<Item = (&Stage, usize)> {
 }
 
 /// One side of a stage on the way through an execution.
-struct Visit<'a> {
-    stage: &'a Stage,
-    depth: usize,
-    is_end: bool,
+pub(super) struct Visit<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) depth: usize,
+    pub(super) is_end: bool,
 }
 
 /// Every stage twice: before its children, and behind them.
-fn visits(execution: &Execution) -> Vec<Visit<'_>> {
+pub(super) fn visits(execution: &Execution) -> Vec<Visit<'_>> {
     let mut found = Vec::new();
     for stage in execution
         .stages
@@ -378,6 +248,14 @@ mod tests {
                         ✗ Deploy in prod  4.0 s\n      health check failed\n      \
                         log: no prices\n  · Wait";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_end_tells_why_it_was_canceled() {
+        let mut execution = sample();
+        execution.cancellation_reason = Some("wrong version".to_owned());
+        let expected = "Deliver TERMINAL  4.2 s\n  canceled: wrong version";
+        assert_eq!(ending(&execution, Paint::new(false)), expected);
     }
 
     #[test]

@@ -15,14 +15,27 @@ pub(crate) struct FakeGate {
 impl FakeGate {
     /// Listens until the test process ends.
     pub(crate) fn start() -> Self {
+        Self::serving(answer)
+    }
+
+    /// Gives the same answer to everything, as what is no gate does.
+    pub(crate) fn always(status: u16, kind: &'static str, body: &str) -> Self {
+        let body = body.to_owned();
+        Self::serving(move |_, _| (status, kind, body.clone()))
+    }
+
+    fn serving(
+        answer: impl Fn(&str, usize) -> (u16, &'static str, String) + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let remembered = Arc::clone(&seen);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let seen = Arc::clone(&remembered);
-                std::thread::spawn(move || serve(&stream, &seen));
+                let (seen, answer) = (Arc::clone(&remembered), Arc::clone(&answer));
+                std::thread::spawn(move || serve(&stream, &seen, answer.as_ref()));
             }
         });
         Self { url, seen }
@@ -30,6 +43,12 @@ impl FakeGate {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// There was a request of this kind.
+    pub(crate) fn saw(&self, request: &str) -> bool {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().any(|(line, _)| line == request)
     }
 
     /// Body of the last request of this kind.
@@ -43,7 +62,11 @@ impl FakeGate {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<(String, String)>>) {
+fn serve(
+    stream: &TcpStream,
+    seen: &Mutex<Vec<(String, String)>>,
+    answer: &dyn Fn(&str, usize) -> (u16, &'static str, String),
+) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -75,7 +98,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<(String, String)>>) {
     let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nconnection: close\r\n");
     let mut stream = stream;
     // The client may be gone already; what it saw is checked by the test.
-    if path == "/events" {
+    if path == "/events" && status == 200 {
         stream
             .write_all(format!("{head}\r\n{text}").as_bytes())
             .ok();
@@ -102,6 +125,13 @@ fn answer(request: &str, times: usize) -> (u16, &'static str, String) {
         "GET /applications/shop/serverGroups" => {
             (503, "application/problem+json", r#"{"detail": "the service clouddriver is not there"}"#.to_owned())
         }
+        "GET /applications/nope/pipelineConfigs"
+        | "GET /applications/nope/pipelines"
+        | "GET /applications/nope/serverGroups" => json("[]"),
+        "GET /applications/shop/pipelines" => json(
+            r#"[{"id": "09OLD", "buildTime": 1, "status": "SUCCEEDED"},
+                {"id": "01NEW", "buildTime": 2, "status": "RUNNING", "trigger": {"type": "webhook"}}]"#,
+        ),
         "GET /events" => (
             200,
             "text/event-stream",

@@ -1,5 +1,7 @@
 //! The suite and the demo as a user starts them: real processes, real ports, nothing left behind.
 
+mod docs;
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -14,7 +16,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// What the demo may take on a busy machine; alone it takes a third of this.
 const DEMO_MAX: Duration = Duration::from_secs(90);
 
-fn command(temporary: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(temporary: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gennaker"));
     command
         .args(arguments)
@@ -29,7 +31,7 @@ fn command(temporary: &Path, arguments: &[&str]) -> Command {
 }
 
 /// A process that does not outlive a test that fails.
-struct Guarded(Child);
+pub(crate) struct Guarded(pub(crate) Child);
 
 impl Drop for Guarded {
     fn drop(&mut self) {
@@ -86,7 +88,7 @@ fn processes(directory: &Path) -> Vec<String> {
     .collect()
 }
 
-fn nothing_left(temporary: &Path) {
+pub(crate) fn nothing_left(temporary: &Path) {
     let start = Instant::now();
     loop {
         let left = processes(temporary);
@@ -101,7 +103,7 @@ fn nothing_left(temporary: &Path) {
     }
 }
 
-fn signal(child: &Guarded, name: &str) {
+pub(crate) fn signal(child: &Guarded, name: &str) {
     let sent = Command::new("kill")
         .args(["-s", name, &child.0.id().to_string()])
         .status()
@@ -225,4 +227,80 @@ fn demo_json_passes() {
         "the log of the broken release is not shown: {reasons}"
     );
     nothing_left(temporary.path());
+}
+
+/// A pipeline that deploys the sample service as an application of its own.
+const KEEP: &str = r#"{"application": "keep", "name": "Deploy", "stages": [{"refId": "1", "type": "deploy",
+    "name": "Deploy", "clusters": [{"account": "local", "cloudProvider": "local", "application": "keep",
+    "stack": "main", "capacity": {"min": 1, "max": 1, "desired": 1}, "loadBalancers": ["keep-main"],
+    "command": ["$GENNAKER", "sample-service"], "health": {"path": "/health"}}]}]}"#;
+
+#[test]
+fn a_demo_leaves_the_server_groups_of_others_alone() {
+    let temporary = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = command(temporary.path(), arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let start = ["up", "--gate-port", "0"];
+    let (suite, url) = up(temporary.path(), &start);
+    let file = temporary.path().join("keep.json");
+    std::fs::write(&file, KEEP).unwrap();
+    run(&[
+        "application",
+        "save",
+        "keep",
+        "--email",
+        "a@b.c",
+        "--gate",
+        &url,
+    ]);
+    run(&[
+        "pipeline",
+        "save",
+        "-f",
+        file.to_str().unwrap(),
+        "--gate",
+        &url,
+    ]);
+    run(&[
+        "pipeline", "execute", "keep", "Deploy", "--watch", "--gate", &url,
+    ]);
+    signal(&suite, "TERM");
+    assert!(finish(suite, STOP_MAX).status.success());
+    run(&["demo", "--yes", "--gate-port", "0", "-o", "json"]);
+
+    let (suite, url) = up(temporary.path(), &start);
+    let groups = run(&["server-group", "list", "keep", "-o", "json", "--gate", &url]);
+    assert!(groups.contains("keep-main-v000"), "{groups}");
+    run(&["server-group", "destroy", "keep-main-v000", "--gate", &url]);
+    signal(&suite, "TERM");
+    assert!(finish(suite, STOP_MAX).status.success());
+    nothing_left(temporary.path());
+}
+
+#[test]
+fn a_demo_takes_another_port_when_the_usual_one_is_in_use() {
+    let temporary = tempfile::tempdir().unwrap();
+    // Whether this succeeds or not: the port is in use then.
+    let usual = std::net::TcpListener::bind("127.0.0.1:8084");
+    let arguments = ["demo", "--yes", "--ephemeral"];
+    let mut demo = Guarded(command(temporary.path(), &arguments).spawn().unwrap());
+    let mut line = String::new();
+    let mut stdout = BufReader::new(demo.0.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    drain(Some(stdout));
+    signal(&demo, "TERM");
+    let output = finish(demo, STOP_MAX);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        line.starts_with("gate listens on http://127.0.0.1:"),
+        "{line}: {told}"
+    );
+    assert!(!line.trim_end().ends_with(":8084"), "{line}");
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    nothing_left(temporary.path());
+    drop(usual);
 }

@@ -12,6 +12,7 @@ mod refresh;
 mod reservation;
 mod shelf;
 mod store;
+mod templates;
 mod work;
 
 use std::{

@@ -41,6 +41,7 @@ pub(crate) async fn all(
     let mut list = applications(rpc, front50).await?;
     list.extend(pipelines(rpc, front50).await?);
     list.extend(others(rpc, front50).await?);
+    list.extend(super::templates::all(rpc, front50).await?);
     Ok(list)
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod changes;
 pub(crate) mod endpoints;
+pub mod templates;
 pub(crate) mod work;

@@ -11,6 +11,7 @@ pub mod permission;
 pub mod pipeline;
 pub mod problems;
 pub mod project;
+pub mod template;
 
 pub use limits::Limits;
 pub use object_type::ObjectType;

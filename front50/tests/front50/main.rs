@@ -7,3 +7,4 @@ mod pipelines;
 mod races;
 mod rig;
 mod tasks;
+mod templates;

@@ -4,4 +4,5 @@ pub(crate) mod application;
 pub(crate) mod cron;
 pub(crate) mod task;
 pub(crate) mod template;
+pub(crate) mod templated;
 pub(crate) mod trigger;

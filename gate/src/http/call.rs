@@ -66,9 +66,9 @@ impl Call {
         read_json(&self.body)
     }
 
-    /// The body as a JSON object; an empty body is an empty object.
+    /// The body as a JSON object; an empty body, or `null`, is an empty object.
     pub(crate) fn object_or_empty(&self) -> Result<Context, Refusal> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
+        if matches!(self.body.trim_ascii(), b"" | b"null") {
             return Ok(Context::new());
         }
         self.json()

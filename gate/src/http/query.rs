@@ -76,6 +76,14 @@ impl Query {
         self.text(param).ok_or_else(|| param.refuse("is missing"))
     }
 
+    /// The first value that is not empty, else an empty one, or a refusal when there is none: for
+    /// what may be empty, but not left out.
+    pub(crate) fn given(&self, param: &Param) -> Result<&str, Refusal> {
+        self.text(param)
+            .or_else(|| self.values(param.name).next())
+            .ok_or_else(|| param.refuse("is missing"))
+    }
+
     /// A whole number between 0 and `most`.
     pub(crate) fn number(&self, param: &Param, most: u32) -> Result<Option<u32>, Refusal> {
         let Some(text) = self.text(param) else {

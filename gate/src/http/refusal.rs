@@ -1,5 +1,5 @@
 //! What a caller gets instead of an answer: `application/problem+json` with the members that
-//! Spinnaker's clients read (`message`, `status`, `error`, `timestamp`).
+//! Spinnaker's clients read (`message`, `status`, `error`, `timestamp`, `exception`).
 
 use actix_web::{
     HttpResponse,
@@ -145,8 +145,42 @@ impl Refusal {
             body["status"] = self.0.status.as_u16().into();
             body["error"] = self.0.status.canonical_reason().unwrap_or("Error").into();
         }
+        if let Some(class) = exception(problem) {
+            body["exception"] = class.into();
+        }
         body
     }
+}
+
+/// Refused before a handler saw the request. Spinnaker names no exception for these.
+const UNHANDLED: [&str; 6] = [
+    "GATE-0001",
+    "GATE-0002",
+    "GATE-0003",
+    "GATE-0004",
+    "GATE-0005",
+    "GATE-0009",
+];
+
+/// The class by which Spinnaker's clients know this kind of failure.
+fn exception(problem: &Problem) -> Option<&'static str> {
+    if UNHANDLED.contains(&problem.code.as_str()) {
+        return None;
+    }
+    Some(match problem.kind {
+        Kind::NotFound => "com.netflix.spinnaker.kork.web.exceptions.NotFoundException",
+        Kind::Unauthenticated | Kind::Denied => {
+            "org.springframework.security.access.AccessDeniedException"
+        }
+        Kind::Conflict => "com.netflix.spinnaker.kork.retrofit.exceptions.SpinnakerHttpException",
+        Kind::Invalid | Kind::TooLarge | Kind::UnsupportedMediaType => {
+            "com.netflix.spinnaker.kork.web.exceptions.InvalidRequestException"
+        }
+        Kind::Bug => "com.netflix.spinnaker.kork.exceptions.SystemException",
+        Kind::TooMany | Kind::Unavailable | Kind::Timeout => {
+            "com.netflix.spinnaker.kork.retrofit.exceptions.SpinnakerNetworkException"
+        }
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +197,8 @@ mod tests {
         assert_eq!(body["timestamp"], "2023-11-14T22:13:20.123Z");
         assert_eq!(body["errors"][0]["pointer"], "/a/0");
         assert_eq!(body["type"], "/errors/GATE-0006");
+        let class = "com.netflix.spinnaker.kork.web.exceptions.InvalidRequestException";
+        assert_eq!(body["exception"], class);
         let refusal = Refusal::method("PUT", "/x", "GET".to_owned());
         let body = refusal.body("/x", "t-1", Timestamp(0));
         assert_eq!(
@@ -170,5 +206,9 @@ mod tests {
             (&405.into(), &"Method Not Allowed".into())
         );
         assert_eq!(body["trace_id"], "t-1");
+        assert_eq!(body.get("exception"), None, "no handler saw it");
+        let body = Refusal::not_found("no").body("/x", "t-1", Timestamp(0));
+        let class = "com.netflix.spinnaker.kork.web.exceptions.NotFoundException";
+        assert_eq!(body["exception"], class);
     }
 }

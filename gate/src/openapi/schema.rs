@@ -509,6 +509,11 @@ const TABLE: &[Schema] = &[
             ("data", "any", "further facts"),
             ("message", "Text", "detail with its causes"),
             ("error", "Text", "the name of the status"),
+            (
+                "exception",
+                "Text",
+                "the class that Spinnaker's clients know",
+            ),
             ("timestamp", "Text", "ISO 8601"),
         ],
     ),

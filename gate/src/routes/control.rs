@@ -229,7 +229,7 @@ async fn restart(call: Call) -> Outcome {
 }
 
 async fn evaluate(call: Call) -> Outcome {
-    let expression = call.query.required(&EXPRESSION)?.to_owned();
+    let expression = call.query.given(&EXPRESSION)?.to_owned();
     evaluated(&call, expression).await
 }
 
@@ -243,6 +243,10 @@ async fn evaluate_body(call: Call) -> Outcome {
     let expression = if let Some(expression) = call.query.text(&EXPRESSION) {
         expression.to_owned()
     } else if call.is_text() {
+        if call.body.is_empty() {
+            let detail = "the body is empty, an expression is needed";
+            return Err(Refusal::invalid("GATE-0005", detail));
+        }
         String::from_utf8(call.body.to_vec()).map_err(|e| {
             Refusal::invalid("GATE-0005", format!("the expression is not UTF-8: {e}"))
         })?
@@ -262,12 +266,22 @@ async fn evaluated(call: &Call, expression: String) -> Outcome {
     Answer::json(&call.ask(&evaluate).await?)
 }
 
+/// There is one evaluator; the versions that Spinnaker knows are taken, others are a mistake.
+fn spel_version(call: &Call) -> Result<Option<String>, Refusal> {
+    match call.query.text(&SPEL_VERSION) {
+        None => Ok(None),
+        Some(version @ ("v2" | "v3" | "v4")) => Ok(Some(version.to_owned())),
+        Some(other) => Err(SPEL_VERSION.refuse(&format!("is {other:?}, it must be v2, v3 or v4"))),
+    }
+}
+
 async fn evaluate_variables(call: Call) -> Outcome {
     let variables: Vec<Context> = call.json()?;
+    // As in Spinnaker: the parameter decides, not the path.
     let evaluate = EvaluateVariables {
-        id: call.part("id"),
+        id: call.query.required(&EXECUTION_ID)?.to_owned(),
         requisite_stage_ref_ids: call.query.list(&REQUISITE_STAGE_REF_IDS)?,
-        spel_version: call.query.text(&SPEL_VERSION).map(str::to_owned),
+        spel_version: spel_version(&call)?,
         variables,
     };
     Answer::json(&call.ask(&evaluate).await?)

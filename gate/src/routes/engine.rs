@@ -10,6 +10,7 @@ use super::{
 use crate::http::{
     answer::{Answer, Outcome},
     call::{Call, USER},
+    refusal::Refusal,
     route::{BodyRule, Route, Verb, run},
 };
 
@@ -44,9 +45,13 @@ pub(crate) const ROUTES: &[Route] = &[
         .json("Object"),
 ];
 
-/// Parameters and the trigger are filled in; expressions stay for the moment in which they count.
 async fn plan(call: Call) -> Outcome {
-    let given: Context = call.json()?;
+    let given = call.json()?;
+    Answer::json(&planned(&call, given).await?)
+}
+
+/// Parameters and the trigger are filled in; expressions stay for the moment in which they count.
+pub(super) async fn planned(call: &Call, given: Context) -> Result<Context, Refusal> {
     let mut pipeline = given.clone();
     pipeline.insert("plan".to_owned(), true.into());
     let start = StartPipeline {
@@ -59,5 +64,5 @@ async fn plan(call: Call) -> Outcome {
     if let Some(stages) = given.get("stages") {
         planned.insert("stages".to_owned(), stages.clone());
     }
-    Answer::json(&planned)
+    Ok(planned)
 }

@@ -64,6 +64,7 @@ async fn follow(call: Call) -> Outcome {
         heartbeat,
         stall: Duration::from_millis(limits.event_stall_ms),
         filter,
+        passed_over: None,
     };
     let connection = call.connection.clone();
     gate.chassis.shutdown.spawn_until_requested(async move {
@@ -133,6 +134,8 @@ struct Client {
     heartbeat: Interval,
     stall: Duration,
     filter: Filter,
+    /// The last message that the client did not want, when nothing was sent since.
+    passed_over: Option<Cursor>,
 }
 
 impl Client {
@@ -152,9 +155,12 @@ impl Client {
             }
             tokio::select! {
                 () = self.frames.closed() => return Left::Gone,
-                _ = self.heartbeat.tick() => next = Some(Bytes::from_static(b": still here\n\n")),
+                _ = self.heartbeat.tick() => next = Some(self.sign_of_life()),
                 message = stream.next() => match message {
-                    Ok(message) => next = self.filter.frame(&message),
+                    Ok(message) => {
+                        next = self.filter.frame(&message);
+                        self.passed_over = next.is_none().then_some(message.cursor);
+                    }
                     Err(TopicError::Expired { oldest, .. }) => {
                         match topic.subscribe(subject::ALL, Start::Oldest).await {
                             Ok(again) => stream = again,
@@ -165,6 +171,15 @@ impl Client {
                     Err(error) => return self.lost(&error),
                 },
             }
+        }
+    }
+
+    /// An id without data moves the client's cursor and shows it nothing: who wants few events does
+    /// not come back with a cursor that was forgotten long ago.
+    fn sign_of_life(&mut self) -> Bytes {
+        match self.passed_over.take() {
+            Some(cursor) => Bytes::from(format!("id: {}\n: still here\n\n", cursor.0)),
+            None => Bytes::from_static(b": still here\n\n"),
         }
     }
 

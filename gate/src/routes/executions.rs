@@ -1,5 +1,7 @@
 //! Executions: lists and searches.
 
+use std::{cmp::Ordering, collections::VecDeque};
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE},
@@ -79,11 +81,7 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 async fn of_application(call: Call) -> Outcome {
-    // As in Spinnaker, `limit=0` means the default here, and nothing in `/executions`.
-    let limit = call
-        .query
-        .number(&LIMIT, limit::PAGE_SIZE_MAX)?
-        .filter(|limit| *limit > 0);
+    let limit = per_pipeline(&call)?;
     let filter = ExecutionFilter {
         application: Some(call.part("application")),
         statuses: call.query.statuses(&STATUSES)?,
@@ -97,28 +95,42 @@ async fn of_application(call: Call) -> Outcome {
         ..ListExecutions::default()
     };
     let mut found = fetch(&call, list).await?;
-    found.sort_by(|a, b| {
-        let start = |e: &Execution| e.start_time.unwrap_or_default();
-        start(a).cmp(&start(b)).then_with(|| b.id.cmp(&a.id))
-    });
+    found.sort_by(by_start);
     Answer::json(&found)
+}
+
+/// How many of each pipeline. As in Spinnaker, `limit=0` is no limit of its own but the default.
+fn per_pipeline(call: &Call) -> Result<Option<u32>, Refusal> {
+    let limit = call.query.number(&LIMIT, limit::PAGE_SIZE_MAX)?;
+    Ok(limit.filter(|limit| *limit > 0))
+}
+
+/// The order of lists: what has not started first, then by rising start time.
+pub(super) fn by_start(a: &Execution, b: &Execution) -> Ordering {
+    let start = |e: &Execution| e.start_time.unwrap_or_default();
+    start(a).cmp(&start(b)).then_with(|| b.id.cmp(&a.id))
 }
 
 pub(super) async fn by_ids(call: Call) -> Outcome {
     let pipeline_config_ids = call.query.list(&PIPELINE_CONFIG_IDS)?;
     let execution_ids = call.query.list(&EXECUTION_IDS)?;
     let statuses = call.query.statuses(&STATUSES)?;
-    let limit = call.query.number(&LIMIT, limit::PAGE_SIZE_MAX)?;
+    let limit = per_pipeline(&call)?;
     let expand = call.query.flag(&EXPAND)?.unwrap_or(true);
-    let nothing_asked = pipeline_config_ids.is_empty() && execution_ids.is_empty();
-    if nothing_asked || limit == Some(0) {
-        return Answer::json(&[(); 0]);
+    match (pipeline_config_ids.is_empty(), execution_ids.is_empty()) {
+        (true, true) => return Answer::json(&[(); 0]),
+        (false, false) => {
+            let detail = "Only pipelineConfigIds OR executionIds can be specified";
+            return Err(Refusal::invalid("GATE-0008", detail).field("?executionIds", detail));
+        }
+        (true, false) | (false, true) => {}
     }
+    // Whoever names executions wants these, whatever their status.
     let by_config = execution_ids.is_empty();
     let filter = ExecutionFilter {
         pipeline_config_ids,
-        execution_ids,
-        statuses,
+        execution_ids: execution_ids.clone(),
+        statuses: if by_config { statuses } else { Vec::new() },
         ..Default::default()
     };
     let list = ListExecutions {
@@ -127,39 +139,99 @@ pub(super) async fn by_ids(call: Call) -> Outcome {
         expand,
         ..ListExecutions::default()
     };
-    Answer::json(&fetch(&call, list).await?)
+    let mut found = fetch(&call, list).await?;
+    if by_config {
+        found.sort_by(by_start);
+    } else {
+        found.sort_by_key(|e| execution_ids.iter().position(|id| *id == e.id.as_str()));
+    }
+    Answer::json(&found)
 }
 
 async fn search(call: Call) -> Outcome {
     let query = &call.query;
-    let size = query.number(&SIZE, limit::PAGE_SIZE_MAX)?;
-    if size == Some(0) {
+    let size = query.number(&SIZE, limit::PAGE_SIZE_MAX)?.unwrap_or(10);
+    if size == 0 {
         return Err(SIZE.refuse("must be greater than 0"));
     }
-    let text = |param| query.text(param).map(str::to_owned);
-    let filter = ExecutionFilter {
-        application: Some(call.part("application")).filter(|name| name != "*"),
-        statuses: query.statuses(&STATUSES)?,
-        trigger_types: query.list(&TRIGGER_TYPES)?,
-        pipeline_name: text(&PIPELINE_NAME),
-        event_id: text(&EVENT_ID),
-        trigger_time_start: query.time(&TRIGGER_TIME_START)?,
-        trigger_time_end: query.time(&TRIGGER_TIME_END)?,
-        trigger: query.text(&TRIGGER).map(read_trigger).transpose()?,
-        ..ExecutionFilter::default()
-    };
+    let offset = query.number(&START_INDEX, u32::MAX)?.unwrap_or(0);
     let list = ListExecutions {
-        filter,
-        offset: query.number(&START_INDEX, u32::MAX)?.unwrap_or(0),
-        limit: Some(size.unwrap_or(10)),
+        filter: searched(&call)?,
+        offset,
+        limit: Some(size),
         expand: query.flag(&EXPAND)?.unwrap_or(false),
         ..ListExecutions::default()
     };
-    let mut found = fetch(&call, list).await?;
-    if query.flag(&REVERSE)?.unwrap_or(false) {
-        found.reverse();
-    }
+    let oldest_first = query.flag(&REVERSE)?.unwrap_or(false);
+    let found = if oldest_first {
+        oldest(&call, list, offset as usize, size as usize).await?
+    } else {
+        fetch(&call, list).await?
+    };
     Answer::json(&found)
+}
+
+/// What a search is for.
+fn searched(call: &Call) -> Result<ExecutionFilter, Refusal> {
+    let query = &call.query;
+    let text = |param| query.text(param).map(str::to_owned);
+    let (start, end) = (
+        query.time(&TRIGGER_TIME_START)?,
+        query.time(&TRIGGER_TIME_END)?,
+    );
+    if let (Some(start), Some(end)) = (start, end)
+        && start > end
+    {
+        return Err(TRIGGER_TIME_START.refuse("must not be after triggerTimeEndBoundary"));
+    }
+    let mut trigger_types = query.list(&TRIGGER_TYPES)?;
+    if trigger_types == ["*"] {
+        trigger_types.clear();
+    }
+    Ok(ExecutionFilter {
+        application: Some(call.part("application")).filter(|name| name != "*"),
+        statuses: query.statuses(&STATUSES)?,
+        trigger_types,
+        pipeline_name: text(&PIPELINE_NAME),
+        event_id: text(&EVENT_ID),
+        trigger_time_start: start,
+        trigger_time_end: end,
+        trigger: query.text(&TRIGGER).map(read_trigger).transpose()?,
+        ..ExecutionFilter::default()
+    })
+}
+
+/// A page counted from the oldest match. Lists come newest first, so all pages are read, and only
+/// the executions that can still be in the answer are kept.
+async fn oldest(
+    call: &Call,
+    list: ListExecutions,
+    offset: usize,
+    size: usize,
+) -> Result<Vec<Execution>, Refusal> {
+    let mut last: VecDeque<Execution> = VecDeque::new();
+    let mut read = 0_usize;
+    loop {
+        let page = ListExecutions {
+            offset: read as u32,
+            limit: Some(limit::EXECUTIONS_PAGE),
+            ..list.clone()
+        };
+        let page = fetch(call, page).await?;
+        if page.is_empty() {
+            break;
+        }
+        read += page.len();
+        if read > limit::SEARCHED_MAX {
+            let most = limit::SEARCHED_MAX;
+            let detail = format!("more than {most} executions match");
+            return Err(REVERSE.refuse(&format!("cannot be followed: {detail}; narrow the search")));
+        }
+        last.extend(page);
+        let surplus = last.len().saturating_sub(offset.saturating_add(size));
+        last.drain(..surplus);
+    }
+    Ok(last.into_iter().rev().skip(offset).take(size).collect())
 }
 
 fn read_trigger(encoded: &str) -> Result<serde_json::Value, Refusal> {

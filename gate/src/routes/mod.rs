@@ -16,12 +16,14 @@ pub(crate) mod search;
 pub(crate) mod strategies;
 pub(crate) mod system;
 pub(crate) mod tasks;
+pub(crate) mod templates;
+mod told;
 pub(crate) mod webhooks;
 
 use crate::http::route::Route;
 
 /// Every route of the gateway. What is not here is not served, and not in the document.
-pub(crate) static TABLE: [&[Route]; 16] = [
+pub(crate) static TABLE: [&[Route]; 17] = [
     applications::ROUTES,
     saving::ROUTES,
     pipelines::ROUTES,
@@ -30,6 +32,7 @@ pub(crate) static TABLE: [&[Route]; 16] = [
     executions::ROUTES,
     strategies::ROUTES,
     tasks::ROUTES,
+    templates::ROUTES,
     infrastructure::ROUTES,
     operations::ROUTES,
     projects::ROUTES,

@@ -168,7 +168,9 @@ async fn pipelines(call: Call) -> Outcome {
         expand,
         ..ListExecutions::default()
     };
-    Answer::json(&executions::fetch(&call, list).await?)
+    let mut found = executions::fetch(&call, list).await?;
+    found.sort_by(executions::by_start);
+    Answer::json(&found)
 }
 
 async fn clusters(call: Call) -> Outcome {
@@ -195,12 +197,15 @@ async fn metadata(_: Call) -> Outcome {
 }
 
 fn notified(call: &Call) -> Result<String, Refusal> {
-    match call.part("type").as_str() {
+    let level = call.part("type");
+    match level.to_ascii_lowercase().as_str() {
         "application" => Ok(call.part("application")),
         "global" => Ok("__global".to_owned()),
-        other => Err(Refusal::not_found(format!(
-            "there are notifications of type application or global, not {other:?}"
-        ))),
+        _ => {
+            let detail =
+                format!("there are notifications of type application or global, not {level:?}");
+            Err(Refusal::invalid("GATE-0008", detail))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kork_model::{
-    Authentication, Context, Execution, ExecutionType, Kind, Stage, Status, Task,
+    Context, Kind,
     api::front50::{
         BulkSavePipelines, DeletePipeline, ListPipelines, ReorderPipelines, SavePipeline,
     },
@@ -12,15 +12,15 @@ use kork_model::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::param::{APPLICATION, STALE_CHECK};
-use crate::{
-    domain::task,
-    http::{
-        answer::{Answer, Outcome},
-        call::{Call, USER},
-        refusal::Refusal,
-        route::{BodyRule, Route, Verb, run},
-    },
+use super::{
+    param::{APPLICATION, STALE_CHECK},
+    told::Told,
+};
+use crate::http::{
+    answer::{Answer, Outcome},
+    call::{Call, USER},
+    refusal::Refusal,
+    route::{BodyRule, Route, Verb, run},
 };
 
 const TAG: &str = "pipelines";
@@ -223,15 +223,12 @@ async fn reorder_all(call: Call, strategies: bool) -> Outcome {
     Answer::json(&reordered(&call, &request, encoded, started))
 }
 
-/// Clients expect the finished task. The work was one call to front50, so this task is told here
-/// and stored nowhere.
 fn reordered(
     call: &Call,
     request: &ReorderPipelines,
     encoded: String,
     started: kork_model::Timestamp,
 ) -> Value {
-    let (ids, ended) = (&call.gate.ports.ids, call.gate.ports.clock.now());
     let what = if request.strategies {
         "Strategies"
     } else {
@@ -245,56 +242,14 @@ fn reordered(
     context.insert("isStrategy".to_owned(), is_strategy.into());
     context.insert("notification.type".to_owned(), kind.to_lowercase().into());
     context.insert("user".to_owned(), USER.into());
-    let step = Task {
-        id: "1".to_owned(),
-        name: kind.clone(),
+    let told = Told {
+        kind: &kind,
         implementing_class: format!("front50.{kind}"),
-        start_time: Some(started),
-        end_time: Some(ended),
-        status: Status::Succeeded,
-        stage_start: true,
-        stage_end: true,
-        ..Task::default()
-    };
-    let stage = Stage {
-        id: ids.ulid().into(),
-        ref_id: "0".to_owned(),
-        name: kind.clone(),
-        kind,
-        start_time: Some(started),
-        end_time: Some(ended),
-        status: Status::Succeeded,
-        context,
-        tasks: vec![step],
-        ..Stage::default()
-    };
-    let execution = Execution {
-        kind: ExecutionType::Orchestration,
-        id: ids.ulid().into(),
+        description: format!("Reorder {}", what.to_lowercase()),
         application: request.application.clone(),
-        description: Some(format!("Reorder {}", what.to_lowercase())),
-        build_time: Some(started),
-        start_time: Some(started),
-        end_time: Some(ended),
-        authentication: Authentication {
-            user: USER.to_owned(),
-            allowed_accounts: Vec::new(),
-        },
-        origin: "api".to_owned(),
-        trigger: manual_trigger(),
-        ..Execution::default()
+        context,
+        started,
+        failure: None,
     };
-    task::done(execution, stage)
-}
-
-fn manual_trigger() -> Context {
-    let trigger = json!({
-        "type": "manual", "user": USER, "parameters": {}, "artifacts": [], "notifications": [],
-        "expectedArtifacts": [], "resolvedExpectedArtifacts": [], "rebake": false,
-        "dryRun": false, "strategy": false,
-    });
-    match trigger {
-        Value::Object(trigger) => trigger,
-        _ => Context::new(),
-    }
+    told.task(call)
 }

@@ -137,14 +137,6 @@ pub(crate) const ROUTES: &[Route] = &[
     )
     .about(EMPTY, "Plugins of the user interface.")
     .json("Object[]"),
-    Route::new(
-        Verb::Get,
-        "/v2/pipelineTemplates",
-        "pipelineTemplates",
-        run!(empty_list),
-    )
-    .about(EMPTY, "Pipeline templates.")
-    .json("Object[]"),
 ];
 
 async fn version(_: Call) -> Outcome {
@@ -208,7 +200,7 @@ async fn expressions(_: Call) -> Outcome {
 }
 
 async fn validate_cron(call: Call) -> Outcome {
-    let answer = match cron::check(call.query.required(&EXPRESSION)?) {
+    let answer = match cron::check(call.query.given(&EXPRESSION)?) {
         Ok(description) => json!({"valid": true, "description": description}),
         Err(message) => json!({"valid": false, "message": message}),
     };

@@ -39,6 +39,12 @@ pub(crate) fn body_for(path: &str, operation: &Value) -> Value {
         }
         "/operations/plan" => json!({"kind": "deploy", "payload": {}}),
         "/pipelines/{id}/evaluateExpression" => json!({"expression": "${1}"}),
+        "/v2/pipelineTemplates/create" | "/v2/pipelineTemplates/update/{id}" => {
+            json!({"id": "x", "schema": "v2", "metadata": {"name": "n", "scopes": ["shop"]}})
+        }
+        "/v2/pipelineTemplates/plan" => {
+            json!({"template": {"reference": "spinnaker://wait"}, "application": "shop"})
+        }
         _ if schema["type"] == "array" => json!([]),
         _ => json!({"name": "deploy", "application": "shop", "id": "x"}),
     }
@@ -55,6 +61,7 @@ async fn every_documented_operation_answers_as_documented() {
             "/cron/validate" => "?expression=0%200%200%20*%20*%20%3F",
             "/search" => "?q=shop&type=applications",
             "/tasks/cancel" => "?ids=a,b",
+            "/pipelines/{id}/evaluateVariables" => "?executionId=x",
             p if p.ends_with("/evaluateExpression") && method == "GET" => "?expression=%24%7B1%7D",
             _ => "",
         };
@@ -110,6 +117,13 @@ async fn both_generations_of_spin_and_deck_start_pipelines() {
         let asked = gate.last("executions.startStored");
         assert_eq!(asked["trigger"]["parameters"], json!({"v": "1"}), "{body}");
         assert_eq!(asked["user"], "anonymous");
+    }
+    for nothing in ["", "null"] {
+        let start = gate.request("POST", "/pipelines/shop/deploy");
+        let start = start
+            .header("content-type", "application/json")
+            .body(nothing);
+        assert_eq!(start.send().await.unwrap().status(), StatusCode::ACCEPTED);
     }
     let deck = json!({"buildNumber": "", "type": "manual", "dryRun": false, "user": "[anonymous]"});
     let answer = gate
@@ -216,107 +230,21 @@ async fn saving_is_synchronous_and_empty_and_fails_with_the_cause() {
 }
 
 #[tokio::test]
-async fn lists_take_both_encodings_and_empty_means_no_filter() {
+async fn notifications_have_two_levels_in_any_case() {
     let gate = TestGate::start().await;
-    for query in [
-        "pipelineConfigIds=a,b&statuses=RUNNING,PAUSED",
-        "pipelineConfigIds=a&pipelineConfigIds=b&statuses=RUNNING&statuses=PAUSED",
-    ] {
-        gate.get_json(&format!("/executions?{query}")).await;
-        let asked = gate.last("executions.list");
-        assert_eq!(
-            asked["filter"]["pipelineConfigIds"],
-            json!(["a", "b"]),
-            "{query}"
-        );
-        assert_eq!(
-            asked["filter"]["statuses"],
-            json!(["RUNNING", "PAUSED"]),
-            "{query}"
-        );
-        assert_eq!(
-            (&asked["limitPerConfig"], &asked["expand"]),
-            (&json!(1), &json!(true))
-        );
-    }
-    gate.get_json("/applications/shop/tasks?statuses=").await;
+    gate.get_json("/notifications/Application/shop").await;
+    assert_eq!(gate.last("notifications.get")["name"], "shop");
+    gate.get_json("/notifications/global/x").await;
+    assert_eq!(gate.last("notifications.get")["name"], "__global");
     assert_eq!(
-        gate.last("executions.list")["filter"]["statuses"],
-        json!([])
+        gate.send("GET", "/notifications/other/shop").await.status(),
+        400
     );
-    assert_eq!(gate.get_json("/executions").await, json!([]));
     assert_eq!(
-        gate.get_json("/executions?pipelineConfigIds=a&limit=0")
-            .await,
-        json!([])
-    );
-    gate.get_json("/executions?executionIds=01A&limit=1").await;
-    assert_eq!(
-        gate.last("executions.list")["filter"]["executionIds"],
-        json!(["01A"])
-    );
-    let answer = gate
-        .send("GET", "/executions?executionIds=a&statuses=DONE")
-        .await;
-    assert_eq!(answer.status(), 400);
-    gate.stop().await;
-}
-
-#[tokio::test]
-async fn executions_of_an_application_rise_by_start_time() {
-    let gate = TestGate::start().await;
-    let list = gate
-        .get_json("/applications/shop/pipelines?limit=0&expand=false")
-        .await;
-    let ids: Vec<_> = list
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| e["id"].as_str().unwrap())
-        .collect();
-    assert_eq!(ids, ["01OLD", "01MID", "01NEW"]);
-    let asked = gate.last("executions.list");
-    assert_eq!(
-        (&asked["limitPerConfig"], &asked["expand"]),
-        (&json!(10), &json!(false))
-    );
-    gate.get_json("/applications/shop/pipelines?limit=30").await;
-    let asked = gate.last("executions.list");
-    assert_eq!(
-        (&asked["limitPerConfig"], &asked["expand"]),
-        (&json!(30), &json!(true))
-    );
-    let stage = &gate.get_json("/pipelines/01X?expand=false").await["stages"][0];
-    assert_eq!(stage["context"], json!({"group": "g"}));
-    assert_eq!(
-        (&stage["outputs"], &stage["tasks"]),
-        (&json!({}), &json!([]))
-    );
-    gate.stop().await;
-}
-
-#[tokio::test]
-async fn tasks_are_paged_and_apart_from_pipelines() {
-    let gate = TestGate::start().await;
-    gate.get_json("/applications/shop/tasks?page=3&limit=20")
-        .await;
-    let asked = gate.last("executions.list");
-    assert_eq!(
-        (&asked["offset"], &asked["limit"]),
-        (&json!(40), &json!(20))
-    );
-    assert_eq!(asked["orchestrations"], true);
-    let task = gate.get_json(&format!("/tasks/{TASK}")).await;
-    assert_eq!(task["name"], "do it");
-    assert_eq!(task["steps"].as_array().unwrap().len(), 1);
-    assert_eq!(task["variables"][1], json!({"key": "waitTime", "value": 3}));
-    assert_eq!(task["execution"]["type"], "ORCHESTRATION");
-    assert_eq!(gate.send("GET", "/tasks/01X").await.status(), 404);
-    assert_eq!(
-        gate.send("GET", &format!("/pipelines/{TASK}"))
+        gate.send("DELETE", "/notifications/other/shop")
             .await
             .status(),
-        404
+        400
     );
     gate.stop().await;
 }
@@ -464,44 +392,25 @@ async fn expressions_come_in_three_forms() {
         let answer: Value = form.send().await.unwrap().json().await.unwrap();
         assert_eq!(answer, json!({"result": expression}));
     }
+    let empty = "/pipelines/01X/evaluateExpression?expression=";
+    assert_eq!(gate.get_json(empty).await, json!({"result": ""}));
+    let text = gate.request("POST", "/pipelines/01X/evaluateExpression");
+    let text = text.header("content-type", "text/plain").body("");
+    assert_eq!(text.send().await.unwrap().status(), 400);
     let variables = json!([{"key": "a", "value": "${1}"}]);
-    let path = "/pipelines/01X/evaluateVariables?requisiteStageRefIds=1,2&spelVersion=v4";
-    assert_eq!(gate.send_json("POST", path, &variables).await.status(), 200);
+    let path = "/pipelines/01X/evaluateVariables";
+    let answer = gate.send_json("POST", path, &variables).await;
+    assert_eq!(answer.status(), 400, "executionId is needed");
+    let path = format!("{path}?executionId=01Y&requisiteStageRefIds=1,2&spelVersion=v4");
+    let answer = gate.send_json("POST", &path, &variables).await;
+    assert_eq!(answer.status(), 200);
+    let unknown = "/pipelines/01X/evaluateVariables?executionId=01Y&spelVersion=v9";
+    let answer = gate.send_json("POST", unknown, &variables).await;
+    assert_eq!(answer.status(), 400);
     let asked = gate.last("executions.evaluateVariables");
+    assert_eq!(asked["id"], "01Y");
     assert_eq!(asked["requisiteStageRefIds"], json!(["1", "2"]));
     assert_eq!(asked["variables"], variables);
-    gate.stop().await;
-}
-
-#[tokio::test]
-async fn a_list_that_is_too_long_for_one_message_is_fetched_in_pages() {
-    let mut gate = TestGate::start_with(crate::services::config(), crate::services::in_memory());
-    gate.serve(|r: &kork_model::api::orca::ListExecutions| {
-        let asked = r.limit.unwrap_or(u32::MAX);
-        if asked > 8 {
-            let text = "a message to or from orca is too large";
-            return Err(kork_model::Problem::new(
-                "KORK-0004",
-                kork_model::Kind::TooLarge,
-                text,
-            ));
-        }
-        let page = (r.offset..20).take(asked as usize);
-        Ok(page
-            .map(|n| crate::services::execution(&format!("01E{n:02}"), u64::from(n)))
-            .collect())
-    })
-    .await;
-    let list = gate.get_json("/applications/shop/pipelines").await;
-    assert_eq!(list.as_array().unwrap().len(), 20);
-    let search = gate
-        .get_json("/applications/*/executions/search?size=3&reverse=true")
-        .await;
-    assert_eq!(search[0]["id"], "01E02");
-    assert_eq!(
-        gate.last("executions.list")["filter"]["application"],
-        Value::Null
-    );
     gate.stop().await;
 }
 

@@ -4,5 +4,7 @@
 mod bad_input;
 mod contract;
 mod guards;
+mod lists;
 mod services;
 mod stream;
+mod templates;

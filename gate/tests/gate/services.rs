@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use gate::{Config, Limits};
+use gate::{
+    Config, Limits,
+    wire::{DeleteTemplate, SaveTemplate},
+};
 use kork::{
     embedded::{Embedded, SeededIds, SystemClock},
     ports::{Clock, Ports, Registration},
@@ -20,9 +23,9 @@ use kork_model::{
         },
         front50::{
             ApplicationHistory, BulkSavePipelines, DeleteNotifications, DeletePipeline,
-            GetApplication, GetNotifications, GetPipeline, GetProject, ListApplications,
-            ListPipelines, ListProjects, PipelineByName, PipelineHistory, ReorderPipelines,
-            SaveNotifications, SavePipeline,
+            GetApplication, GetNotifications, GetObject, GetPipeline, GetProject, ListApplications,
+            ListObjects, ListPipelines, ListProjects, PipelineByName, PipelineHistory,
+            ReorderPipelines, SaveNotifications, SavePipeline,
         },
         orca::{
             CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, GetExecution,
@@ -171,6 +174,7 @@ impl TestGate {
 
     pub(crate) async fn serve_all(&mut self) {
         self.serve_front50().await;
+        self.serve_templates().await;
         self.serve_orca().await;
         self.serve_clouddriver().await;
     }
@@ -246,9 +250,52 @@ impl TestGate {
         .await;
     }
 
+    async fn serve_templates(&mut self) {
+        let version = |tag: &str, scope: &str| {
+            json!({"id": "wait", "tag": tag, "digest": "0f", "metadata": {"scopes": [scope]},
+                "variables": [{"name": "t"}],
+                "pipeline": {"stages": [{"waitTime": "${ templateVariables.t }"}]}})
+        };
+        self.serve(move |r: &ListObjects| {
+            assert_eq!(r.object_type, "pipelineTemplate");
+            // Two pages of one each.
+            Ok(object(&match r.after.as_deref() {
+                None => json!({"objects": [version("latest", "global")], "next": "wait"}),
+                Some(_) => json!({"objects": [version("stable", "shop")]}),
+            }))
+        })
+        .await;
+        self.serve(move |r: &GetObject| {
+            known(&r.id)?;
+            let mut found = object(&version("latest", "global"));
+            if r.id == "x" || r.id == "wait" {
+                found.remove("variables");
+            }
+            Ok(found)
+        })
+        .await;
+        self.serve(|r: &SaveTemplate| {
+            if r.create && r.template["id"] == "taken" {
+                let detail = "A pipeline template with the id taken already exists";
+                return Err(Problem::new("FRONT50-0002", Kind::Invalid, detail));
+            }
+            Ok(r.template.clone())
+        })
+        .await;
+        self.serve(|r: &DeleteTemplate| match r.id.as_str() {
+            "away" => Err(Problem::new("FRONT50-0006", Kind::Unavailable, "away")),
+            _ => Ok(()),
+        })
+        .await;
+    }
+
     async fn serve_orca(&mut self) {
-        self.serve(|_: &StartPipeline| Ok(object(&json!({"ref": "/pipelines/01STARTED"}))))
-            .await;
+        self.serve(|r: &StartPipeline| {
+            let is_plan = r.pipeline.get("plan") == Some(&json!(true));
+            let started = object(&json!({"ref": "/pipelines/01STARTED"}));
+            Ok(if is_plan { r.pipeline.clone() } else { started })
+        })
+        .await;
         self.serve(|r: &StartStored| {
             known(&r.name_or_id)?;
             let id = r.id.clone().unwrap_or_else(|| "01STARTED".to_owned());

@@ -231,6 +231,33 @@ async fn an_idle_stream_shows_signs_of_life() {
     gate.stop().await;
 }
 
+#[tokio::test]
+async fn who_wants_few_events_keeps_a_young_cursor() {
+    let limits = Limits {
+        event_heartbeat_ms: 30,
+        ..Limits::default()
+    };
+    let gate = TestGate::start_limited(limits);
+    let mut stream = Frames::open(&gate, "?types=rare", None).await;
+    stream.next().await.expect("the first frame");
+    let topic = &*gate.ports.topic;
+    publish(topic, "1", "shop", "often", json!({})).await;
+    let last = publish(topic, "2", "shop", "often", json!({})).await;
+    let moved = format!("id: {}\n: still here", last.0);
+    loop {
+        // The signs of life before it are the comment alone, or the cursor of the first event.
+        let frame = stream.next().await.expect("the stream goes on");
+        assert!(frame.ends_with(": still here"), "{frame}");
+        if frame == moved {
+            break;
+        }
+    }
+    assert_eq!(stream.next().await.unwrap(), ": still here", "said once");
+    let rare = publish(topic, "3", "shop", "rare", json!({})).await;
+    assert_eq!(stream.event().await.0, rare.0);
+    gate.stop().await;
+}
+
 /// Opens streams until one is let in.
 async fn eventually_open(gate: &TestGate) -> Response {
     let deadline = tokio::time::Instant::now() + PATIENCE;

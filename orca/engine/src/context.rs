@@ -133,9 +133,23 @@ pub(crate) fn flag(context: &Context, key: &str) -> Option<bool> {
     }
 }
 
+/// The version of expressions that evaluates a stage only when it starts.
+pub(crate) fn is_v4(version: Option<&str>) -> bool {
+    version.is_some_and(|v| v.eq_ignore_ascii_case("v4"))
+}
+
 /// A text, if there is one.
 pub(crate) fn text<'a>(context: &'a Context, key: &str) -> Option<&'a str> {
     context.get(key).and_then(Value::as_str)
+}
+
+/// A text; numbers and booleans as they are written.
+pub(crate) fn spelled(map: &Context, key: &str) -> Option<String> {
+    match map.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Bytes of a value as JSON.

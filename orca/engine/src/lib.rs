@@ -12,6 +12,7 @@
 //! decides which of its executions may run. Nothing here reads a clock, a socket or a file.
 
 pub mod admission;
+mod artifact;
 pub mod build;
 pub mod command;
 mod context;

@@ -26,7 +26,7 @@ pub const WORK_ATTEMPTS_MAX: u32 = 5;
 pub const WORK_BACKOFF_MS: u64 = 500;
 /// Longest pause before a piece of work is tried again.
 pub const WORK_BACKOFF_MAX_MS: u64 = 30_000;
-/// Seconds that a wait stage may last: ten years.
+/// Seconds after which a wait stage ends at the latest: ten years.
 pub const WAIT_SECONDS_MAX: u64 = 10 * 366 * 24 * 3600;
 /// Characters of a name: pipeline, stage, application, refId.
 pub const NAME_CHARS_MAX: usize = 256;

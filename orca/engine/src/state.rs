@@ -37,7 +37,7 @@ pub struct StageMeta {
     pub after_planned: bool,
     /// On-failure stages were planned.
     pub failure_planned: bool,
-    /// Planning failed: the stage ends `TERMINAL` whatever its flags say.
+    /// Planning failed: the stage ends without having run anything.
     pub planning_failed: bool,
     /// Time spent paused; does not count towards time-outs.
     pub paused_ms: u64,

@@ -2,6 +2,7 @@
 
 mod engine {
     mod admission;
+    mod artifacts;
     mod building;
     pub(crate) mod check;
     mod control;
@@ -13,4 +14,5 @@ mod engine {
     mod restart;
     mod synthetic;
     mod time;
+    mod variables;
 }

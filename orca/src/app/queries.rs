@@ -13,23 +13,25 @@ use super::{Error, Shell, index};
 
 /// Executions that one answer may hold.
 const LIST_MAX: usize = 1_000;
-/// Bytes that one answer may hold; the rest comes with the next offset.
+/// Bytes that one answer may hold; a single execution may have more.
 const LIST_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Memory that one pattern of a search may take when it is compiled.
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 impl Shell {
-    /// Executions that match, newest first.
+    /// Executions that match, newest first: all that were asked for, or a refusal that tells the
+    /// caller to ask for fewer at a time.
     pub(crate) async fn list(
         self: &Arc<Self>,
         query: &ListExecutions,
     ) -> Result<Vec<Execution>, Error> {
         let statuses = statuses(&query.filter)?;
         let ids = self.candidates(query, &statuses).await?;
-        let mut found = Vec::new();
+        let mut found = Found::default();
         let mut skipped = 0;
-        let mut bytes = 0;
-        let limit = query.limit.map_or(LIST_MAX, |n| n as usize).min(LIST_MAX);
+        let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
         for id in ids {
-            if found.len() >= limit || bytes > LIST_BYTES_MAX {
+            if found.executions.len() >= wanted {
                 break;
             }
             let Ok(state) = self.state_seen(&id).await else {
@@ -47,10 +49,9 @@ impl Shell {
             } else {
                 slim(&state.execution)
             };
-            bytes += serde_json::to_string(&shown).map_or(0, |t| t.len());
-            found.push(shown);
+            found.add(shown)?;
         }
-        Ok(found)
+        Ok(found.executions)
     }
 
     async fn candidates(
@@ -165,6 +166,32 @@ impl Shell {
     }
 }
 
+/// An answer that grows. What does not fit is refused, never left out without a word.
+#[derive(Default)]
+struct Found {
+    executions: Vec<Execution>,
+    bytes: usize,
+}
+
+impl Found {
+    fn add(&mut self, shown: Execution) -> Result<(), Error> {
+        let size = serde_json::to_string(&shown).map_or(0, |text| text.len());
+        let is_first = self.executions.is_empty();
+        let fits = self.executions.len() < LIST_MAX && self.bytes + size <= LIST_BYTES_MAX;
+        if !fits && !is_first {
+            let text = format!(
+                "one answer holds {LIST_MAX} executions and {LIST_BYTES_MAX} bytes; ask for fewer at \
+                 a time, with limit and offset"
+            );
+            let problem = Problem::new("ORCA-0006", Kind::TooLarge, text);
+            return Err(Error::Problem(Box::new(problem)));
+        }
+        self.bytes += size;
+        self.executions.push(shown);
+        Ok(())
+    }
+}
+
 fn evaluate_in(
     now: kork_model::Timestamp,
     execution: &Execution,
@@ -255,20 +282,62 @@ fn matches(execution: &Execution, filter: &ExecutionFilter, statuses: &[Status])
             .is_none_or(|wanted| holds(&Value::Object(trigger.clone()), wanted))
 }
 
-/// `wanted` is a subset of `actual`: all its keys with the same values, lists element by element.
+/// `wanted` is a subset of `actual`, as Spinnaker's search compares triggers: texts are equal in any
+/// case or match as a regular expression, and no element of a list counts for two wanted ones. A
+/// wanted null is there when the member is not.
 fn holds(actual: &Value, wanted: &Value) -> bool {
     match (actual, wanted) {
         (Value::Object(actual), Value::Object(wanted)) => wanted
             .iter()
-            .all(|(k, w)| actual.get(k).is_some_and(|a| holds(a, w))),
-        (Value::Array(actual), Value::Array(wanted)) => {
-            wanted.iter().all(|w| actual.iter().any(|a| holds(a, w)))
+            .all(|(k, w)| holds(actual.get(k).unwrap_or(&Value::Null), w)),
+        (Value::Array(actual), Value::Array(wanted)) => holds_each(actual, wanted),
+        (Value::String(actual), Value::String(wanted)) => {
+            actual.to_lowercase() == wanted.to_lowercase() || matches_whole(actual, wanted)
         }
         (actual, wanted) => actual == wanted,
     }
 }
 
-/// An execution without what makes it large.
+/// Whether each wanted element has one of its own in `actual`: an augmenting path per wanted one,
+/// so that a loose pattern does not take the element that a strict one needs.
+fn holds_each(actual: &[Value], wanted: &[Value]) -> bool {
+    fn find(
+        place: usize,
+        fits: &dyn Fn(usize, usize) -> bool,
+        taken: &mut [Option<usize>],
+        seen: &mut [bool],
+    ) -> bool {
+        for at in 0..taken.len() {
+            if seen[at] || !fits(at, place) {
+                continue;
+            }
+            seen[at] = true;
+            let holder = taken[at];
+            if holder.is_none_or(|other| find(other, fits, taken, seen)) {
+                taken[at] = Some(place);
+                return true;
+            }
+        }
+        false
+    }
+    let fits = |at: usize, place: usize| holds(&actual[at], &wanted[place]);
+    let mut taken = vec![None; actual.len()];
+    wanted.len() <= actual.len()
+        && (0..wanted.len()).all(|place| {
+            let mut seen = vec![false; actual.len()];
+            find(place, &fits, &mut taken, &mut seen)
+        })
+}
+
+/// What is no regular expression matches nothing.
+fn matches_whole(text: &str, pattern: &str) -> bool {
+    regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
+        .size_limit(PATTERN_BYTES_MAX)
+        .build()
+        .is_ok_and(|pattern| pattern.is_match(text))
+}
+
+/// An execution without what makes it large. The pipelines that started it lose their stages.
 fn slim(execution: &Execution) -> Execution {
     let mut slim = execution.clone();
     for stage in &mut slim.stages {
@@ -277,5 +346,90 @@ fn slim(execution: &Execution) -> Execution {
         stage.outputs.clear();
         stage.tasks.clear();
     }
+    let mut parent = slim.trigger.get_mut("parentExecution");
+    while let Some(Value::Object(execution)) = parent {
+        if let Some(stages) = execution.get_mut("stages") {
+            *stages = Value::Array(Vec::new());
+        }
+        parent = execution
+            .get_mut("trigger")
+            .and_then(|trigger| trigger.get_mut("parentExecution"));
+    }
     slim
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn triggers_are_compared_as_in_spinnaker() {
+        let trigger = json!({
+            "type": "Manual", "user": "bob", "n": 1, "on": true,
+            "artifacts": [{"name": "a", "version": "1"}, {"name": "a"}],
+        });
+        for wanted in [
+            json!({}),
+            json!({"type": "manual"}),
+            json!({"user": "b.*"}),
+            json!({"n": 1, "on": true}),
+            json!({"nothing": null}),
+            json!({"artifacts": []}),
+            json!({"artifacts": [{"name": "a"}, {"name": "a", "version": "1"}]}),
+        ] {
+            assert!(holds(&trigger, &wanted), "{wanted}");
+        }
+        for wanted in [
+            json!({"user": "o"}),
+            json!({"user": "("}),
+            json!({"user": null}),
+            json!({"n": "1"}),
+            json!({"nothing": "x"}),
+            json!({"artifacts": [{"name": "a"}, {"name": "a"}, {"name": "a"}]}),
+            json!({"artifacts": [{"version": "1"}, {"version": "1"}]}),
+        ] {
+            assert!(!holds(&trigger, &wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_whole_or_refused() {
+        let large = |bytes: usize| Execution {
+            name: Some("x".repeat(bytes)),
+            ..Execution::default()
+        };
+        let mut found = Found::default();
+        found.add(large(LIST_BYTES_MAX + 1)).unwrap();
+        assert!(found.add(large(1)).is_err(), "no byte is left");
+        let mut found = Found::default();
+        for _ in 0..LIST_MAX {
+            found.add(large(1)).unwrap();
+        }
+        let problem = found.add(large(1)).unwrap_err();
+        assert!(matches!(problem, Error::Problem(p) if p.kind == Kind::TooLarge));
+    }
+
+    #[test]
+    fn a_slim_execution_has_slim_parents() {
+        let parent = |of| json!({"type": "pipeline", "parentExecution": {"id": "p", "stages": [1], "trigger": of}});
+        let Value::Object(trigger) = parent(parent(json!({"type": "manual"}))) else {
+            panic!("not an object")
+        };
+        let slim = Value::Object(
+            slim(&Execution {
+                trigger,
+                ..Execution::default()
+            })
+            .trigger,
+        );
+        let of = "/parentExecution/trigger/parentExecution";
+        assert_eq!(slim["parentExecution"]["stages"], json!([]));
+        assert_eq!(slim.pointer(&format!("{of}/stages")), Some(&json!([])));
+        assert_eq!(
+            slim.pointer(&format!("{of}/trigger/type")),
+            Some(&json!("manual"))
+        );
+    }
 }

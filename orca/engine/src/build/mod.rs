@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     command::Invalid,
-    context::{flag, text},
+    context::{flag, spelled, text},
     expression::{self, Scope},
     limits::EXECUTION_BYTES_MAX,
 };
@@ -66,13 +66,19 @@ pub fn pipeline(request: &Request<'_>) -> Result<Built, Invalid> {
     Ok(Built::Ready(Box::new(execution)))
 }
 
-/// The definition as it would run: `plan: true` of `POST /pipelines/start`.
+/// The definition as it would start: `plan: true` of `POST /pipelines/start`. Parameters and refIds
+/// are filled in; expressions stay for the moment in which they count.
 pub fn planned(request: &Request<'_>) -> Result<Context, Invalid> {
-    let mut trigger = trigger::normalised(request)?;
-    prepare(request, &mut trigger)?;
+    trigger::normalised(request)?;
+    let mut trigger = trigger::planned(request);
+    trigger::fill_parameters(request, &mut trigger)?;
+    check_enabled(request)?;
     let mut definition = request.pipeline.clone();
+    if let Some(Value::Array(list)) = definition.get_mut("stages") {
+        stages::chain(list);
+    }
     definition.insert("trigger".to_owned(), Value::Object(trigger));
-    Ok(evaluated_at_start(request, definition))
+    Ok(definition)
 }
 
 /// Builds the execution of a task: its jobs run one after the other.
@@ -112,6 +118,8 @@ pub fn orchestration(request: &Request<'_>) -> Result<Execution, Invalid> {
         });
     }
     let mut trigger = trigger::normalised(request)?;
+    let artifacts = crate::artifact::all(trigger.get("artifacts"));
+    trigger.insert("artifacts".to_owned(), Value::Array(artifacts));
     for key in ["expectedArtifacts", "resolvedExpectedArtifacts"] {
         trigger.insert(key.to_owned(), Value::Array(Vec::new()));
     }
@@ -157,23 +165,20 @@ pub fn missing_parameter(pipeline: &Context, trigger: &Context) -> Option<Invali
 
 /// What must hold before an execution may start; a failure is recorded and told.
 fn prepare(request: &Request<'_>, trigger: &mut Context) -> Result<(), Invalid> {
-    let defaults = trigger::parameter_defaults(request.pipeline)?;
-    let parameters = trigger
-        .entry("parameters")
-        .or_insert_with(|| Context::new().into());
-    if let Value::Object(parameters) = parameters {
-        for (name, value) in defaults {
-            parameters.entry(name).or_insert(value);
-        }
+    trigger::fill_parameters(request, trigger)?;
+    artifacts::resolve(request, trigger)?;
+    check_enabled(request)
+}
+
+fn check_enabled(request: &Request<'_>) -> Result<(), Invalid> {
+    if flag(request.pipeline, "disabled") != Some(true) {
+        return Ok(());
     }
-    if flag(request.pipeline, "disabled") == Some(true) {
-        return Err(Invalid {
-            code: "ORCA-0013",
-            detail: "Pipeline is disabled and cannot be started.".to_owned(),
-            errors: vec![error("/disabled", "enable the pipeline first")],
-        });
-    }
-    artifacts::resolve(request, trigger)
+    Err(Invalid {
+        code: "ORCA-0013",
+        detail: "Pipeline is disabled and cannot be started.".to_owned(),
+        errors: vec![error("/disabled", "enable the pipeline first")],
+    })
 }
 
 /// Everything in the definition that can be evaluated before anything runs. What cannot stays as it
@@ -185,6 +190,10 @@ fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
             .and_then(Value::as_object)
             .cloned()
             .unwrap_or_default(),
+        template_variables: definition
+            .get("templateVariables")
+            .and_then(Value::as_object)
+            .cloned(),
         ..Execution::default()
     };
     let root = Context::new();
@@ -196,7 +205,7 @@ fn evaluated_at_start(request: &Request<'_>, definition: Context) -> Context {
         now: request.now,
         allow_unknown_keys: false,
     };
-    let late = text(&definition, "spelEvaluator") == Some("v4");
+    let late = crate::context::is_v4(text(&definition, "spelEvaluator"));
     let mut definition = definition;
     let stages = late.then(|| definition.remove("stages")).flatten();
     let (mut evaluated, _) = expression::process_map(&definition, &scope);
@@ -217,14 +226,14 @@ fn execution(request: &Request<'_>, definition: &Context) -> Result<Execution, I
         .entry("resolvedExpectedArtifacts")
         .or_insert_with(|| Value::Array(Vec::new()));
     let mut execution = execution_of(request, definition, trigger);
-    execution.name = text(definition, "name").map(str::to_owned);
-    execution.pipeline_config_id = text(definition, "id").map(str::to_owned);
+    execution.name = spelled(definition, "name");
+    execution.pipeline_config_id = spelled(definition, "id");
     execution.limit_concurrent = flag(definition, "limitConcurrent").unwrap_or(false);
     execution.keep_waiting_pipelines = flag(definition, "keepWaitingPipelines").unwrap_or(false);
-    let most = definition
-        .get("maxConcurrentExecutions")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
+    let most = definition.get("maxConcurrentExecutions");
+    let written = |v: &Value| v.as_str().and_then(|t| t.trim().parse().ok());
+    let most = most.and_then(|v| v.as_u64().or_else(|| written(v)));
+    let most = most.unwrap_or(0);
     execution.max_concurrent_executions = u32::try_from(most).unwrap_or(u32::MAX);
     execution.spel_evaluator = text(definition, "spelEvaluator").map(str::to_owned);
     execution.stages = stages::of_pipeline(&execution, definition)?;
@@ -259,13 +268,7 @@ fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -
             .unwrap_or_default()
             .to_owned(),
         build_time: Some(request.now),
-        start_time_expiry: definition
-            .get("startTimeExpiry")
-            .and_then(|v| {
-                v.as_u64()
-                    .or_else(|| v.as_str().and_then(|t| t.parse().ok()))
-            })
-            .map(Timestamp),
+        start_time_expiry: moment(definition, "startTimeExpiry"),
         authentication: Authentication {
             user: request.user.to_owned(),
             allowed_accounts: Vec::new(),
@@ -278,6 +281,13 @@ fn execution_of(request: &Request<'_>, definition: &Context, trigger: Context) -
         source: definition.get("source").filter(|s| s.is_object()).cloned(),
         ..Execution::default()
     }
+}
+
+/// Milliseconds since the epoch, as a number or as its text.
+fn moment(map: &Context, key: &str) -> Option<Timestamp> {
+    let value = map.get(key)?;
+    let text = || value.as_str().and_then(|t| t.trim().parse().ok());
+    value.as_u64().or_else(text).map(Timestamp)
 }
 
 fn error(pointer: impl Into<String>, detail: impl Into<String>) -> FieldError {

@@ -1,12 +1,12 @@
 //! The stages of a definition: shape checked, refIds given where none has one.
 
-use kork_model::{Context, Execution, ExecutionId, FieldError, Stage, Timestamp};
+use kork_model::{Context, Execution, ExecutionId, FieldError, Stage};
 use serde_json::Value;
 
 use super::{error, without_nulls};
 use crate::{
     command::Invalid,
-    context::text,
+    context::{spelled, text},
     decide::stage_id,
     limits::{CONTEXT_BYTES_MAX, NAME_CHARS_MAX, STAGES_MAX},
 };
@@ -102,6 +102,7 @@ fn check(at: usize, stage: &Value, errors: &mut Vec<FieldError>) {
     match stage.get("type") {
         Some(Value::String(kind)) if kind.chars().count() <= NAME_CHARS_MAX => {}
         Some(Value::String(_)) => errors.push(error(here("type"), too_long())),
+        Some(Value::Number(_) | Value::Bool(_)) => {}
         _ => errors.push(error(here("type"), "must name the type of the stage")),
     }
     for key in ["name", "refId"] {
@@ -109,6 +110,7 @@ fn check(at: usize, stage: &Value, errors: &mut Vec<FieldError>) {
             None => {}
             Some(Value::String(text)) if text.chars().count() <= NAME_CHARS_MAX => {}
             Some(Value::String(_)) => errors.push(error(here(key), too_long())),
+            Some(Value::Number(_) | Value::Bool(_)) if key == "name" => {}
             Some(_) => errors.push(error(here(key), "must be a text")),
         }
     }
@@ -133,8 +135,30 @@ fn too_long() -> String {
     format!("has more than {NAME_CHARS_MAX} characters")
 }
 
+/// Stages none of which has a refId run one behind the other, from "0".
+pub(super) fn chain(list: &mut [Value]) {
+    if !is_linear(list) {
+        return;
+    }
+    for (at, stage) in list.iter_mut().enumerate() {
+        if let Value::Object(stage) = stage {
+            let before: Vec<String> = at
+                .checked_sub(1)
+                .map(|n| n.to_string())
+                .into_iter()
+                .collect();
+            stage.insert("refId".to_owned(), Value::from(at.to_string()));
+            stage.insert("requisiteStageRefIds".to_owned(), Value::from(before));
+        }
+    }
+}
+
+fn is_linear(list: &[Value]) -> bool {
+    list.iter().all(|s| s.get("refId").is_none())
+}
+
 fn build(execution: &ExecutionId, list: &[Value]) -> Vec<Stage> {
-    let linear = list.iter().all(|s| s.get("refId").is_none());
+    let linear = is_linear(list);
     let stages = list.iter().filter_map(Value::as_object).enumerate();
     stages
         .map(|(at, stage)| one(execution, at, stage, linear))
@@ -142,10 +166,14 @@ fn build(execution: &ExecutionId, list: &[Value]) -> Vec<Stage> {
 }
 
 fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Stage {
-    let kind = text(stage, "type").unwrap_or_default();
+    let kind = spelled(stage, "type").unwrap_or_default();
     let requisites = stage.get("requisiteStageRefIds").and_then(Value::as_array);
-    let mut given: Vec<String> = requisites.into_iter().flatten().map(as_text).collect();
-    given.dedup();
+    let mut given: Vec<String> = Vec::new();
+    for requisite in requisites.into_iter().flatten().map(as_text) {
+        if !given.contains(&requisite) {
+            given.push(requisite);
+        }
+    }
     let (ref_id, requisite_stage_ref_ids) = if linear {
         let before = at.checked_sub(1).map(|n| n.to_string());
         (at.to_string(), before.into_iter().collect())
@@ -163,12 +191,9 @@ fn one(execution: &ExecutionId, at: usize, stage: &Context, linear: bool) -> Sta
     Stage {
         id: stage_id(execution.as_str(), at as u32),
         ref_id,
-        kind: kind.to_owned(),
-        name: text(stage, "name").unwrap_or(kind).to_owned(),
-        start_time_expiry: stage
-            .get("startTimeExpiry")
-            .and_then(Value::as_u64)
-            .map(Timestamp),
+        name: spelled(stage, "name").unwrap_or_else(|| kind.clone()),
+        kind,
+        start_time_expiry: super::moment(stage, "startTimeExpiry"),
         context,
         requisite_stage_ref_ids,
         ..Stage::default()

@@ -70,7 +70,11 @@ impl Decider {
                 stage: id.to_string(),
             });
         };
-        let allowed = stage::of(stage).map_or(Ok(()), |d| d.check_patch(context));
+        let definition = stage::of(&self.state.execution, stage);
+        let skips = flag(context, "manualSkip") == Some(true)
+            && definition.is_some_and(|d| d.may_be_skipped(&stage.context));
+        let allowed = definition.filter(|_| !skips);
+        let allowed = allowed.map_or(Ok(()), |d| d.check_patch(context));
         allowed.map_err(|reason| Rejection::BadPatch {
             stage: id.to_string(),
             reason,
@@ -108,8 +112,36 @@ impl Decider {
                 user: by.to_owned(),
             });
         }
+        if skips {
+            self.skip(id);
+        }
         self.look_again(id);
         Ok(())
+    }
+
+    /// Ends a running stage as skipped; work that is out goes on by itself.
+    fn skip(&mut self, id: &StageId) {
+        let running = self.state.stage(id);
+        let Some(stage) = running.filter(|s| s.status == Status::Running) else {
+            return;
+        };
+        let (at, status) = (self.now, Status::Skipped);
+        if let Some(task) = State::running_task(stage) {
+            self.withdraw_quietly(id, task);
+            self.emit(Event::TaskFinished {
+                stage: id.clone(),
+                task,
+                at,
+                status,
+                context: Context::new(),
+                outputs: Context::new(),
+            });
+        }
+        self.emit(Event::StageFinished {
+            stage: id.clone(),
+            at,
+            status,
+        });
     }
 
     /// Lets the running task of a stage see what changed, unless it is out with a worker.

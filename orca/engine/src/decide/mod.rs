@@ -4,6 +4,7 @@
 //! the execution waits for a worker, a moment or a person. So a chain of inline stages is one append.
 
 mod control;
+mod evaluation;
 mod progress;
 mod reports;
 mod stages;

@@ -43,7 +43,7 @@ impl Decider {
         let Some(stage) = self.state.stage(id) else {
             return;
         };
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return;
         };
         let view = StageView {
@@ -75,7 +75,7 @@ impl Decider {
             .as_ref()
             .filter(|_| result.status == Status::Terminal)?;
         let passing = matches!(error.kind, Kind::Unavailable | Kind::TooMany);
-        let allowed = stage::of(stage)?.is_retried(&notes.kind);
+        let allowed = stage::of(&self.state.execution, stage)?.is_retried(&notes.kind);
         (passing && allowed && notes.attempt < limits::WORK_ATTEMPTS_MAX).then(|| {
             let doubled = limits::WORK_BACKOFF_MS << (notes.attempt - 1).min(16);
             let asked = error.retry_after_s.unwrap_or(0) * 1000;
@@ -101,7 +101,7 @@ impl Decider {
     }
 
     /// The worker is through with it, so nobody has to be told.
-    fn withdraw_quietly(&mut self, id: &StageId, task: usize) {
+    pub(crate) fn withdraw_quietly(&mut self, id: &StageId, task: usize) {
         let order = self
             .state
             .notes(id)
@@ -125,7 +125,7 @@ impl Decider {
         let Some(task) = State::running_task(stage) else {
             return;
         };
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return;
         };
         let view = StageView {

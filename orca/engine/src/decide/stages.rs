@@ -1,13 +1,13 @@
 //! The life of one stage: planned, before-stages, tasks, after-stages, ended.
 
-use kork_model::{Context, Stage, StageId, StageOwner, Status};
+use kork_model::{Context, Execution, Stage, StageId, StageOwner, Status};
 use serde_json::{Value, json};
 
-use super::{Decider, scope, stage_id};
+use super::{Decider, stage_id};
 use crate::{
-    context::{flag, has_expression, json_bytes, text},
+    context::{flag, json_bytes},
     event::{Event, PlannedTask},
-    expression, limits,
+    limits,
     stage::{self, Definition, NewStage, Plan, PlanError, StageView},
 };
 
@@ -22,14 +22,18 @@ impl Decider {
             return false;
         }
         let at = self.now;
-        if stage::of(&stage).is_some() && stage::dry_run::is_played(&self.state.execution, &stage) {
-            stage::dry_run::mark(&mut stage);
-        }
-        let Some(definition) = stage::of(&stage) else {
+        let Some(definition) = stage::of(&self.state.execution, &stage) else {
             self.unknown_type(&stage);
             return true;
         };
-        if stage.start_time_expiry.is_some_and(|e| e < at) || self.is_switched_off(&stage) {
+        let switched_off = match self.is_switched_off(&stage) {
+            Ok(off) => off,
+            Err(error) => {
+                self.unreadable(&stage, &error);
+                return true;
+            }
+        };
+        if stage.start_time_expiry.is_some_and(|e| e < at) || switched_off {
             self.emit(Event::StageFinished {
                 stage: id.clone(),
                 at,
@@ -40,6 +44,10 @@ impl Decider {
         let given = stage.context.clone();
         if stage.parent_stage_id.is_none() {
             stage.context = self.evaluated(&stage);
+        }
+        if definition.may_be_skipped(&stage.context) {
+            let flag = ("canManuallySkip".to_owned(), Value::Bool(true));
+            stage.context.extend([flag]);
         }
         stage.start_time = Some(at);
         let bytes = json_bytes(&stage.context);
@@ -60,16 +68,6 @@ impl Decider {
     }
 
     fn plan(&self, definition: &dyn Definition, stage: &Stage) -> Result<Plan, PlanError> {
-        if stage
-            .context
-            .get("stageEnabled")
-            .is_some_and(|v| !v.is_object())
-        {
-            return Err(PlanError {
-                exception: "IllegalArgumentException",
-                message: "stageEnabled must be {type: \"expression\", expression}".to_owned(),
-            });
-        }
         let view = StageView {
             now: self.now,
             execution: &self.state.execution,
@@ -140,11 +138,17 @@ impl Decider {
         );
         let operation = format!("{}:plan", stage.name);
         let exception = stage::exception("UnknownStageType", &operation, &message);
-        self.never_started(stage, exception);
+        self.never_started(stage, exception, Status::Terminal);
+    }
+
+    /// Ends a stage whose `stageEnabled` makes no sense, as its failure flags say.
+    fn unreadable(&mut self, stage: &Stage, error: &PlanError) {
+        let exception = stage::exception(error.exception, &stage.name, &error.message);
+        self.never_started(stage, exception, failure_status(stage, Status::Terminal));
     }
 
     /// Ends a stage that could not even be looked at.
-    fn never_started(&mut self, stage: &Stage, exception: Value) {
+    fn never_started(&mut self, stage: &Stage, exception: Value, status: Status) {
         self.emit(Event::ContextChanged {
             stage: stage.id.clone(),
             set: Context::from_iter([
@@ -154,56 +158,11 @@ impl Decider {
             removed: Vec::new(),
             by: None,
         });
-        let status = Status::Terminal;
         self.emit(Event::StageFinished {
             stage: stage.id.clone(),
             at: self.now,
             status,
         });
-    }
-
-    /// `stageEnabled {type: "expression", expression}`: only true lets the stage run; a blank or
-    /// missing expression runs.
-    fn is_switched_off(&self, stage: &Stage) -> bool {
-        let Some(Value::Object(enabled)) = stage.context.get("stageEnabled") else {
-            return false;
-        };
-        if text(enabled, "type") != Some("expression") {
-            return false;
-        }
-        let source = match enabled.get("expression") {
-            None => return false,
-            Some(Value::String(source)) => source.trim(),
-            Some(Value::Bool(runs)) => return !runs,
-            Some(_) => return true,
-        };
-        if source.is_empty() {
-            return false;
-        }
-        let root = crate::scope_root(&self.state.execution, stage);
-        let scope = scope(self.now, &self.state.execution, Some(stage), &root);
-        match expression::evaluate(source, &scope) {
-            Ok(Value::Bool(runs)) => !runs,
-            Ok(Value::String(said)) => said != "true",
-            _ => true,
-        }
-    }
-
-    /// The stage's context with its expressions evaluated, and what failed noted in it.
-    fn evaluated(&self, stage: &Stage) -> Context {
-        if !has_expression(&stage.context) {
-            return stage.context.clone();
-        }
-        let root = crate::scope_root(&self.state.execution, stage);
-        let scope = scope(self.now, &self.state.execution, Some(stage), &root);
-        let (mut context, summary) = expression::process_stage_context(&stage.context, &scope);
-        if !summary.is_empty() {
-            context.insert("expressionEvaluationSummary".to_owned(), summary.to_json());
-            let failures = summary.failures();
-            let details = json!({"error": "Failed Expression Evaluation", "errors": failures});
-            context.insert("exception".to_owned(), json!({ "details": details }));
-        }
-        context
     }
 
     /// Looks at a running stage: starts its next task, plans what follows, or ends it.
@@ -215,7 +174,7 @@ impl Decider {
             return false;
         }
         if self.state.notes(id).planning_failed {
-            return self.end(&stage, Status::Terminal);
+            return self.end(&stage, unplanned_status(&self.state.execution, &stage));
         }
         match self.side(id, StageOwner::StageBefore) {
             Side::Open => return false,
@@ -289,7 +248,7 @@ impl Decider {
         if failed {
             return false;
         }
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return false;
         };
         let view = StageView {
@@ -307,7 +266,7 @@ impl Decider {
     }
 
     fn plan_on_failure(&mut self, stage: &Stage) -> bool {
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return false;
         };
         let view = StageView {
@@ -371,7 +330,7 @@ impl Decider {
         let total = self.state.execution.stages.len() + new.len();
         if total > limits::STAGES_WITH_SYNTHETIC_MAX {
             return Err(PlanError {
-                exception: "LimitExceeded",
+                exception: LIMIT_EXCEEDED,
                 message: format!(
                     "the execution would have {total} stages, at most {} are allowed",
                     limits::STAGES_WITH_SYNTHETIC_MAX
@@ -524,9 +483,23 @@ pub(crate) fn failure_status(stage: &Stage, default: Status) -> Status {
     }
 }
 
+/// What a stage that could not be planned ends as: its flags count, unless it is of a type that fails
+/// again at its end, or too large.
+fn unplanned_status(execution: &Execution, stage: &Stage) -> Status {
+    let exception = stage.context.get("exception");
+    let too_large = exception.and_then(|e| e.get("exceptionType")) == Some(&json!(LIMIT_EXCEEDED));
+    if too_large || stage::of(execution, stage).is_none_or(Definition::unplanned_is_terminal) {
+        return Status::Terminal;
+    }
+    failure_status(stage, Status::Terminal)
+}
+
+/// The exception type of a stage that is past a named limit.
+const LIMIT_EXCEEDED: &str = "LimitExceeded";
+
 fn too_large(what: &str, bytes: usize) -> PlanError {
     PlanError {
-        exception: "LimitExceeded",
+        exception: LIMIT_EXCEEDED,
         message: format!(
             "{what} has {bytes} bytes, at most {} are allowed; put large values into an artifact",
             limits::CONTEXT_BYTES_MAX

@@ -33,7 +33,7 @@ impl Decider {
         let Some(stage) = self.state.stage(id) else {
             return;
         };
-        let Some(definition) = stage::of(stage) else {
+        let Some(definition) = stage::of(&self.state.execution, stage) else {
             return;
         };
         let view = StageView {

@@ -56,7 +56,7 @@ fn deadline(state: &State, stage: &Stage, task: usize) -> Option<Timestamp> {
             .as_ref()
             .and_then(|id| state.stage(id));
     }
-    let definition = stage::of(stage)?;
+    let definition = stage::of(&state.execution, stage)?;
     let kind = &state.meta.get(&stage.id)?.tasks.get(task)?.kind;
     let now = Timestamp::default();
     let view = StageView {

@@ -41,6 +41,7 @@ pub(super) fn read<'a>(evaluator: &Evaluator<'a>, target: &Val<'a>, name: &str) 
             _ => None,
         },
         Val::Class(java) => types::constant(*java, name),
+        Val::Array(items) if name == "length" => Some(Val::length(items.len())),
         _ => methods::getter(evaluator, target, name),
     };
     found.ok_or_else(|| missing(target, name))
@@ -126,7 +127,7 @@ fn of_root<'a>(evaluator: &Evaluator<'a>, key: &str) -> Option<Val<'a>> {
             Some(parameters) if !parameters.is_empty() => Some(Val::JsonMap(parameters)),
             _ => own().or_else(|| Some(Val::map(Vec::new()))),
         },
-        "templateVariables" if known => {
+        "templateVariables" if known || scope.execution.template_variables.is_some() => {
             let variables = scope.execution.template_variables.as_ref();
             Some(variables.map_or_else(|| Val::map(Vec::new()), Val::JsonMap))
         }
@@ -178,10 +179,10 @@ fn texts(values: &[String]) -> Val<'_> {
     Val::list(values.iter().map(|value| Val::borrowed(value)).collect())
 }
 
+/// Members of an execution. Its type and source are of types that expressions may not see.
 fn of_execution<'a>(execution: &'a Execution, name: &str) -> Option<Val<'a>> {
     Some(match name {
         "id" => Val::text(execution.id.to_string()),
-        "type" => Val::text(enum_name(&execution.kind)),
         "application" => Val::borrowed(&execution.application),
         "name" => text(execution.name.as_deref()),
         "description" => text(execution.description.as_deref()),
@@ -200,11 +201,11 @@ fn of_execution<'a>(execution: &'a Execution, name: &str) -> Option<Val<'a>> {
         "stages" => Val::list(execution.stages.iter().map(Val::Stage).collect()),
         "origin" => Val::borrowed(&execution.origin),
         "trigger" => Val::JsonMap(&execution.trigger),
+        "context" => Val::from_owned_json(Value::Object(crate::context::merged_outputs(execution))),
         "notifications" => Val::JsonList(&execution.notifications),
         "systemNotifications" => Val::JsonList(&execution.system_notifications),
         "initialConfig" => Val::JsonMap(&execution.initial_config),
         "spelEvaluator" => text(execution.spel_evaluator.as_deref()),
-        "source" => execution.source.as_ref().map_or(Val::Null, Val::from_json),
         "templateVariables" => execution
             .template_variables
             .as_ref()
@@ -224,6 +225,8 @@ fn of_execution<'a>(execution: &'a Execution, name: &str) -> Option<Val<'a>> {
     })
 }
 
+/// Members of a stage. Its place in its parent and who changed it last are of types that expressions
+/// may not see.
 fn of_stage<'a>(evaluator: &Evaluator<'a>, stage: &'a Stage, name: &str) -> Option<Val<'a>> {
     Some(match name {
         "id" => Val::text(stage.id.to_string()),
@@ -242,7 +245,7 @@ fn of_stage<'a>(evaluator: &Evaluator<'a>, stage: &'a Stage, name: &str) -> Opti
             .parent_stage_id
             .as_ref()
             .map_or(Val::Null, |id| Val::text(id.to_string())),
-        "parentStage" => {
+        "parent" | "parentStage" => {
             let parent = stage.parent_stage_id.as_ref();
             let found = evaluator
                 .scope
@@ -252,11 +255,6 @@ fn of_stage<'a>(evaluator: &Evaluator<'a>, stage: &'a Stage, name: &str) -> Opti
                 .find(|s| Some(&s.id) == parent);
             found.map_or(Val::Null, Val::Stage)
         }
-        "syntheticStageOwner" => stage
-            .synthetic_stage_owner
-            .as_ref()
-            .map_or(Val::Null, |o| Val::text(enum_name(o))),
-        "lastModified" => structure(stage.last_modified.as_ref()),
         "execution" => Val::Execution(evaluator.scope.execution),
         _ => return None,
     })
@@ -271,13 +269,6 @@ fn of_task<'a>(task: &'a Task, name: &str) -> Option<Val<'a>> {
             Ok(Value::Object(mut map)) => map.remove(name).map(Val::from_owned_json),
             _ => None,
         },
-    }
-}
-
-fn enum_name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(name)) => name,
-        _ => String::new(),
     }
 }
 
@@ -318,7 +309,7 @@ pub(super) fn index<'a>(
                 .get(at)
                 .map_or_else(|| out(at, items.len()), |item| Ok(Val::from_json(item)))
         }
-        (Val::List(items), _) => {
+        (Val::List(items) | Val::Array(items), _) => {
             let at = position(index)?;
             items
                 .get(at)

@@ -35,7 +35,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) const fn new(at: Timestamp) -> Self {
+    /// Nothing failed, so far.
+    pub const fn new(at: Timestamp) -> Self {
         Self {
             entries: BTreeMap::new(),
             at,

@@ -473,6 +473,84 @@ fn helper_functions() {
     ]);
 }
 
+#[test]
+fn arrays_have_a_length_and_no_methods() {
+    table!(
+        ["'a,b,c'.split(',')", ["a", "b", "c"]],
+        ["'a,b,c'.split(',').length", 3],
+        ["'a,b,c'.split(',')[1]", "b"],
+        ["'x' + 'a,b'.split(',')", "xa,b"],
+        ["'a,b'.split(',').![toUpperCase()]", ["A", "B"]],
+        ["T(String).join('-', 'a,b'.split(','))", "a-b"],
+        ["'a,b'.split(',') == {'a','b'}", true],
+    );
+    refused(&[
+        "'a,b'.split(',').size()",
+        "'a,b'.split(',').contains('a')",
+        "{1,2}.length",
+        "'abc'.length",
+    ]);
+}
+
+#[test]
+fn results_of_java_time_are_written_as_numbers() {
+    table!(
+        ["T(java.time.Instant).ofEpochMilli(7)", 7],
+        ["T(java.time.LocalDate).of(2020,1,2)", [2020, 1, 2]],
+        [
+            "T(java.time.LocalDateTime).of(2020,1,2,3,4)",
+            [2020, 1, 2, 3, 4]
+        ],
+        [
+            "T(java.time.LocalDateTime).of(2020,1,2,3,4,5)",
+            [2020, 1, 2, 3, 4, 5]
+        ],
+        ["T(java.time.LocalDate).of(2020,1,2).dayOfWeek", "THURSDAY"],
+        [
+            "'on ' + T(java.time.LocalDate).of(2020,1,2)",
+            "on 2020-01-02"
+        ],
+    );
+    // Spring converts neither of them into a part of a text.
+    for text in [
+        "on ${T(java.time.LocalDate).of(2020,1,2)}",
+        "by ${#stage('wait 1')}",
+        "in ${execution}",
+    ] {
+        let (value, summary) = with_scope(&json!({}), |scope| process(&json!(text), scope));
+        assert_eq!(value, json!(text));
+        assert_eq!(summary.failures().len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn members_of_forbidden_types_cannot_be_seen() {
+    table!(
+        ["execution.context", {"out": {"b": [1, 2]}}],
+        ["execution.canceled", false],
+        ["#stage('wait 1').parent == null", true],
+    );
+    refused(&[
+        "execution.type",
+        "execution.source",
+        "#stage('wait 1').lastModified",
+        "#stage('wait 1').syntheticStageOwner",
+    ]);
+}
+
+#[test]
+fn json_keeps_the_order_that_an_expression_gives() {
+    table!(
+        ["#toJson({b: 1, a: {d: 2, c: null}})", r#"{"b":1,"a":{"d":2,"c":null}}"#],
+        ["#toJson({{z: 1}, {y: 1.0}})", r#"[{"z":1},{"y":1.0}]"#],
+        ["#readJson('[1]')", [1]],
+        ["#readJson(' {\"a\": 1}')", {"a": 1}],
+        ["'%05d'.format(5)", "5"],
+        ["'%05d'.formatted(5)", "00005"],
+    );
+    refused(&["#readJson(' [1]')", "#readJson('[1')", "#readJson('5')"]);
+}
+
 fn settle(context: &Value) -> (Value, Summary) {
     with_scope(context, |scope| {
         let (context, summary) = process_stage_context(&map(context.clone()), scope);

@@ -45,6 +45,8 @@ pub(super) enum Val<'a> {
     JsonList(&'a [Value]),
     JsonMap(&'a Context),
     List(Rc<Vec<Self>>),
+    /// An array of Java: it has a length and elements, and none of the methods of a list.
+    Array(Rc<Vec<Self>>),
     Map(Rc<Entries<'a>>),
     /// One entry of a map, inside a selection or a projection.
     Entry(Rc<(Text<'a>, Self)>),
@@ -151,7 +153,7 @@ impl<'a> Val<'a> {
     pub(super) fn items(&self) -> Option<Vec<Self>> {
         match self {
             Self::JsonList(items) => Some(items.iter().map(Self::from_json).collect()),
-            Self::List(items) => Some(items.to_vec()),
+            Self::List(items) | Self::Array(items) => Some(items.to_vec()),
             _ => None,
         }
     }
@@ -176,6 +178,7 @@ impl<'a> Val<'a> {
             Self::Double(_) => "a double",
             Self::Text(_) => "a text",
             Self::JsonList(_) | Self::List(_) => "a list",
+            Self::Array(_) => "an array",
             Self::JsonMap(_) | Self::Map(_) | Self::StageContext(_) => "a map",
             Self::Root => "the context",
             Self::Entry(_) => "an entry of a map",
@@ -206,7 +209,7 @@ impl<'a> Val<'a> {
             Self::Long(value) => value.to_string(),
             Self::Double(value) => number::double_text(*value),
             Self::Text(text) => text.to_string(),
-            Self::JsonList(_) | Self::List(_) => {
+            Self::JsonList(_) | Self::List(_) | Self::Array(_) => {
                 let items: Vec<_> = self
                     .items()
                     .unwrap_or_default()
@@ -244,15 +247,27 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Text as a part of a longer text: lists are joined with commas, maps have none.
+    /// Text as a part of a longer text, as Spring converts it: lists are joined with commas; maps, dates
+    /// of `java.time` and the engine's own objects have none.
     pub(super) fn joined_text(&self) -> Option<String> {
         match self {
-            Self::JsonList(_) | Self::List(_) => {
+            Self::JsonList(_) | Self::List(_) | Self::Array(_) => {
                 let items = self.items()?;
                 let texts: Option<Vec<_>> = items.iter().map(Self::joined_text).collect();
                 texts.map(|texts| texts.join(","))
             }
-            Self::JsonMap(_) | Self::Map(_) | Self::StageContext(_) | Self::Root => None,
+            Self::JsonMap(_)
+            | Self::Map(_)
+            | Self::StageContext(_)
+            | Self::Root
+            | Self::Execution(_)
+            | Self::Stage(_)
+            | Self::Task(_)
+            | Self::Entry(_)
+            | Self::Instant(_)
+            | Self::LocalDate(_)
+            | Self::LocalDateTime(_)
+            | Self::Random => None,
             Self::Class(java) => Some(java.full_name().to_owned()),
             Self::Literal(inner) => inner.joined_text(),
             other => Some(other.java_string()),
@@ -275,7 +290,9 @@ impl<'a> Val<'a> {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::from(*value),
-            Self::Long(value) | Self::Date(value) => Value::from(*value),
+            Self::Long(value) | Self::Date(value) | Self::Instant(value) => Value::from(*value),
+            Self::LocalDate(date) => types::date_json(*date),
+            Self::LocalDateTime(value) => types::local_date_time_json(*value),
             Self::Double(value) => serde_json::Number::from_f64(*value)
                 .map_or_else(|| Value::String(number::double_text(*value)), Value::Number),
             Self::Text(text) => {
@@ -288,7 +305,7 @@ impl<'a> Val<'a> {
             }
             Self::JsonMap(map) => json_map(map, room)?,
             Self::StageContext(stage) => json_map(&stage.context, room)?,
-            Self::List(items) => items
+            Self::List(items) | Self::Array(items) => items
                 .iter()
                 .map(|item| item.json(room))
                 .collect::<Result<Vec<_>>>()?
@@ -317,6 +334,25 @@ impl<'a> Val<'a> {
             other => Value::String(other.java_string()),
         })
     }
+}
+
+/// JSON as a text, with the keys of maps that an expression made in the order in which they stand.
+pub(super) fn json_text(value: &Val<'_>) -> Result<String> {
+    let joined = |parts: Result<Vec<String>>| parts.map(|parts| parts.join(","));
+    Ok(match value {
+        Val::List(items) | Val::Array(items) => {
+            format!("[{}]", joined(items.iter().map(json_text).collect())?)
+        }
+        Val::Map(entries) => {
+            let entry = |(key, value): &(Text<'_>, Val<'_>)| {
+                let key = Value::from(&**key);
+                json_text(value).map(|value| format!("{key}:{value}"))
+            };
+            format!("{{{}}}", joined(entries.iter().map(entry).collect())?)
+        }
+        Val::Literal(inner) => json_text(inner)?,
+        other => other.to_json()?.to_string(),
+    })
 }
 
 fn json_entries(map: &Context) -> Entries<'_> {

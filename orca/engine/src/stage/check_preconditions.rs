@@ -22,8 +22,8 @@ impl Definition for CheckPreconditions {
 
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
         let context = &view.stage.context;
-        if let Some(kind) = text(context, "preconditionType") {
-            return plan_check(kind);
+        if view.stage.parent_stage_id.is_some() {
+            return plan_check(text(context, "preconditionType").unwrap_or("null"));
         }
         let Some(Value::Array(preconditions)) = context.get("preconditions") else {
             return Err(PlanError {
@@ -31,13 +31,10 @@ impl Definition for CheckPreconditions {
                 message: "preconditions must be a list".to_owned(),
             });
         };
-        let before = preconditions
-            .iter()
-            .map(|p| check_stage(context, p))
-            .collect();
+        let before = preconditions.iter().map(|p| check_stage(context, p));
         Ok(Plan {
             tasks: Vec::new(),
-            before,
+            before: before.collect::<Result<_, _>>()?,
         })
     }
 
@@ -81,29 +78,44 @@ fn plan_check(kind: &str) -> Result<Plan, PlanError> {
     }
 }
 
-/// The child takes over its parent's context; what the precondition says of failing wins.
-fn check_stage(parent: &Context, precondition: &Value) -> NewStage {
+/// Keys of the parent that a precondition's own context falls back to.
+const SHARED: [&str; 3] = ["cluster", "regions", "credentials"];
+
+/// The child takes over its parent's context, and the precondition's own keys over it: what it says
+/// of failing wins.
+fn check_stage(parent: &Context, precondition: &Value) -> Result<NewStage, PlanError> {
+    let unreadable = |what: &str| PlanError {
+        exception: "IllegalArgumentException",
+        message: format!("each of preconditions must be {{type, context}}: {what}"),
+    };
+    let own = precondition
+        .as_object()
+        .ok_or_else(|| unreadable("one is no object"))?;
     let mut context = parent.clone();
     context.remove("preconditions");
-    let kind = precondition
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    context.insert("preconditionType".to_owned(), Value::from(kind));
+    context.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
+    let kind = text(own, "type");
+    context.remove("preconditionType");
+    if let Some(kind) = kind {
+        context.insert("preconditionType".to_owned(), Value::from(kind));
+    }
     context.insert("type".to_owned(), Value::from("checkPreconditions"));
-    let inner = precondition.get("context").cloned();
-    context.insert(
-        "context".to_owned(),
-        inner.unwrap_or_else(|| Value::from(Context::new())),
-    );
-    if let Some(fail) = precondition.get("failPipeline") {
-        context.insert("failPipeline".to_owned(), fail.clone());
+    let mut inner = match own.get("context") {
+        None | Some(Value::Null) => Context::new(),
+        Some(Value::Object(inner)) => inner.clone(),
+        Some(_) => return Err(unreadable("one has a context that is no object")),
+    };
+    for key in SHARED {
+        if let Some(value) = parent.get(key) {
+            inner.entry(key).or_insert_with(|| value.clone());
+        }
     }
-    NewStage {
+    context.insert("context".to_owned(), Value::Object(inner));
+    Ok(NewStage {
         kind: "checkPreconditions".to_owned(),
-        name: format!("Check precondition ({kind})"),
+        name: format!("Check precondition ({})", kind.unwrap_or("null")),
         context,
-    }
+    })
 }
 
 fn inner(context: &Context) -> &Context {
@@ -116,17 +128,19 @@ fn inner(context: &Context) -> &Context {
 
 fn expression_holds(view: &StageView<'_>) -> Outcome {
     let mut context = inner(&view.stage.context).clone();
-    let source = context.get("expression").cloned().unwrap_or_default();
-    let source = source
-        .as_str()
-        .map_or_else(|| source.to_string(), str::to_owned);
+    // Without an expression nothing holds.
+    let source = match context.get("expression") {
+        None | Some(Value::Null) => "false".to_owned(),
+        Some(Value::String(source)) => source.clone(),
+        Some(other) => other.to_string(),
+    };
     let root = crate::scope_root(view.execution, view.stage);
     let scope = crate::decide::scope(view.now, view.execution, Some(view.stage), &root);
     let (result, failure): (Value, Option<String>) = match expression::evaluate(&source, &scope) {
         Ok(value) => (value, None),
         Err(error) => (Value::from(source.clone()), Some(error.to_string())),
     };
-    let holds = result == Value::Bool(true) || result.as_str() == Some("true");
+    let holds = expression::is_true(&result);
     let shown = match &result {
         Value::Null => source.clone(),
         Value::String(text) => text.clone(),

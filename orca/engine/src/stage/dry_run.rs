@@ -5,9 +5,6 @@ use serde_json::Value;
 
 use super::{Definition, Outcome, Plan, PlanError, StageView};
 
-/// Key of a stage's context that says it is only played.
-const MARK: &str = "dryRunStub";
-
 /// Types that really run in a dry run, because they change nothing outside (Spinnaker's list).
 const REAL: [&str; 6] = [
     "manualJudgment",
@@ -19,18 +16,9 @@ const REAL: [&str; 6] = [
 ];
 
 /// True when this stage of a dry run is to be played.
-pub(crate) fn is_played(execution: &Execution, stage: &Stage) -> bool {
+pub(super) fn is_played(execution: &Execution, stage: &Stage) -> bool {
     let dry = execution.trigger.get("dryRun") == Some(&Value::Bool(true));
     dry && !REAL.contains(&stage.kind.as_str())
-}
-
-/// Marks a stage as played.
-pub(crate) fn mark(stage: &mut Stage) {
-    stage.context.insert(MARK.to_owned(), Value::Bool(true));
-}
-
-pub(super) fn is_marked(stage: &Stage) -> bool {
-    stage.context.get(MARK) == Some(&Value::Bool(true))
 }
 
 pub(super) struct DryRun;

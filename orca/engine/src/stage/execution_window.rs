@@ -45,7 +45,7 @@ impl Definition for ExecutionWindow {
         let window = match Window::read(context) {
             Ok(window) => window,
             Err(reason) => {
-                let text = format!("the execution window cannot be read: {reason}");
+                let text = format!("Exception occurred while calculating time window: {reason}");
                 let set = Context::from_iter([("failureReason".to_owned(), Value::from(text))]);
                 return Outcome::Done {
                     status: kork_model::Status::Terminal,
@@ -129,13 +129,13 @@ impl Window {
 }
 
 fn minute(span: &Value, hour: &str, minute: &str) -> Result<u64, String> {
-    let number = |key: &str, max: u64| {
-        let value = span.get(key).map_or(Some(0), Value::as_u64);
-        value
-            .filter(|v| *v <= max)
-            .ok_or_else(|| format!("{key} must be 0 to {max}"))
+    // In the words of the original, which clients read.
+    let number = |key: &str, name: &str, max: u64| {
+        let value = span.get(key).cloned().unwrap_or(Value::from(0));
+        let number = value.as_u64().filter(|v| *v <= max);
+        number.ok_or_else(|| format!("Invalid value for {name} (valid values 0 - {max}): {value}"))
     };
-    Ok(number(hour, 23)? * 60 + number(minute, 59)?)
+    Ok(number(hour, "HourOfDay", 23)? * 60 + number(minute, "MinuteOfHour", 59)?)
 }
 
 /// A delay between `minDelay` and `maxDelay` seconds that is always the same for one stage.
@@ -183,5 +183,23 @@ mod tests {
         // The epoch is a Thursday: the next Sunday is three days later.
         assert_eq!(opens(json!({"days": [1]}), HOUR), Some(72 * HOUR));
         assert_eq!(opens(json!({"days": [9]}), HOUR), None);
+    }
+
+    #[test]
+    fn times_that_do_not_exist_are_told() {
+        for (span, said) in [
+            (
+                json!({"startHour": 25}),
+                "Invalid value for HourOfDay (valid values 0 - 23): 25",
+            ),
+            (
+                json!({"endHour": 1, "endMin": 61}),
+                "Invalid value for MinuteOfHour (valid values 0 - 59): 61",
+            ),
+        ] {
+            let window = json!({"whitelist": [span]});
+            let context = Context::from_iter([("restrictedExecutionWindow".to_owned(), window)]);
+            assert_eq!(Window::read(&context).err().as_deref(), Some(said));
+        }
     }
 }

@@ -64,7 +64,7 @@ impl Definition for ManualJudgment {
     }
 
     fn prepare_restart(&self, context: &mut Context) {
-        for key in ["judgmentStatus", "judgmentInput", "lastModifiedBy"] {
+        for key in ["judgmentStatus", "lastModifiedBy"] {
             context.remove(key);
         }
     }

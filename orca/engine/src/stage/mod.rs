@@ -3,10 +3,11 @@
 //! A stage type plans tasks and synthetic stages, and runs its inline tasks. Work that needs the
 //! outside is an order to a worker ([`Outcome::Dispatch`]).
 
+mod bind_artifacts;
 mod check_preconditions;
 mod custom;
 mod deploy;
-pub(crate) mod dry_run;
+mod dry_run;
 mod evaluate_variables;
 mod execution_window;
 mod manual_judgment;
@@ -19,7 +20,7 @@ mod webhook;
 use kork_model::{Context, Execution, Problem, Stage, Status, Timestamp, WorkResult};
 use serde_json::{Value, json};
 
-use crate::command::ChildEnd;
+use crate::{command::ChildEnd, expression};
 
 /// What a stage type sees when it plans or runs.
 pub struct StageView<'a> {
@@ -45,7 +46,7 @@ pub struct NewStage {
     pub context: Context,
 }
 
-/// Why a stage cannot be planned. It ends `TERMINAL`, whatever its failure flags say.
+/// Why a stage cannot be planned. It ends as its failure flags say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanError {
     /// As in `context.exception.exceptionType`.
@@ -141,15 +142,24 @@ pub trait Definition: Sync {
         }
         Ok(())
     }
+    /// A person may skip this stage while it runs.
+    fn may_be_skipped(&self, _context: &Context) -> bool {
+        false
+    }
+    /// A stage that cannot be planned ends `TERMINAL`, whatever its failure flags say.
+    fn unplanned_is_terminal(&self) -> bool {
+        false
+    }
     /// A passing failure of this task's work is tried again.
     fn is_retried(&self, _kind: &str) -> bool {
         true
     }
 }
 
-static DEFINITIONS: [&dyn Definition; 14] = [
+static DEFINITIONS: [&dyn Definition; 15] = [
     &wait::Wait,
     &wait::WaitUntil,
+    &wait::Noop,
     &manual_judgment::ManualJudgment,
     &webhook::Webhook,
     &check_preconditions::CheckPreconditions,
@@ -187,18 +197,41 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         .flat_map(|d| d.names().iter().map(|name| (*name, d.description())))
 }
 
-pub(crate) fn of(stage: &Stage) -> Option<&'static dyn Definition> {
-    if dry_run::is_marked(stage) {
+/// The definition of a stage; in a dry run most are only played.
+pub(crate) fn of(execution: &Execution, stage: &Stage) -> Option<&'static dyn Definition> {
+    let real = real(stage);
+    if real.is_some() && dry_run::is_played(execution, stage) {
         return Some(&dry_run::DryRun);
     }
+    real
+}
+
+fn real(stage: &Stage) -> Option<&'static dyn Definition> {
     definition(
         &stage.kind,
         stage.context.get("alias").and_then(Value::as_str),
     )
 }
 
+/// A stage's context with its expressions evaluated, and what could not be.
+pub(crate) fn evaluated(view: &StageView<'_>) -> (Context, expression::Summary) {
+    let StageView {
+        execution, stage, ..
+    } = *view;
+    let v4 = crate::context::is_v4(execution.spel_evaluator.as_deref());
+    if v4 && stage.kind == "evaluateVariables" {
+        return evaluate_variables::in_order(view);
+    }
+    if !crate::context::has_expression(&stage.context) {
+        return (stage.context.clone(), expression::Summary::new(view.now));
+    }
+    let root = crate::scope_root(execution, stage);
+    let scope = crate::decide::scope(view.now, execution, Some(stage), &root);
+    expression::process_stage_context(&stage.context, &scope)
+}
+
 pub(crate) fn prepare_restart(stage: &mut Stage) {
-    if let Some(definition) = of(stage) {
+    if let Some(definition) = real(stage) {
         definition.prepare_restart(&mut stage.context);
     }
 }

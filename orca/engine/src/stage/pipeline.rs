@@ -1,9 +1,9 @@
 //! `pipeline` runs another pipeline; `dependsOnExecution` waits for an execution that runs already.
 
-use kork_model::{Context, Status};
+use kork_model::{Context, Status, WorkResult};
 use serde_json::{Value, json};
 
-use super::{Definition, Outcome, Plan, PlanError, StageView, exception};
+use super::{Definition, Outcome, Plan, PlanError, StageView, bind_artifacts, done_by, exception};
 use crate::{
     command::ChildEnd,
     context::{flag, text},
@@ -24,9 +24,17 @@ impl Definition for PipelineStage {
     }
 
     fn plan(&self, view: &StageView<'_>) -> Result<Plan, PlanError> {
-        let mut tasks = vec![("startPipeline", "startPipeline")];
-        if flag(&view.stage.context, "waitForCompletion") != Some(false) {
+        let context = &view.stage.context;
+        let mut tasks = Vec::new();
+        // With an execution of its own it is only watched.
+        if text(context, "executionId").is_none() {
+            tasks.push(("startPipeline", "startPipeline"));
+        }
+        if flag(context, "waitForCompletion") != Some(false) {
             tasks.push(("monitorPipeline", "monitorPipeline"));
+        }
+        if bind_artifacts::is_asked(context) {
+            tasks.push((bind_artifacts::TASK, bind_artifacts::TASK));
         }
         Ok(Plan {
             tasks,
@@ -36,6 +44,9 @@ impl Definition for PipelineStage {
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
         let context = &view.stage.context;
+        if kind == bind_artifacts::TASK {
+            return bind_artifacts::run(view);
+        }
         if kind == "monitorPipeline" {
             let payload = pick(context, &["executionId"]);
             return dispatch(kind, payload);
@@ -64,8 +75,12 @@ impl Definition for PipelineStage {
         Some(CHILD_TIMEOUT_MS)
     }
 
+    fn may_be_skipped(&self, context: &Context) -> bool {
+        flag(context, "skippable") == Some(true)
+    }
+
     fn prepare_restart(&self, context: &mut Context) {
-        for key in ["executionId", "executionName", "status"] {
+        for key in ["executionId", "executionName", "status", "manualSkip"] {
             context.remove(key);
         }
     }
@@ -119,6 +134,18 @@ impl Definition for DependsOnExecution {
             kind,
             pick(&view.stage.context, &["executionId", "executionType"]),
         )
+    }
+
+    /// An execution that was waited for and did not succeed cancels its follower; one that does not
+    /// exist, or cannot be asked for, fails it.
+    fn finish(&self, kind: &str, view: &StageView<'_>, mut result: WorkResult) -> Outcome {
+        let told = result.error.is_some() || result.context.contains_key("error");
+        if result.status == Status::Terminal && !told {
+            result.status = Status::Canceled;
+            let reason = "Depended-on execution completed without success";
+            result.context.insert("reason".to_owned(), reason.into());
+        }
+        done_by(kind, view.now, result)
     }
 }
 

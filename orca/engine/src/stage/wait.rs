@@ -1,10 +1,14 @@
-//! `wait` lasts some seconds; `waitUntil` lasts until a moment. Both can be cut short.
+//! `wait` lasts some seconds; `waitUntil` lasts until a moment. Both can be cut short. `noop` does not
+//! last at all.
 
 use kork_model::{Context, Timestamp};
 use serde_json::Value;
 
 use super::{Definition, Outcome, Plan, PlanError, StageView, exception};
 use crate::{context::flag, limits::WAIT_SECONDS_MAX};
+
+/// Seconds until the last moment that Java's calendar knows; the original fails past it.
+const CALENDAR_SECONDS_MAX: u64 = 31_556_889_864_403_199;
 
 /// `waitTime` seconds from the start of the stage; `skipRemainingWait` ends it.
 pub(super) struct Wait;
@@ -79,6 +83,27 @@ impl Definition for WaitUntil {
     }
 }
 
+/// Does nothing: a place in the graph.
+pub(super) struct Noop;
+
+impl Definition for Noop {
+    fn names(&self) -> &'static [&'static str] {
+        &["noop"]
+    }
+
+    fn description(&self) -> &'static str {
+        "does nothing and counts as skipped"
+    }
+
+    fn plan(&self, _: &StageView<'_>) -> Result<Plan, PlanError> {
+        Ok(Plan::default())
+    }
+
+    fn run(&self, _: &str, _: &StageView<'_>) -> Outcome {
+        Outcome::succeeded()
+    }
+}
+
 fn wait_until(now: Timestamp, end: Timestamp) -> Outcome {
     if now >= end {
         return Outcome::succeeded();
@@ -91,12 +116,10 @@ fn wait_until(now: Timestamp, end: Timestamp) -> Outcome {
 
 fn seconds(value: Option<&Value>) -> Result<u64, String> {
     let seconds = whole(value).map_err(|e| format!("waitTime {e}"))?;
-    if seconds > WAIT_SECONDS_MAX {
-        return Err(format!(
-            "waitTime is {seconds} s, at most {WAIT_SECONDS_MAX} s are allowed"
-        ));
+    if seconds > CALENDAR_SECONDS_MAX {
+        return Err(format!("waitTime is {seconds} s: no calendar goes so far"));
     }
-    Ok(seconds)
+    Ok(seconds.min(WAIT_SECONDS_MAX))
 }
 
 /// A number of 0 or more; fractions are cut off, negative ones count as 0, and so does no value.

@@ -3,7 +3,7 @@
 use kork_model::Context;
 use serde_json::Value;
 
-use super::{Definition, Outcome, Plan, PlanError, StageView};
+use super::{Definition, Outcome, Plan, PlanError, StageView, bind_artifacts};
 use crate::context::flag;
 
 /// One hour, as in Spinnaker, for following a status.
@@ -35,6 +35,9 @@ impl Definition for Webhook {
             }
             tasks.push(("monitorWebhook", "monitorWebhook"));
         }
+        if bind_artifacts::is_asked(context) {
+            tasks.push((bind_artifacts::TASK, bind_artifacts::TASK));
+        }
         Ok(Plan {
             tasks,
             before: Vec::new(),
@@ -43,6 +46,9 @@ impl Definition for Webhook {
 
     fn run(&self, kind: &str, view: &StageView<'_>) -> Outcome {
         let context = &view.stage.context;
+        if kind == bind_artifacts::TASK {
+            return bind_artifacts::run(view);
+        }
         if kind == "waitBeforeMonitorWebhook" {
             let task = view.stage.tasks.iter().find(|t| t.name == kind);
             let start = task.and_then(|t| t.start_time).unwrap_or(view.now);
@@ -71,6 +77,11 @@ impl Definition for Webhook {
         } else {
             CALL_TIMEOUT_MS
         })
+    }
+
+    /// Observed: a stage that cannot be read fails again while its end is planned.
+    fn unplanned_is_terminal(&self) -> bool {
+        true
     }
 
     /// The worker retries by the rules of the stage itself.

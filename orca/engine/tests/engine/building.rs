@@ -31,7 +31,7 @@ fn what_cannot_be_read_names_its_fields() {
         ),
         (pipeline(&[wait(json!({"refId": null}))]), "/stages/0/refId"),
         (pipeline(&[wait(json!({"name": null}))]), "/stages/0/name"),
-        (pipeline(&[wait(json!({"name": 7}))]), "/stages/0/name"),
+        (pipeline(&[wait(json!({"name": {}}))]), "/stages/0/name"),
         (
             pipeline(&[json!({"refId": "1", "type": null})]),
             "/stages/0/type",
@@ -55,9 +55,8 @@ fn what_cannot_be_read_names_its_fields() {
             pipeline(&[wait(json!({"requisiteStageRefIds": [{}]}))]),
             "/stages/0/requisiteStageRefIds",
         ),
-        (top(json!({"trigger": 1})), "/trigger"),
         (
-            top(json!({"trigger": {"parameters": []}})),
+            top(json!({"trigger": {"parameters": [1]}})),
             "/trigger/parameters",
         ),
         (
@@ -80,7 +79,7 @@ fn what_cannot_be_read_names_its_fields() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let definition = pipeline(&[json!({"refId": 1}), json!(7), wait(json!({"name": 1}))]);
+    let definition = pipeline(&[json!({"refId": 1}), json!(7), wait(json!({"name": []}))]);
     let invalid = built(&definition).expect_err("three stages are wrong");
     let pointers: Vec<&str> = invalid.errors.iter().map(|e| e.pointer.as_str()).collect();
     assert_eq!(
@@ -112,9 +111,39 @@ fn what_is_odd_but_runs() {
         pipeline(&[wait(json!({"requisiteStageRefIds": null}))]),
         pipeline(&[wait(json!({})), wait(json!({}))]),
         top(json!({"parameterConfig": null, "trigger": null})),
+        top(json!({"trigger": 1})),
+        top(json!({"trigger": []})),
+        top(json!({"trigger": {"type": "", "user": "", "parameters": []}})),
     ] {
-        execution(&definition);
+        let built = execution(&definition);
+        for (key, value) in [
+            ("type", json!("manual")),
+            ("user", json!("anonymous")),
+            ("parameters", json!({})),
+            ("dryRun", json!(false)),
+        ] {
+            assert_eq!(built.trigger[key], value, "{key} of {definition}");
+        }
     }
+    let odd = execution(&top(json!({"name": 7, "maxConcurrentExecutions": "2",
+        "trigger": {"rebake": "true", "strategy": 1}})));
+    assert_eq!(odd.name.as_deref(), Some("7"));
+    assert_eq!(odd.max_concurrent_executions, 2);
+    assert_eq!(odd.trigger["rebake"], json!(false));
+    assert_eq!(odd.trigger["strategy"], json!(false));
+    let spelled = execution(&pipeline(&[
+        wait(json!({"name": 7, "startTimeExpiry": "1000"})),
+        stage(
+            "2",
+            &["1", "3", "1"],
+            "wait",
+            json!({"startTimeExpiry": 2000}),
+        ),
+    ]));
+    assert_eq!(spelled.stages[0].name, "7");
+    assert_eq!(spelled.stages[0].start_time_expiry, Some(Timestamp(1000)));
+    assert_eq!(spelled.stages[1].start_time_expiry, Some(Timestamp(2000)));
+    assert_eq!(spelled.stages[1].requisite_stage_ref_ids, ["1", "3"]);
     let numbered = execution(&pipeline(&[
         wait(json!({})),
         stage("2", &[], "wait", json!({"requisiteStageRefIds": [1, 1]})),
@@ -240,6 +269,16 @@ fn parameters_have_defaults_and_a_shape() {
         parameters(&with(config, json!({"a": "2", "c": 3}))),
         json!({"a": "2", "c": 3})
     );
+    let config = json!([{"name": "a", "default": 1}, {"name": "b", "default": false}]);
+    assert_eq!(
+        parameters(&with(config.clone(), json!({"a": null}))),
+        json!({"b": false}),
+        "null is a value"
+    );
+    assert_eq!(
+        parameters(&with(config, json!(null))),
+        json!({"a": 1, "b": false})
+    );
     for wrong in [json!("x"), json!({}), json!([{}]), json!([7])] {
         let outcome = built(&with(wrong.clone(), json!({})));
         let told = match &outcome {
@@ -259,6 +298,61 @@ fn parameters_have_defaults_and_a_shape() {
     assert!(
         build::missing_parameter(&required, &object(json!({"parameters": {"a": ""}}))).is_none()
     );
+}
+
+#[test]
+fn template_variables_are_known_at_the_start() {
+    let mut given = pipeline(&[wait(json!({"a": "${templateVariables.x}"}))]);
+    given["templateVariables"] = json!({"x": 7});
+    assert_eq!(execution(&given).stages[0].context["a"], json!(7));
+}
+
+#[test]
+fn a_trigger_has_the_keys_of_its_shape() {
+    let jenkins = json!({"type": "jenkins", "master": "m", "job": "j", "buildNumber": 1});
+    let git = json!({"type": "git", "source": "s", "project": "p", "branch": "b", "slug": "l",
+        "hash": "h"});
+    let mut image = git.clone();
+    for key in ["account", "repository", "tag"] {
+        image[key] = json!("x");
+    }
+    for (trigger, key, value) in [
+        (jenkins, "properties", Some(json!({}))),
+        (json!({"type": "concourse"}), "properties", Some(json!({}))),
+        (git, "action", Some(json!("undefined"))),
+        (image, "action", None),
+        (json!({"type": "weird"}), "properties", None),
+    ] {
+        let built = execution(&top(json!({ "trigger": trigger })));
+        assert_eq!(built.trigger.get(key), value.as_ref(), "{trigger}");
+    }
+}
+
+#[test]
+fn a_plan_fills_in_and_evaluates_nothing() {
+    let plan = |definition: Value| {
+        let definition = object(definition);
+        build::planned(&Request {
+            id: ExecutionId::default(),
+            now: Timestamp(0),
+            pipeline: &definition,
+            trigger: None,
+            user: "ana",
+            origin: "api",
+            prior_artifacts: &[],
+        })
+    };
+    let given = json!({"name": "n", "stages": [{"type": "wait", "a": "${1}"}, {"type": "wait"}],
+        "parameterConfig": [{"name": "p", "default": "x"}]});
+    let mut expected = given.clone();
+    expected["trigger"] = json!({"type": "manual", "user": "ana", "parameters": {"p": "x"}});
+    expected["stages"] = json!([
+        {"type": "wait", "a": "${1}", "refId": "0", "requisiteStageRefIds": []},
+        {"type": "wait", "refId": "1", "requisiteStageRefIds": ["0"]},
+    ]);
+    assert_eq!(plan(given), Ok(object(expected)));
+    let disabled = plan(json!({"disabled": true})).expect_err("it is disabled");
+    assert_eq!(disabled.code, "ORCA-0013");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What people do to an execution: cancel, hold, let go, change a stage.
 
-use kork_model::Status;
+use kork_model::{Status, WorkReport, WorkResult};
 use orca_engine::{Command, Rejection};
 use serde_json::{Value, json};
 
@@ -257,6 +257,136 @@ fn changes_that_make_no_sense_are_refused() {
             "{refused:?}"
         );
     }
+}
+
+#[test]
+fn a_skippable_child_can_be_skipped() {
+    let child = |more: Value| {
+        let mut context = object(json!({"application": "app", "pipeline": "p2"}));
+        context.extend(object(more));
+        pipeline(&[
+            stage("1", &[], "pipeline", Value::Object(context)),
+            stage("2", &["1"], "wait", json!({})),
+        ])
+    };
+    let mut driver = Driver::start(&child(json!({"skippable": true})));
+    act(&mut driver, &Do::Good("1"));
+    act(&mut driver, &Do::Patch("1", json!({"manualSkip": true})));
+    assert_eq!(shown(&driver), "SUCCEEDED: 1 SKIPPED, 2 SUCCEEDED");
+    // The child goes on, and who watches it: what they tell at its end is late.
+    act(&mut driver, &Do::Good("1"));
+    assert_eq!(shown(&driver), "SUCCEEDED: 1 SKIPPED, 2 SUCCEEDED");
+    driver.check_end();
+    let stage = &driver.state.execution.stages[0];
+    assert_eq!(stage.context["canManuallySkip"], json!(true));
+    let tasks: Vec<Status> = stage.tasks.iter().map(|t| t.status).collect();
+    assert_eq!(tasks, [Status::Succeeded, Status::Skipped]);
+
+    let mut stubborn = Driver::start(&child(json!({})));
+    let patch = Command::Patch {
+        stage: id_of(&stubborn, "1"),
+        context: object(json!({"manualSkip": true})),
+        by: by(),
+    };
+    let refused = stubborn.try_give(&patch).expect_err("it is not skippable");
+    assert_eq!(refused.problem().code, "ORCA-0005");
+}
+
+#[test]
+fn a_child_that_runs_already_is_only_watched() {
+    let context = json!({"application": "app", "pipeline": "p2", "executionId": "child"});
+    let given = pipeline(&[stage("1", &[], "pipeline", context)]);
+    let driver = check(&given, &[Do::Good("1")], "SUCCEEDED: 1 SUCCEEDED");
+    let tasks = &driver.state.execution.stages[0].tasks;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].name, "monitorPipeline");
+}
+
+#[test]
+fn an_execution_that_did_not_succeed_cancels_its_follower() {
+    let given = |flags: Value| {
+        let mut context = object(json!({"executionType": "pipeline", "executionId": "e"}));
+        context.extend(object(flags));
+        pipeline(&[
+            stage("1", &[], "dependsOnExecution", Value::Object(context)),
+            stage("2", &["1"], "noop", json!({})),
+        ])
+    };
+    let answered = |flags: Value, status: Status, context: Value| {
+        let mut driver = Driver::start(&given(flags));
+        let key = order_of(&driver, "1");
+        let order = driver.orders.remove(&key).expect("it is asked for");
+        let mut result = WorkResult::succeeded(object(json!({})));
+        result.status = status;
+        result.context = object(context);
+        let report = Box::new(WorkReport::done(&order, result));
+        driver.give(&Command::Report { report });
+        shown(&driver)
+    };
+    for (flags, status, context, expect) in [
+        (
+            json!({}),
+            Status::Succeeded,
+            json!({}),
+            "SUCCEEDED: 1 SUCCEEDED, 2 SKIPPED",
+        ),
+        (
+            json!({}),
+            Status::Terminal,
+            json!({}),
+            "CANCELED: 1 CANCELED, 2 NOT_STARTED",
+        ),
+        (
+            json!({"continuePipeline": true}),
+            Status::Terminal,
+            json!({}),
+            "SUCCEEDED: 1 FAILED_CONTINUE, 2 SKIPPED",
+        ),
+        (
+            json!({}),
+            Status::Terminal,
+            json!({"error": "not found"}),
+            "TERMINAL: 1 TERMINAL, 2 NOT_STARTED",
+        ),
+    ] {
+        assert_eq!(answered(flags, status, context), expect);
+    }
+}
+
+#[test]
+fn of_judgments_of_one_name_the_one_with_an_input_answers() {
+    let named = |reference: &str| stage(reference, &[], "manualJudgment", json!({"name": "J"}));
+    let seen = stage("3", &["2"], "wait", json!({"seen": "${#judgment('J')}"}));
+    let given = pipeline(&[named("1"), named("2"), seen]);
+    let judge = |s: &'static str, patch: Value| Do::Patch(s, patch);
+    let driver = check(
+        &given,
+        &[
+            judge("1", json!({"judgmentStatus": "continue"})),
+            judge(
+                "2",
+                json!({"judgmentStatus": "continue", "judgmentInput": "red"}),
+            ),
+        ],
+        "SUCCEEDED: 1 SUCCEEDED, 2 SUCCEEDED, 3 SUCCEEDED",
+    );
+    assert_eq!(
+        driver.state.execution.stages[2].context["seen"],
+        json!("red")
+    );
+}
+
+#[test]
+fn a_restarted_judgment_keeps_its_input() {
+    let given = pipeline(&[stage("1", &[], "manualJudgment", json!({}))]);
+    let stop = Do::Patch(
+        "1",
+        json!({"judgmentStatus": "stop", "judgmentInput": "red"}),
+    );
+    let driver = check(&given, &[stop, Do::Restart("1")], "RUNNING: 1 RUNNING");
+    let context = &driver.state.execution.stages[0].context;
+    assert_eq!(context.get("judgmentStatus"), None);
+    assert_eq!(context["judgmentInput"], json!("red"));
 }
 
 #[test]

@@ -181,25 +181,52 @@ fn failure_modes() {
 }
 
 #[test]
-fn failures_while_planning_ignore_the_flags() {
+fn an_unknown_type_and_failed_expressions_ignore_the_flags() {
     let flags = json!({"failPipeline": false, "continuePipeline": true});
     let broken =
         json!({"failOnFailedExpressions": true, "continuePipeline": true, "x": "${nothing.here}"});
+    let method = json!({"url": "http://x", "method": "BANANA", "continuePipeline": true});
     for failing in [
         stage("f", &[], "noSuchType", flags.clone()),
-        stage("f", &[], "Wait", flags.clone()),
-        stage("f", &[], "deploy", flags.clone()),
-        stage("f", &[], "checkPreconditions", flags),
+        stage("f", &[], "Wait", flags),
+        stage("f", &[], "webhook", method),
         stage("f", &[], "wait", broken),
-        stage(
-            "f",
-            &[],
-            "wait",
-            json!({"stageEnabled": false, "continuePipeline": true}),
-        ),
     ] {
         let given = pipeline(&[failing, stage("n", &["f"], "wait", json!({}))]);
         check(&given, &[], "TERMINAL: f TERMINAL, n NOT_STARTED");
+    }
+}
+
+#[test]
+fn other_failures_while_planning_follow_the_flags() {
+    let unreadable = |more: Value| {
+        let mut context = json!({"stageEnabled": false});
+        let flags = more.as_object().unwrap().clone();
+        context.as_object_mut().unwrap().extend(flags);
+        stage("f", &[], "wait", context)
+    };
+    let of = |kind: &str, more: Value| stage("f", &[], kind, more);
+    for make in [
+        &unreadable as &dyn Fn(Value) -> Value,
+        &|more| of("checkPreconditions", more),
+        &|more| of("deploy", more),
+    ] {
+        for (flags, expect) in [
+            (json!({}), "TERMINAL: f TERMINAL, n NOT_STARTED"),
+            (
+                json!({"failPipeline": false}),
+                "SUCCEEDED: f STOPPED, n NOT_STARTED",
+            ),
+            (
+                json!({"continuePipeline": true}),
+                "SUCCEEDED: f FAILED_CONTINUE, n SUCCEEDED",
+            ),
+        ] {
+            let given = pipeline(&[make(flags), stage("n", &["f"], "wait", json!({}))]);
+            let driver = check(&given, &[], expect);
+            let context = &driver.state.execution.stages[0].context;
+            assert_eq!(context["beforeStagePlanningFailed"], json!(true));
+        }
     }
 }
 
@@ -234,6 +261,10 @@ fn a_stage_that_is_switched_off_counts_as_done() {
         json!("nothing.here"),
         json!("((("),
         json!("'no'"),
+        json!("'yes'"),
+        json!("null"),
+        json!("${nothing.here}"),
+        json!("${'1 == 2'}"),
         json!(0),
         json!(false),
     ] {
@@ -244,15 +275,74 @@ fn a_stage_that_is_switched_off_counts_as_done() {
         json!(""),
         json!("  "),
         json!("1 == 1"),
+        json!("'true'"),
+        json!("'TRUE'"),
+        json!("${true}"),
+        json!("'${#currentStage()['refId']}' == '1'"),
         json!(true),
+        json!(null),
     ] {
         check(&expression(on), &[], "RUNNING: 1 RUNNING, 2 NOT_STARTED");
     }
-    check(
-        &with(json!({"type": "expression"})),
-        &[],
-        "RUNNING: 1 RUNNING, 2 NOT_STARTED",
-    );
+    for on in [
+        json!({}),
+        json!(null),
+        json!({"type": "expression"}),
+        json!({"type": "moon", "expression": "false"}),
+        json!({"expression": "false"}),
+    ] {
+        check(&with(on), &[], "RUNNING: 1 RUNNING, 2 NOT_STARTED");
+    }
+    let spelled = with(json!({"type": "Expression", "expression": "false"}));
+    check(&spelled, &[], "SUCCEEDED: 1 SKIPPED, 2 SUCCEEDED");
+    for unreadable in [json!(false), json!([]), json!("false")] {
+        check(
+            &with(unreadable),
+            &[],
+            "TERMINAL: 1 TERMINAL, 2 NOT_STARTED",
+        );
+    }
+    let list = expression(json!(["true"]));
+    check(&list, &[], "TERMINAL: 1 TERMINAL, 2 NOT_STARTED");
+}
+
+#[test]
+fn a_condition_sees_the_stages_own_values_evaluated() {
+    let enabled = json!({"type": "expression", "expression": "go"});
+    let given = |go: &str| {
+        let context = json!({"stageEnabled": enabled, "go": go});
+        pipeline(&[
+            stage("1", &[], "wait", json!({"tag": "T"})),
+            stage("2", &["1"], "wait", context),
+        ])
+    };
+    let is = |tag: &str| {
+        given(&format!(
+            "${{#stage('wait 1')['context']['tag'] == '{tag}'}}"
+        ))
+    };
+    check(&is("T"), &[], "SUCCEEDED: 1 SUCCEEDED, 2 SUCCEEDED");
+    check(&is("F"), &[], "SUCCEEDED: 1 SUCCEEDED, 2 SKIPPED");
+}
+
+#[test]
+fn a_task_knows_no_switched_off_stages() {
+    let enabled = json!({"type": "expression", "expression": "false"});
+    let task = super::driver::object(json!({"application": "app", "description": "d",
+        "job": [{"type": "wait", "stageEnabled": enabled}]}));
+    let request = orca_engine::build::Request {
+        id: kork_model::ExecutionId::from("01J9ZK3M2N4P5Q6R7S8T9V0W1X"),
+        now: kork_model::Timestamp(1_790_000_000_000),
+        pipeline: &task,
+        trigger: None,
+        user: "anonymous",
+        origin: "api",
+        prior_artifacts: &[],
+    };
+    let execution = Box::new(orca_engine::build::orchestration(&request).unwrap());
+    let mut driver = Driver::empty();
+    driver.give(&orca_engine::Command::Create { execution });
+    assert_eq!(driver.status_of("0"), kork_model::Status::Succeeded);
 }
 
 #[test]
@@ -326,4 +416,7 @@ fn a_dry_run_touches_nothing() {
     given["trigger"] = json!({"dryRun": true});
     let driver = check(&given, &[], "TERMINAL: 1 SUCCEEDED, 2 TERMINAL");
     assert!(driver.sent.is_empty(), "{:?}", driver.sent);
+    let played = &driver.state.execution.stages[0];
+    assert_eq!(played.tasks[0].name, "dryRun");
+    assert!(played.context.is_empty(), "{:?}", played.context);
 }

@@ -52,12 +52,14 @@ fn a_definition_has_bounds() {
 #[test]
 fn a_wait_has_a_longest_time() {
     let with = |seconds: u64| pipeline(&[stage("1", &[], "wait", json!({ "waitTime": seconds }))]);
-    check(&with(limits::WAIT_SECONDS_MAX), &[], "RUNNING: 1 RUNNING");
-    check(
-        &with(limits::WAIT_SECONDS_MAX + 1),
-        &[],
-        "TERMINAL: 1 TERMINAL",
-    );
+    let ends = |seconds: u64| {
+        let driver = check(&with(seconds), &[], "RUNNING: 1 RUNNING");
+        driver.state.next_wake()
+    };
+    let longest = ends(limits::WAIT_SECONDS_MAX);
+    assert_eq!(ends(limits::WAIT_SECONDS_MAX + 1), longest);
+    assert_eq!(ends(99_999_999_999), longest);
+    check(&with(u64::MAX), &[], "TERMINAL: 1 TERMINAL");
 }
 
 #[test]

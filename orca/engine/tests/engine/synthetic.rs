@@ -49,6 +49,36 @@ fn preconditions_are_children_that_decide_together() {
             json!([{"type": "moon"}]),
             "TERMINAL: 1<1 TERMINAL, 1 TERMINAL",
         ),
+        (
+            json!([{"type": "moon", "failPipeline": false}]),
+            "SUCCEEDED: 1<1 STOPPED, 1 STOPPED",
+        ),
+        (
+            json!([{"type": "moon", "continuePipeline": true}]),
+            "SUCCEEDED: 1<1 FAILED_CONTINUE, 1 FAILED_CONTINUE",
+        ),
+        (json!([{}]), "TERMINAL: 1<1 TERMINAL, 1 TERMINAL"),
+        (
+            json!([{"type": "expression"}]),
+            "TERMINAL: 1<1 TERMINAL, 1 TERMINAL",
+        ),
+        (
+            json!([expression("'TRUE'"), expression("'True'")]),
+            "SUCCEEDED: 1<1 SUCCEEDED, 1<2 SUCCEEDED, 1 SUCCEEDED",
+        ),
+        (
+            json!([{"type": "expression", "context": {"expression": true}}]),
+            "SUCCEEDED: 1<1 SUCCEEDED, 1 SUCCEEDED",
+        ),
+        (
+            json!([expression("null"), expression("'yes'")]),
+            "TERMINAL: 1<1 TERMINAL, 1<2 TERMINAL, 1 TERMINAL",
+        ),
+        (json!([7]), "TERMINAL: 1 TERMINAL"),
+        (
+            json!([{"type": "expression", "context": 7}]),
+            "TERMINAL: 1 TERMINAL",
+        ),
     ];
     for (list, expect) in table {
         check(&pipeline(&[checks(list, json!({}))]), &[], expect);
@@ -62,6 +92,31 @@ fn preconditions_are_children_that_decide_together() {
         &[],
         "SUCCEEDED: 1<1 FAILED_CONTINUE, 1 FAILED_CONTINUE",
     );
+}
+
+#[test]
+fn a_precondition_carries_its_own_keys_into_its_stage() {
+    let list = json!([{"type": "expression", "note": "n", "failPipeline": true,
+        "context": {"cluster": "own"}}]);
+    let shared = json!({"cluster": "c", "regions": ["eu"], "failPipeline": false});
+    let driver = check(
+        &pipeline(&[checks(list, shared.clone())]),
+        &[],
+        "SUCCEEDED: 1<1 TERMINAL, 1 STOPPED",
+    );
+    let context = &driver.state.execution.stages[0].context;
+    assert_eq!(context["note"], json!("n"));
+    assert_eq!(context["failPipeline"], json!(true));
+    let own = json!({"cluster": "own", "regions": ["eu"], "expressionResult": "false"});
+    assert_eq!(context["context"], own);
+    let driver = check(
+        &pipeline(&[checks(json!([{}]), shared)]),
+        &[],
+        "SUCCEEDED: 1<1 STOPPED, 1 STOPPED",
+    );
+    let stage = &driver.state.execution.stages[0];
+    assert_eq!(stage.name, "Check precondition (null)");
+    assert_eq!(stage.kind, "checkPreconditions");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::super::error::{ErrorKind, ExpressionError, Result};
 use super::super::eval::Evaluator;
 use super::super::template;
 use super::super::types;
-use super::super::value::Val;
+use super::super::value::{Val, json_text};
 use super::{failed, one_text, wrong_arguments};
 
 /// Documents that `#readAllYaml` reads from one text.
@@ -91,7 +91,8 @@ fn to_json<'a>(evaluator: &Evaluator<'a>, arguments: &[Val<'a>]) -> Result<Val<'
     let [value] = arguments else {
         return Err(wrong_arguments("toJson", "one value"));
     };
-    let text = value.to_json()?.to_string();
+    value.to_json()?;
+    let text = json_text(value)?;
     if text.contains(template::PREFIX) {
         return Err(failed(
             "the JSON contains an expression that is not evaluated; evaluate it first",
@@ -110,8 +111,15 @@ fn format_error(kind: &str, error: &dyn std::error::Error) -> ExpressionError {
 fn read_json<'a>(evaluator: &Evaluator<'a>, text: &str) -> Result<Val<'a>> {
     evaluator.spend(text.len())?;
     let value: Value = serde_json::from_str(text).map_err(|e| format_error("JSON", &e))?;
+    // Only a text that starts with a bracket is read as a list.
+    let sound = match value {
+        Value::Array(_) => text.starts_with('['),
+        Value::Object(_) => !text.starts_with('['),
+        Value::Null => true,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
     match value {
-        Value::Array(_) | Value::Object(_) | Value::Null => Ok(Val::from_owned_json(value)),
+        value if sound => Ok(Val::from_owned_json(value)),
         _ => Err(ExpressionError::new(
             ErrorKind::Format,
             "the JSON is neither a map nor a list",

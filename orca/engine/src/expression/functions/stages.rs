@@ -105,18 +105,18 @@ fn stage<'a>(execution: &'a Execution, function: &str, wanted: &str) -> Result<&
 }
 
 fn judgment<'a>(execution: &'a Execution, function: &str, wanted: &str) -> Result<Val<'a>> {
-    let found = execution.stages.iter().find(|stage| {
-        stage.kind == "manualJudgment" && (stage.name == wanted || stage.id.as_str() == wanted)
-    });
-    let found = found.ok_or_else(|| {
-        failed(format!(
+    let mut named = execution
+        .stages
+        .iter()
+        .filter(|stage| stage.kind == "manualJudgment" && stage.name == wanted)
+        .peekable();
+    if named.peek().is_none() {
+        return Err(failed(format!(
             "#{function}: there is no manual judgment stage '{wanted}'"
-        ))
-    })?;
-    let input = found
-        .context
-        .get("judgmentInput")
-        .filter(|input| !input.is_null());
+        )));
+    }
+    // Of several with this name, the first that was given an input.
+    let input = named.find_map(|s| s.context.get("judgmentInput").filter(|i| !i.is_null()));
     input.map(Val::from_json).ok_or_else(|| {
         failed(format!(
             "#{function}: no input was given in the stage '{wanted}'"

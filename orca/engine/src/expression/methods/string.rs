@@ -1,5 +1,7 @@
 //! Methods of texts. Positions count UTF-16 units, as in Java.
 
+use std::rc::Rc;
+
 use super::super::error::{ErrorKind, ExpressionError, Result};
 use super::super::eval::Evaluator;
 use super::super::value::Val;
@@ -44,6 +46,7 @@ fn plain<'a>(
         ("toString" | "intern", []) => evaluator.text(text)?,
         ("concat", [Val::Text(other)]) => evaluator.text(format!("{text}{}", &**other))?,
         ("repeat", [Val::Int(times)]) => repeat(evaluator, text, *times)?,
+        ("formatted", many) => format(evaluator, text, many)?,
         ("equalsIgnoreCase", [other]) => Val::Bool(
             other
                 .as_text()
@@ -148,7 +151,8 @@ fn replacing<'a>(
 fn pieces<'a>(evaluator: &Evaluator<'a>, text: &str, regex: &str, limit: i32) -> Result<Val<'a>> {
     let pieces = pattern::split(evaluator, text, regex, limit)?;
     evaluator.spend(pieces.len())?;
-    Ok(Val::list(pieces.into_iter().map(Val::text).collect()))
+    let pieces = pieces.into_iter().map(Val::text).collect();
+    Ok(Val::Array(Rc::new(pieces)))
 }
 
 /// `compareTo`: the difference of the first units that differ, else of the lengths.

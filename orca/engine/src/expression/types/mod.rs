@@ -13,7 +13,8 @@ use super::value::Val;
 
 pub(super) use numeric::{parse_double, parse_int};
 pub(super) use time::{
-    Unit, call_on_value, date_text, day_name, instant_text, local_date_time_text,
+    Unit, call_on_value, date_json, date_text, day_name, instant_text, local_date_time_json,
+    local_date_time_text,
 };
 
 /// A type that `T(...)` and `new` accept. Everything else is refused.
@@ -203,12 +204,17 @@ fn on_string<'a>(
 ) -> Result<Option<Val<'a>>> {
     Ok(Some(match (name, arguments) {
         ("valueOf" | "copyValueOf", [value]) => evaluator.text(value.java_string())?,
-        ("format", [Val::Text(template), rest @ ..]) => match rest {
-            [one] if one.items().is_some() => {
-                methods::format(evaluator, template, &one.items().unwrap_or_default())?
+        ("format", [template, rest @ ..]) => {
+            let Some(template) = template.joined_text().filter(|_| !template.is_null()) else {
+                return Ok(None);
+            };
+            match rest {
+                [one] if one.items().is_some() => {
+                    methods::format(evaluator, &template, &one.items().unwrap_or_default())?
+                }
+                many => methods::format(evaluator, &template, many)?,
             }
-            many => methods::format(evaluator, template, many)?,
-        },
+        }
         ("join", [Val::Text(separator), rest @ ..]) => match rest {
             [one] if one.items().is_some() => {
                 methods::join(evaluator, separator, &one.items().unwrap_or_default())?

@@ -3,6 +3,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
+use serde_json::{Value, json};
 
 use super::super::error::{ExpressionError, Result};
 use super::super::eval::Evaluator;
@@ -155,6 +156,29 @@ pub(in super::super) fn local_date_time_text(value: DateTime) -> String {
         value.second(),
         fraction(value.millisecond())
     )
+}
+
+/// A day as the original writes it into a context: a list of its parts.
+pub(in super::super) fn date_json(date: Date) -> Value {
+    json!([date.year(), date.month(), date.day()])
+}
+
+/// A day and a time as a list of parts; seconds only when there are some.
+pub(in super::super) fn local_date_time_json(value: DateTime) -> Value {
+    let mut parts = vec![
+        i32::from(value.year()),
+        i32::from(value.month()),
+        i32::from(value.day()),
+        i32::from(value.hour()),
+        i32::from(value.minute()),
+    ];
+    if value.second() > 0 || value.millisecond() > 0 {
+        parts.push(i32::from(value.second()));
+    }
+    if value.millisecond() > 0 {
+        parts.push(i32::from(value.millisecond()));
+    }
+    Value::from(parts)
 }
 
 /// `Date.toString`.

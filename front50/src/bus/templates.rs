@@ -1,0 +1,77 @@
+//! Requests about pipeline templates. Reading them needs none of their own: `objects.get` and
+//! `objects.list` do.
+
+use std::sync::Arc;
+
+use kork::{
+    model::{Context, api::Call},
+    ports::{Registration, Rpc, RpcError},
+    rpc::serve,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::app::Front50;
+
+/// Creates or replaces a template; answers with what is stored.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SaveTemplate {
+    pub template: Context,
+    /// The version to store beside `latest`.
+    pub tag: Option<String>,
+    /// Refuse when there is one.
+    pub create: bool,
+    pub user: String,
+}
+
+impl Call for SaveTemplate {
+    const SERVICE: &'static str = "front50";
+    const ENDPOINT: &'static str = "templates.save";
+    type Answer = Context;
+}
+
+/// Removes one version of a template; refused while pipelines are made from it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct DeleteTemplate {
+    pub id: String,
+    pub tag: Option<String>,
+    pub digest: Option<String>,
+    pub user: String,
+}
+
+impl Call for DeleteTemplate {
+    const SERVICE: &'static str = "front50";
+    const ENDPOINT: &'static str = "templates.delete";
+    type Answer = ();
+}
+
+/// Serves both.
+pub(crate) async fn all(
+    rpc: &dyn Rpc,
+    front50: &Arc<Front50>,
+) -> Result<Vec<Box<dyn Registration>>, RpcError> {
+    let service = Arc::clone(front50);
+    let save = move |it: SaveTemplate| {
+        let front50 = Arc::clone(&service);
+        async move {
+            let tag = it.tag.as_deref().filter(|tag| !tag.is_empty());
+            let saved = front50.save_template(&it.template, tag, it.create, &it.user);
+            saved.await
+        }
+    };
+    let service = Arc::clone(front50);
+    let delete = move |it: DeleteTemplate| {
+        let front50 = Arc::clone(&service);
+        async move {
+            let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+            let (tag, digest) = (given(&it.tag), given(&it.digest));
+            let deleted = front50.delete_template(&it.id, tag.as_deref(), digest.as_deref());
+            deleted.await
+        }
+    };
+    Ok(vec![
+        serve::<SaveTemplate, _, _>(rpc, save).await?,
+        serve::<DeleteTemplate, _, _>(rpc, delete).await?,
+    ])
+}
