@@ -5,7 +5,6 @@
 //! - `http`: the edge: route table, requests, answers, problems, guards against browsers.
 //! - `routes`: one module per part of the contract, each with its slice of the route table.
 //! - `domain`: pure views and checks; no IO.
-//! - [`wire`]: requests that only gate sends.
 //! - `openapi`: the document and the page that are generated from the route table.
 //!
 //! Gate holds no state and decides nothing about pipelines: it turns HTTP into typed calls on the
@@ -19,7 +18,6 @@ pub mod limit;
 mod openapi;
 mod routes;
 pub mod server;
-pub mod wire;
 
 pub use config::{Config, Identity, Limits};
 pub use error::Error;

@@ -9,7 +9,7 @@ use kork::{
     model::{
         Context, Execution, Kind, Problem, Status, Timestamp,
         api::{
-            front50::{GetPipeline, ListPipelines},
+            front50::{GetObject, GetPipeline, ListPipelines},
             orca::{
                 CancelExecution, DeleteExecution, GetExecution, ListExecutions, PatchStage,
                 PauseExecution, ReceiveWebhook, RestartStage, ResumeExecution, StartPipeline,
@@ -56,7 +56,21 @@ impl World {
             let all = Arc::clone(&stored);
             async move { Ok((*all).clone()) }
         });
-        let front50 = vec![get.await.unwrap(), list.await.unwrap()];
+        let object = rpc::serve(&*ports.rpc, |request: GetObject| async move {
+            if request.id == "waits" {
+                return Ok(template());
+            }
+            Err(Problem::new(
+                "FRONT50-0001",
+                Kind::NotFound,
+                "no such object",
+            ))
+        });
+        let front50 = vec![
+            get.await.unwrap(),
+            list.await.unwrap(),
+            object.await.unwrap(),
+        ];
         Self {
             ports,
             _front50: front50,
@@ -363,4 +377,47 @@ async fn a_webhook_delivered_twice_starts_once_and_a_flushed_cache_changes_nothi
     assert_eq!(rpc::call(&*world.ports.rpc, &list).await.unwrap().len(), 2);
     world.ports.cache.flush().await.unwrap();
     assert_eq!(rpc::call(&*world.ports.rpc, &list).await.unwrap().len(), 2);
+}
+
+/// A template whose only stage waits as long as its variable says.
+fn template() -> Context {
+    let template = json!({
+        "schema": "v2", "id": "waits", "variables": [{"name": "seconds", "type": "int"}],
+        "pipeline": {"stages": [{
+            "refId": "1", "type": "wait", "waitTime": "${ templateVariables.seconds }",
+        }]},
+    });
+    template.as_object().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_made_from_a_template_runs_as_what_it_is() {
+    let world = World::new(Vec::new()).await;
+    let _orca = world.orca().await;
+    let config = |reference: &str, variables: Value| {
+        json!({
+            "application": "app", "name": "templated", "type": "templatedPipeline", "schema": "v2",
+            "template": {"reference": reference}, "variables": variables,
+        })
+    };
+    let id = world
+        .start(config("spinnaker://waits", json!({"seconds": 3})))
+        .await;
+    let done = world.until(&id, Status::Succeeded).await;
+    assert_eq!(done.stages.len(), 1);
+    let waited = done.end_time.unwrap().ms_since(done.start_time.unwrap());
+    assert!((3_000..4_000).contains(&waited), "{waited} ms");
+    for (reference, variables, pointer) in [
+        ("spinnaker://nowhere", json!({}), "/template/reference"),
+        ("https://elsewhere", json!({}), "/template/reference"),
+        ("spinnaker://waits", json!({}), "/variables"),
+    ] {
+        let start = StartPipeline {
+            pipeline: config(reference, variables).as_object().unwrap().clone(),
+            user: "ana".to_owned(),
+            ..StartPipeline::default()
+        };
+        let refused = rpc::call(&*world.ports.rpc, &start).await.unwrap_err();
+        assert_eq!(refused.errors[0].pointer, pointer, "{refused}");
+    }
 }

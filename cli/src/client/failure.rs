@@ -12,7 +12,11 @@ use crate::exit::Exit;
 pub(crate) enum Failure {
     /// Gate does not answer.
     #[error("{detail}")]
-    Unreachable { detail: String, causes: Vec<String> },
+    Unreachable {
+        detail: String,
+        causes: Vec<String>,
+        next: &'static str,
+    },
     /// Gate answered with an error.
     #[error("{}", .0.detail)]
     Refused(Box<Refusal>),
@@ -82,19 +86,27 @@ impl Failure {
             causes.push(cause.to_string());
             next = cause.source();
         }
-        let detail = if is_late {
-            format!("gate at {base} took too long to answer")
-        } else {
-            format!("gate cannot be reached at {base}")
-        };
-        Self::Unreachable { detail, causes }
+        if is_late {
+            return Self::late(base, causes);
+        }
+        Self::Unreachable {
+            detail: format!("gate cannot be reached at {base}"),
+            causes,
+            next: "start a suite with `gennaker up`, or name another gate with --gate URL",
+        }
     }
 
     /// Gate took the request and said nothing.
     pub(crate) fn silent(base: &str, within: Duration) -> Self {
+        let cause = format!("there is no answer after {} s", within.as_secs());
+        Self::late(base, vec![cause])
+    }
+
+    fn late(base: &str, causes: Vec<String>) -> Self {
         Self::Unreachable {
             detail: format!("gate at {base} took too long to answer"),
-            causes: vec![format!("there is no answer after {} s", within.as_secs())],
+            causes,
+            next: "try again; what was asked for may have been done: `gennaker execution list` tells",
         }
     }
 
@@ -189,12 +201,10 @@ impl Failure {
             ..Told::default()
         };
         match self {
-            Self::Unreachable { causes, .. } => Told {
+            Self::Unreachable { causes, next, .. } => Told {
                 detail: self.to_string(),
                 causes: causes.clone(),
-                next: Some(
-                    "start a suite with `gennaker up`, or name another gate with --gate URL".into(),
-                ),
+                next: Some((*next).to_owned()),
                 ..Told::default()
             },
             Self::Refused(refusal) => told_by_gate(refusal),

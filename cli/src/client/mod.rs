@@ -341,6 +341,7 @@ mod tests {
             failure.to_string().ends_with("took too long to answer"),
             "{failure}"
         );
-        assert!(!failure.told().causes.is_empty());
+        let told = failure.told();
+        assert!(!told.causes.is_empty() && told.next.unwrap().contains("try again"));
     }
 }

@@ -3,48 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::app::Front50;
 use kork::{
-    model::{Context, api::Call},
+    model::api::front50::{DeleteTemplate, SaveTemplate},
     ports::{Registration, Rpc, RpcError},
     rpc::serve,
 };
-use serde::{Deserialize, Serialize};
-
-use crate::app::Front50;
-
-/// Creates or replaces a template; answers with what is stored.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct SaveTemplate {
-    pub template: Context,
-    /// The version to store beside `latest`.
-    pub tag: Option<String>,
-    /// Refuse when there is one.
-    pub create: bool,
-    pub user: String,
-}
-
-impl Call for SaveTemplate {
-    const SERVICE: &'static str = "front50";
-    const ENDPOINT: &'static str = "templates.save";
-    type Answer = Context;
-}
-
-/// Removes one version of a template; refused while pipelines are made from it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct DeleteTemplate {
-    pub id: String,
-    pub tag: Option<String>,
-    pub digest: Option<String>,
-    pub user: String,
-}
-
-impl Call for DeleteTemplate {
-    const SERVICE: &'static str = "front50";
-    const ENDPOINT: &'static str = "templates.delete";
-    type Answer = ();
-}
 
 /// Serves both.
 pub(crate) async fn all(

@@ -1,6 +1,6 @@
 //! Templates: what one save stores, who wins a name, what may be deleted.
 
-use front50::bus::templates::{DeleteTemplate, SaveTemplate};
+use kork::model::api::front50::{DeleteTemplate, SaveTemplate};
 use kork::model::{
     Context,
     api::front50::{GetObject, SavePipeline},

@@ -4,5 +4,4 @@ pub(crate) mod application;
 pub(crate) mod cron;
 pub(crate) mod task;
 pub(crate) mod template;
-pub(crate) mod templated;
 pub(crate) mod trigger;

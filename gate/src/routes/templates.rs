@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kork_model::{
     Context, Kind,
-    api::front50::{GetObject, ListObjects, ListPipelines},
+    api::front50::{DeleteTemplate, GetObject, ListObjects, ListPipelines, SaveTemplate},
+    templated,
 };
 use serde_json::{Value, json};
 
@@ -14,15 +15,11 @@ use super::{
     param::{APPLICATION, DIGEST, SCOPES, SKIP_PLAN_DEPENDENTS, TAG as VERSION},
     told::Told,
 };
-use crate::{
-    domain::templated,
-    http::{
-        answer::{Answer, Outcome},
-        call::{Call, USER},
-        refusal::Refusal,
-        route::{BodyRule, Route, Verb, run},
-    },
-    wire::{DeleteTemplate, SaveTemplate},
+use crate::http::{
+    answer::{Answer, Outcome},
+    call::{Call, USER},
+    refusal::Refusal,
+    route::{BodyRule, Route, Verb, run},
 };
 
 const TAG: &str = "templates";

@@ -3,10 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use gate::{
-    Config, Limits,
-    wire::{DeleteTemplate, SaveTemplate},
-};
+use gate::{Config, Limits};
 use kork::{
     embedded::{Embedded, SeededIds, SystemClock},
     ports::{Clock, Ports, Registration},
@@ -23,9 +20,9 @@ use kork_model::{
         },
         front50::{
             ApplicationHistory, BulkSavePipelines, DeleteNotifications, DeletePipeline,
-            GetApplication, GetNotifications, GetObject, GetPipeline, GetProject, ListApplications,
-            ListObjects, ListPipelines, ListProjects, PipelineByName, PipelineHistory,
-            ReorderPipelines, SaveNotifications, SavePipeline,
+            DeleteTemplate, GetApplication, GetNotifications, GetObject, GetPipeline, GetProject,
+            ListApplications, ListObjects, ListPipelines, ListProjects, PipelineByName,
+            PipelineHistory, ReorderPipelines, SaveNotifications, SavePipeline, SaveTemplate,
         },
         orca::{
             CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, GetExecution,

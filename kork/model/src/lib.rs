@@ -5,6 +5,7 @@
 //! - [`execution`]: an execution as Gate shows it and as the engine keeps it.
 //! - [`work`]: what orca asks of a worker, and what the worker answers.
 //! - [`problem`]: an error as it crosses the bus and the HTTP edge.
+//! - [`templated`]: the pipeline that a template and its configuration make.
 //! - [`api`]: requests and answers between services, one module per serving service.
 
 pub mod api;
@@ -13,6 +14,7 @@ pub mod execution;
 pub mod id;
 pub mod problem;
 pub mod status;
+pub mod templated;
 pub mod time;
 pub mod work;
 

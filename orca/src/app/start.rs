@@ -1,6 +1,6 @@
 //! Starting: a pipeline, a stored pipeline, a task, a child.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use kork::{
@@ -9,7 +9,8 @@ use kork::{
 };
 use kork_model::{
     Context, ExecutionId, Kind, Problem,
-    api::front50::{GetPipeline, ListPipelines},
+    api::front50::{GetObject, GetPipeline, ListPipelines},
+    templated,
 };
 use orca_engine::{
     Command, Rejection,
@@ -54,10 +55,11 @@ impl Shell {
             Correlated::ToStart(id) => id,
         };
         let prior = self.prior_artifacts(start.pipeline).await;
+        let pipeline = self.expanded(start.pipeline).await?;
         let request = Request {
             id: id.clone(),
             now: self.ports.clock.now(),
-            pipeline: start.pipeline,
+            pipeline: &pipeline,
             trigger: start.trigger,
             user: start.user,
             origin: start.origin,
@@ -144,6 +146,38 @@ impl Shell {
             );
             boxed(Problem::new("ORCA-0016", Kind::NotFound, text))
         })
+    }
+
+    /// A pipeline that is made from a template, as the pipeline that it is; any other one as it is.
+    async fn expanded<'a>(&self, pipeline: &'a Context) -> Result<Cow<'a, Context>, Error> {
+        if pipeline.get("type").and_then(Value::as_str) != Some("templatedPipeline") {
+            return Ok(Cow::Borrowed(pipeline));
+        }
+        let wrong = |pointer: &str, detail: String| {
+            let text = "the template of the pipeline cannot be filled in";
+            boxed(Problem::new("ORCA-0010", Kind::Invalid, text).field(pointer, detail))
+        };
+        let Some(id) = templated::stored_id(pipeline) else {
+            let detail = "must name a stored template: spinnaker://<id>".to_owned();
+            return Err(wrong("/template/reference", detail));
+        };
+        let get = GetObject {
+            object_type: "pipelineTemplate".to_owned(),
+            id: id.to_owned(),
+        };
+        let template = rpc::call(&*self.ports.rpc, &get).await;
+        let template = template.map_err(|problem| match problem.kind {
+            Kind::NotFound => {
+                let detail = format!("there is no pipeline template {id}");
+                wrong("/template/reference", detail)
+            }
+            _ => boxed(problem),
+        })?;
+        let filled = templated::pipeline(&template, pipeline).map_err(|missing| {
+            let detail = format!("Missing variable values for: {}", missing.join(", "));
+            wrong("/variables", detail)
+        })?;
+        Ok(Cow::Owned(filled))
     }
 
     async fn create(self: &Arc<Self>, id: &ExecutionId, command: &Command) -> Result<(), Error> {

@@ -69,6 +69,14 @@ call!("front50", "projects.delete",
 /// Removes a project; fine when unknown.
 DeleteProject { id: String, user: String } -> ());
 
+call!("front50", "templates.save",
+/// Creates or replaces a pipeline template; answers with what is stored. `tag`: the version to store beside `latest`;
+/// `create`: refuse when there is one.
+SaveTemplate { template: Context, tag: Option<String>, create: bool, user: String } -> Context);
+call!("front50", "templates.delete",
+/// Removes one version of a template; refused while pipelines are made from it.
+DeleteTemplate { id: String, tag: Option<String>, digest: Option<String>, user: String } -> ());
+
 call!("front50", "objects.list",
 /// A page of documents of any type by id: `{objects, next}`; `next`, absent at the end, is the `after` of the next page.
 /// Types: application, permission, pipeline, strategy, pipelineTemplate, notification, project, serviceAccount,

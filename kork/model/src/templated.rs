@@ -1,6 +1,6 @@
 //! The pipeline that a template and its configuration make (v2).
 
-use kork_model::Context;
+use crate::Context;
 use serde_json::{Map, Value, json};
 
 /// Before the id of a template that front50 keeps.
@@ -15,7 +15,7 @@ const LISTS: [(&str, &str); 4] = [
 ];
 
 /// The stored id (`id`, `id:tag`, `id@sha256:digest`) of the template that a configuration names.
-pub(crate) fn stored_id(config: &Context) -> Option<&str> {
+pub fn stored_id(config: &Context) -> Option<&str> {
     let template = config.get("template")?;
     let reference = template
         .get("reference")
@@ -28,7 +28,7 @@ pub(crate) fn stored_id(config: &Context) -> Option<&str> {
 ///
 /// Variables are put in where they stand alone in an expression; every other expression stays for
 /// the moment in which it counts, and finds them in `templateVariables`.
-pub(crate) fn pipeline(template: &Context, config: &Context) -> Result<Context, Vec<String>> {
+pub fn pipeline(template: &Context, config: &Context) -> Result<Context, Vec<String>> {
     let variables = variables(template, config)?;
     let mut pipeline = match template.get("pipeline") {
         Some(Value::Object(pipeline)) => pipeline.clone(),
