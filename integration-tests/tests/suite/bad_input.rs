@@ -82,8 +82,8 @@ async fn members_of_the_wrong_type() {
         ("stages", json!({"a": 1})),
         ("stages", json!(["x"])),
         ("stages", json!([{"refId": "1"}])),
-        ("stages", json!([{"refId": "1", "type": 7, "name": "x"}])),
-        ("trigger", json!("manual")),
+        ("stages", json!([{"refId": "1", "type": {}, "name": "x"}])),
+        ("stages", json!([{"refId": [], "type": "wait", "name": "x"}])),
         ("parameterConfig", json!("x")),
     ] {
         let mut definition = base.clone();
