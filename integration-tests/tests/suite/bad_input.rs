@@ -83,7 +83,10 @@ async fn members_of_the_wrong_type() {
         ("stages", json!(["x"])),
         ("stages", json!([{"refId": "1"}])),
         ("stages", json!([{"refId": "1", "type": {}, "name": "x"}])),
-        ("stages", json!([{"refId": [], "type": "wait", "name": "x"}])),
+        (
+            "stages",
+            json!([{"refId": [], "type": "wait", "name": "x"}]),
+        ),
         ("parameterConfig", json!("x")),
     ] {
         let mut definition = base.clone();
