@@ -104,10 +104,11 @@ pub(crate) fn secret(path: &str) -> Result<String, String> {
 /// An address that may be shown: without user and password.
 pub(crate) fn shown(address: &str) -> String {
     let one = |part: &str| {
-        url::Url::parse(part).map_or_else(
-            |_| "an address that cannot be read".to_owned(),
+        let parsed = url::Url::parse(part).ok().filter(url::Url::has_host);
+        parsed.map_or_else(
+            || "an address that cannot be read".to_owned(),
             |mut url| {
-                // An address that can have no login has none to hide.
+                // An address with a host can have a login.
                 url.set_username("").ok();
                 url.set_password(None).ok();
                 url.to_string()

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use super::{Error, Shell, token};
 const BUILT: &str = "orca.index.built";
 /// Ids that are read from an index in one go.
 const PAGE: usize = 256;
+/// Executions that are read at the same time when the index is built.
+const READS_AT_ONCE: usize = 32;
 
 /// What filters need to know about an execution.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -132,7 +135,9 @@ impl Shell {
             .map(ExecutionId::from);
         let mut ids: Vec<ExecutionId> = self.archived().await?;
         ids.extend(live);
-        for id in ids {
+        let rows = ids.into_iter().map(|id| async move {
+            // What is read here must not be put over what is written meanwhile.
+            let _one_at_a_time = self.lock(&id).await;
             match self.peek(&id).await {
                 Ok(Some(state)) => self.index_put(&state).await,
                 Ok(None) => {}
@@ -140,7 +145,11 @@ impl Shell {
                     tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
                 }
             }
-        }
+        });
+        stream::iter(rows)
+            .buffer_unordered(READS_AT_ONCE)
+            .collect::<()>()
+            .await;
         let built = self
             .ports
             .cache
@@ -198,6 +207,7 @@ impl Shell {
         if let Some(row) = stored.and_then(|body| serde_json::from_slice(&body).ok()) {
             return Some(row);
         }
+        let _one_at_a_time = self.lock(id).await;
         let state = self.peek(id).await.ok().flatten()?;
         self.index_put(&state).await;
         Some(Row::of(&state))
@@ -205,6 +215,11 @@ impl Shell {
 
     /// A cache that was flushed is filled again before it is read.
     pub(crate) async fn ensure_index(self: &Arc<Self>) -> Result<(), Error> {
+        if !matches!(self.ports.cache.get(BUILT).await, Ok(None)) {
+            return Ok(());
+        }
+        // Whoever comes meanwhile waits for the one that builds.
+        let _one_at_a_time = self.index_building.lock().await;
         match self.ports.cache.get(BUILT).await {
             Ok(None) => self.rebuild_index().await,
             Ok(Some(_)) | Err(_) => Ok(()),

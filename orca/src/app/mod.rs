@@ -134,6 +134,7 @@ pub struct Shell {
     pub(crate) triggers: triggers::TriggerIndex,
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
+    index_building: tokio::sync::Mutex<()>,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
     /// Up to where the log of each open execution was told on the event stream.
@@ -152,6 +153,7 @@ impl Shell {
                 config.states_in_memory_max,
                 config.states_in_memory_bytes_max,
             ),
+            index_building: tokio::sync::Mutex::default(),
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
