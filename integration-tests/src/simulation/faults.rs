@@ -42,13 +42,12 @@ impl Dice {
     }
 }
 
-/// What goes wrong in one process, and whether it still does.
+/// What goes wrong, and whether it still does.
 pub(super) struct Faults {
     dice: Dice,
     active: AtomicBool,
-    died: AtomicBool,
-    /// Some process is to die now.
-    death: Arc<Notify>,
+    /// The process is to die now.
+    pub(super) death: Notify,
 }
 
 enum Fate {
@@ -59,18 +58,12 @@ enum Fate {
 
 impl Faults {
     /// Faults by these dice.
-    pub(super) fn new(dice: Dice, active: bool, death: &Arc<Notify>) -> Arc<Self> {
+    pub(super) fn new(dice: Dice) -> Arc<Self> {
         Arc::new(Self {
             dice,
-            active: AtomicBool::new(active),
-            died: AtomicBool::new(false),
-            death: Arc::clone(death),
+            active: AtomicBool::new(true),
+            death: Notify::new(),
         })
-    }
-
-    /// The process hangs in the middle of a call, and is to be killed.
-    pub(super) fn has_died(&self) -> bool {
-        self.died.load(Ordering::SeqCst)
     }
 
     /// From now on everything works.
@@ -84,7 +77,6 @@ impl Faults {
         }
         match self.dice.roll(200) {
             0 => {
-                self.died.store(true, Ordering::SeqCst);
                 self.death.notify_one();
                 std::future::pending().await
             }
