@@ -7,7 +7,7 @@
 //!   over the same do it once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,7 +44,7 @@ pub(crate) struct Peers {
 #[derive(Default)]
 struct Peer {
     /// Executions that it wrote last, with the time of the record.
-    has: HashMap<ExecutionId, Timestamp>,
+    has: BTreeMap<ExecutionId, Timestamp>,
     silent: u32,
 }
 
