@@ -12,6 +12,7 @@ mod eventually;
 mod gate;
 mod load;
 mod processes;
+mod random;
 mod suite;
 
 pub use self::{
@@ -21,6 +22,7 @@ pub use self::{
     gate::{Answer, Gate, Trouble},
     load::{Counted, Load},
     processes::{Process, Processes, resident_kib},
+    random::Random,
     suite::{STOP_MAX, Suite},
 };
 

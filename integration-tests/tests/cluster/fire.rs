@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use camino::Utf8Path;
 use integration_tests::{
     cluster::{Cluster, SERVICES},
-    harness::{Answer, Gate, Trouble, eventually, number, within},
+    harness::{Answer, Gate, Random, Trouble, eventually, number, within},
     pipeline::{Deployment, pipeline, precondition, wait},
 };
 use serde_json::{Value, json};
@@ -23,20 +23,6 @@ const FAULT_MAX_MS: u64 = 2_500;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Time for all executions to end behind the last fault.
 const END_MAX: Duration = Duration::from_mins(3);
-
-/// Numbers that follow from a seed.
-struct Random(u64);
-
-impl Random {
-    /// Below a bound (the generator `SplitMix64`).
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// What goes wrong.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use camino::Utf8Path;
 use integration_tests::{
-    harness::{Counted, Gate, Load, Suite, eventually, number},
+    harness::{Counted, Gate, Load, Random, Suite, eventually, number},
     pipeline::{Deployment, pipeline, precondition, wait},
 };
 use serde_json::{Value, json};
@@ -77,20 +77,6 @@ impl Delivery {
 
 fn execution_id(n: u64) -> String {
     format!("CHAOS-{n:04}")
-}
-
-/// Numbers that follow from a seed.
-struct Random(u64);
-
-impl Random {
-    /// Below a bound (the generator `SplitMix64`).
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }
 
 /// What must be the same with and without faults: the status, and each stage with its status. Stages

@@ -77,31 +77,34 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// All processes of the machine; none where the system does not say.
+pub(super) fn pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// Living processes whose environment says that they were started from `origin` for a run that is
 /// meant, and those in the process group `leader`.
 fn members(origin: &Utf8Path, meant: impl Fn(&str) -> bool, leader: Option<u32>) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let origin = format!("{ORIGIN}={origin}");
     let run_key = format!("{RUN}=");
-    pids.filter(|pid| {
-        let Some(stat) = Stat::of(*pid).filter(|s| !s.is_zombie) else {
-            return false;
-        };
-        if leader == Some(stat.group) {
-            return true;
-        }
-        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
-            return false;
-        };
-        let variables: Vec<_> = environment.split(|b| *b == 0).collect();
-        let run = variables
-            .iter()
-            .find_map(|v| v.strip_prefix(run_key.as_bytes()));
-        let run = run.and_then(|r| std::str::from_utf8(r).ok());
-        variables.contains(&origin.as_bytes()) && run.is_some_and(&meant)
-    })
-    .collect()
+    pids()
+        .filter(|pid| {
+            let Some(stat) = Stat::of(*pid).filter(|s| !s.is_zombie) else {
+                return false;
+            };
+            if leader == Some(stat.group) {
+                return true;
+            }
+            let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+                return false;
+            };
+            let variables: Vec<_> = environment.split(|b| *b == 0).collect();
+            let run = variables
+                .iter()
+                .find_map(|v| v.strip_prefix(run_key.as_bytes()));
+            let run = run.and_then(|r| std::str::from_utf8(r).ok());
+            variables.contains(&origin.as_bytes()) && run.is_some_and(&meant)
+        })
+        .collect()
 }

@@ -9,7 +9,7 @@ use kork_model::Timestamp;
 use super::{
     identity::{Identity, Stat},
     record::Record,
-    sweep::{ORIGIN, RUN},
+    sweep::{ORIGIN, RUN, pids},
 };
 use crate::{app::ports::RunId, domain::group::ServerGroup};
 
@@ -20,11 +20,7 @@ pub(super) fn write_down(origin: &Utf8Path, groups: &[ServerGroup], now: Timesta
     let mut known: HashMap<(String, u32), u32> = records
         .map(|r| ((r.id.group, r.id.ordinal), r.id.run))
         .collect();
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return;
-    };
-    let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let mut living: Vec<Record> = pids
+    let mut living: Vec<Record> = pids()
         .filter_map(|pid| record_of(origin, groups, now, pid))
         .collect();
     // What a run has started itself is younger than its first process.
