@@ -29,6 +29,7 @@ where
         a_subscription_goes_on_behind_what_was_acknowledged,
         a_dropped_next_loses_nothing,
         whoever_follows_sees_what_is_written_from_now_on,
+        many_appends_at_once_are_where_they_say_and_followers_see_each_once,
     );
 }
 
@@ -339,5 +340,25 @@ async fn whoever_follows_sees_what_is_written_from_now_on(ports: Ports) {
     follower.ack(two).await.expect("ack");
     append(journal, "e.2", Revision::NONE, "three").await;
     assert_eq!(follower.next().await.expect("a record").payload, "three");
+    stays_pending("nothing more is there", follower.next()).await;
+}
+
+/// A revision that was answered is the record's, and a follower misses none and sees none twice.
+async fn many_appends_at_once_are_where_they_say_and_followers_see_each_once(ports: Ports) {
+    const MANY: usize = 1_200;
+    let journal = &*ports.journal;
+    let mut follower = journal.follow("many.").await.expect("follow");
+    let appends = (0..MANY).map(|number| async move {
+        let subject = format!("many.{number}");
+        let at = append(journal, &subject, Revision::NONE, &subject).await;
+        (at, subject)
+    });
+    let mut told = join_all(appends).await;
+    told.sort_unstable();
+    for (at, subject) in told {
+        let seen = follower.next().await.expect("a record");
+        assert_eq!((seen.revision, &seen.subject), (at, &subject));
+        assert_eq!(seen.payload, subject);
+    }
     stays_pending("nothing more is there", follower.next()).await;
 }

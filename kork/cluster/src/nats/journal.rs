@@ -1,7 +1,8 @@
 //! The journal on JetStream: a subject per log, compare-and-append by the subject's last sequence.
 
-use async_nats::jetstream::{
-    context::PublishErrorKind, message::PublishMessage, stream::DirectGetErrorKind, stream::Stream,
+use async_nats::{
+    HeaderMap,
+    jetstream::stream::{DirectGetErrorKind, Stream},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,20 +12,27 @@ use kork::ports::{
     limit::{MESSAGE_BYTES_MAX, oversized},
 };
 
-use super::{Nats, batch, follower::Follower, names};
+use super::{
+    Nats, batch,
+    follower::Follower,
+    group::{Group, Outgoing, Refused},
+    names,
+};
 
 /// Times that an append which a replicated stream refused without a reason is tried again.
-const UNSURE_MAX: usize = 5;
+pub(super) const UNSURE_MAX: usize = 5;
 
 pub(crate) struct NatsJournal {
     nats: Nats,
     stream: Stream,
+    group: Group,
     positions: Stream,
 }
 
 impl NatsJournal {
     pub(super) fn new(nats: Nats, stream: Stream, positions: Stream) -> Self {
         Self {
+            group: Group::new(&nats, &stream),
             nats,
             stream,
             positions,
@@ -74,16 +82,18 @@ impl Journal for NatsJournal {
         check(subject, payload.len())?;
         let full = self.subject(subject);
         for _ in 0..UNSURE_MAX {
-            let message = PublishMessage::build()
-                .payload(payload.clone())
-                .expected_last_subject_sequence(expected.0);
-            let sent = self.nats.context.send_publish(full.clone(), message).await;
-            let error = match async { sent?.await }.await {
-                Ok(stored) => return Ok(Revision(stored.sequence)),
-                Err(error) => error,
+            let message = Outgoing {
+                subject: full.clone(),
+                headers: HeaderMap::new(),
+                payload: payload.clone(),
+                expected: expected.0,
             };
-            if error.kind() != PublishErrorKind::WrongLastSequence {
-                return Err(unavailable(&error));
+            match self.group.publish(message).await {
+                Ok(sequence) => return Ok(Revision(sequence)),
+                Err(Refused::Full(reason) | Refused::Unknown(reason)) => {
+                    return Err(JournalError::Unavailable { reason });
+                }
+                Err(Refused::Unexpected) => {}
             }
             let actual = Revision(last(&self.stream, &full).await?);
             if actual != expected {

@@ -5,6 +5,7 @@
 
 mod batch;
 mod follower;
+mod group;
 mod journal;
 mod lease;
 mod micro;
@@ -88,6 +89,7 @@ impl Nats {
         let stream = self
             .stream(Config {
                 republish: Some(self.told("journal")),
+                allow_atomic_publish: true,
                 allow_direct: true,
                 ..self.config("journal")
             })
@@ -126,6 +128,7 @@ impl Nats {
         let stream = self
             .stream(Config {
                 republish: Some(self.told("topic")),
+                allow_atomic_publish: true,
                 max_messages: limit::TOPIC_MESSAGES_MAX as i64,
                 discard: DiscardPolicy::Old,
                 allow_direct: true,

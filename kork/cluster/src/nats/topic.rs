@@ -1,6 +1,6 @@
 //! The topic on JetStream: a subject per message, so that an id is there once; the newest are kept.
 
-use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage, stream::Stream};
+use async_nats::{HeaderMap, jetstream::stream::Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kork::ports::{
@@ -11,6 +11,7 @@ use kork::ports::{
 use super::{
     Nats,
     follower::{Follower, Gone},
+    group::{Group, Outgoing, Refused},
     journal, names,
 };
 
@@ -20,6 +21,7 @@ const ID: &str = "Gennaker-Id";
 pub(crate) struct NatsTopic {
     nats: Nats,
     stream: Stream,
+    group: Group,
 }
 
 fn unavailable(error: &(impl std::error::Error + 'static)) -> TopicError {
@@ -48,7 +50,11 @@ fn expired(gone: &Gone) -> TopicError {
 
 impl NatsTopic {
     pub(super) fn new(nats: Nats, stream: Stream) -> Self {
-        Self { nats, stream }
+        Self {
+            group: Group::new(&nats, &stream),
+            nats,
+            stream,
+        }
     }
 }
 
@@ -59,19 +65,30 @@ impl Topic for NatsTopic {
         check(id, 0)?;
         let base = self.nats.subjects("topic");
         let full = format!("{base}{}.{}", names::subject(subject), names::hashed(id));
-        let message = PublishMessage::build()
-            .payload(payload)
-            .header(ID, names::word(id).as_str())
-            .expected_last_subject_sequence(0);
-        let sent = self.nats.context.send_publish(full.clone(), message).await;
-        match async { sent?.await }.await {
-            Ok(stored) => Ok(Cursor(stored.sequence)),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                let known = journal::last(&self.stream, &full).await;
-                known.map(Cursor).map_err(|e| unavailable(&e))
+        let mut headers = HeaderMap::new();
+        headers.insert(ID, names::word(id).as_str());
+        for _ in 0..journal::UNSURE_MAX {
+            let message = Outgoing {
+                subject: full.clone(),
+                headers: headers.clone(),
+                payload: payload.clone(),
+                expected: 0,
+            };
+            match self.group.publish(message).await {
+                Ok(sequence) => return Ok(Cursor(sequence)),
+                Err(Refused::Full(reason) | Refused::Unknown(reason)) => {
+                    return Err(failed(reason));
+                }
+                Err(Refused::Unexpected) => {}
             }
-            Err(error) => Err(unavailable(&error)),
+            let known = journal::last(&self.stream, &full).await;
+            match known.map_err(|e| unavailable(&e))? {
+                // A stream with replicas refuses now and then what it does not have.
+                0 => {}
+                sequence => return Ok(Cursor(sequence)),
+            }
         }
+        Err(failed(format!("{id} is refused though it is not there")))
     }
 
     async fn subscribe(
