@@ -42,12 +42,13 @@ impl Dice {
     }
 }
 
-/// What goes wrong, and whether it still does.
+/// What goes wrong in one process, and whether it still does.
 pub(super) struct Faults {
     dice: Dice,
     active: AtomicBool,
-    /// The process is to die now.
-    pub(super) death: Notify,
+    died: AtomicBool,
+    /// Some process is to die now.
+    death: Arc<Notify>,
 }
 
 enum Fate {
@@ -58,12 +59,18 @@ enum Fate {
 
 impl Faults {
     /// Faults by these dice.
-    pub(super) fn new(dice: Dice) -> Arc<Self> {
+    pub(super) fn new(dice: Dice, active: bool, death: &Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             dice,
-            active: AtomicBool::new(true),
-            death: Notify::new(),
+            active: AtomicBool::new(active),
+            died: AtomicBool::new(false),
+            death: Arc::clone(death),
         })
+    }
+
+    /// The process hangs in the middle of a call, and is to be killed.
+    pub(super) fn has_died(&self) -> bool {
+        self.died.load(Ordering::SeqCst)
     }
 
     /// From now on everything works.
@@ -77,6 +84,7 @@ impl Faults {
         }
         match self.dice.roll(200) {
             0 => {
+                self.died.store(true, Ordering::SeqCst);
                 self.death.notify_one();
                 std::future::pending().await
             }

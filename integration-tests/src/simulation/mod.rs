@@ -1,5 +1,5 @@
-//! A seeded simulation of the whole orchestration: the real orca on embedded ports in memory, on a
-//! virtual clock, with faults; held against a small model.
+//! A seeded simulation of the whole orchestration: one or two real orcas on embedded ports in memory,
+//! on a virtual clock, with faults; held against a small model.
 //!
 //! Everything follows from the seed. `cargo run -p integration-tests --bin simulate -- --seed N`
 //! replays one.
@@ -14,7 +14,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use kork::{
     embedded::{Embedded, SeededIds, TokioClock},
     model::{
@@ -27,6 +26,7 @@ use kork::{
     service::Chassis,
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use self::{
     faults::{Dice, Faults, faulty},
@@ -39,6 +39,8 @@ const CHAOS: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Virtual pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
+/// Instances of orca, at most.
+const INSTANCES_MAX: u64 = 2;
 /// Pipelines of one simulation, at most.
 const PIPELINES_MAX: u64 = 6;
 
@@ -97,70 +99,96 @@ async fn run(seed: u64) -> Result<Report, String> {
     })
 }
 
-/// orca lives, dies and lives again until everything has ended; answers with how often it died, and
-/// how everything ended.
+/// One orca among those that share the work.
+struct Process {
+    chassis: Chassis,
+    running: tokio::task::JoinHandle<Result<(), orca::Error>>,
+    faults: Arc<Faults>,
+}
+
+impl Process {
+    fn start(ports: &Ports, faults: Arc<Faults>) -> Self {
+        let chassis = Chassis::default();
+        let own = faulty(ports, &faults);
+        let running = tokio::spawn(orca::run(orca::Config::default(), own, chassis.clone()));
+        Self {
+            chassis,
+            running,
+            faults,
+        }
+    }
+
+    /// A start that failed is tried again, as an operator's supervisor does.
+    fn is_dead(&self) -> bool {
+        self.faults.has_died() || self.running.is_finished()
+    }
+
+    fn kill(&self) {
+        self.chassis.shutdown.abort();
+        self.running.abort();
+    }
+}
+
+/// One or two orcas live, die and live again until everything has ended; answers with how often one
+/// died, and how everything ended.
 async fn live(
     ports: &Ports,
     dice: &Dice,
     scenarios: &[Scenario],
 ) -> Result<(usize, Vec<Execution>), String> {
-    let faults = Faults::new(dice.clone());
+    let death = Arc::new(Notify::new());
     let began = tokio::time::Instant::now();
+    let calm = began + CHAOS;
+    let start = || {
+        let active = tokio::time::Instant::now() < calm;
+        Process::start(ports, Faults::new(dice.clone(), active, &death))
+    };
+    let mut processes: Vec<Process> = (0..=dice.roll(INSTANCES_MAX)).map(|_| start()).collect();
     let mut kills = 0;
     loop {
-        let chassis = Chassis::default();
-        let own = faulty(ports, &faults);
-        let process = tokio::spawn(orca::run(orca::Config::default(), own, chassis.clone()));
-        let calm = began + CHAOS;
-        let over = loop {
-            tokio::select! {
-                biased;
-                () = faults.death.notified() => break false,
-                () = tokio::time::sleep(LOOK) => {}
-            }
-            // A start that failed is tried again, as an operator's supervisor does.
-            if process.is_finished() {
-                break false;
-            }
-            if dice.roll(400) == 0 {
-                ports.cache.flush().await.map_err(|e| e.to_string())?;
-            }
-            if tokio::time::Instant::now() >= calm {
-                faults.end();
-                let ended = all_ended(ports, scenarios.len()).await;
-                // A death that struck just before the end of the faults: the process hangs in the
-                // middle of a call, and does not count as the one that has to clear up.
-                if faults.death.notified().now_or_never().is_some() {
-                    break false;
-                }
-                if ended {
-                    break true;
-                }
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(format!("not ended: {}", open(ports, scenarios.len()).await));
-            }
-        };
-        let mut ended = Vec::new();
-        if over {
-            drained(ports).await?;
-            for n in 0..scenarios.len() {
-                ended.push(
-                    get(ports, n)
-                        .await
-                        .ok_or_else(|| format!("execution {n} is gone"))?,
-                );
-            }
+        tokio::select! {
+            biased;
+            () = death.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
-        chassis.shutdown.abort();
-        process.abort();
-        // The next look lets what was dropped be gone.
-        tokio::time::sleep(LOOK).await;
-        if over {
-            return Ok((kills, ended));
+        if dice.roll(400) == 0 {
+            ports.cache.flush().await.map_err(|e| e.to_string())?;
         }
-        kills += 1;
+        let mut ended = false;
+        if tokio::time::Instant::now() >= calm {
+            for process in &processes {
+                process.faults.end();
+            }
+            ended = all_ended(ports, scenarios.len()).await;
+        }
+        // One that died just before the end of the faults hangs in the middle of a call, and does not
+        // count as one that clears up.
+        for process in processes.iter_mut().filter(|process| process.is_dead()) {
+            process.kill();
+            kills += 1;
+            ended = false;
+            // The next look lets what was dropped be gone.
+            tokio::time::sleep(LOOK).await;
+            *process = start();
+        }
+        if ended {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not ended: {}", open(ports, scenarios.len()).await));
+        }
     }
+    drained(ports).await?;
+    let mut ended = Vec::new();
+    for n in 0..scenarios.len() {
+        let execution = get(ports, n).await;
+        ended.push(execution.ok_or_else(|| format!("execution {n} is gone"))?);
+    }
+    for process in &processes {
+        process.kill();
+    }
+    tokio::time::sleep(LOOK).await;
+    Ok((kills, ended))
 }
 
 fn id(n: usize) -> String {

@@ -4,7 +4,6 @@ use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use super::{
     is_under, oversized,
@@ -133,20 +132,16 @@ impl Journal for EmbeddedJournal {
             prefix: prefix.to_owned(),
             position: self.store.position(durable).unwrap_or(0),
             ahead: VecDeque::new(),
-            revisions: self.store.revisions(),
             store: Arc::clone(&self.store),
         }))
     }
 
     async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError> {
-        let revisions = self.store.revisions();
-        let position = *revisions.borrow();
         Ok(Box::new(Follower {
             durable: None,
             prefix: prefix.to_owned(),
-            position,
+            position: self.store.revision().get(),
             ahead: VecDeque::new(),
-            revisions,
             store: Arc::clone(&self.store),
         }))
     }
@@ -158,7 +153,6 @@ struct Follower {
     /// Last revision that was looked at.
     position: u64,
     ahead: VecDeque<Record>,
-    revisions: watch::Receiver<u64>,
     store: Arc<Store>,
 }
 
@@ -208,13 +202,8 @@ impl Subscription for Follower {
             if let Some(record) = self.ahead.pop_front() {
                 return Ok(record);
             }
-            let newest = *self.revisions.borrow_and_update();
-            if self.position < newest {
-                self.read_ahead(newest).map_err(unreadable)?;
-            } else if self.revisions.changed().await.is_err() {
-                let reason = "the store is being closed".to_owned();
-                return Err(JournalError::Unavailable { reason });
-            }
+            let newest = self.store.revision().beyond(self.position).await;
+            self.read_ahead(newest).map_err(unreadable)?;
         }
     }
 

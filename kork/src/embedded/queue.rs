@@ -128,6 +128,7 @@ impl Queue for EmbeddedQueue {
             }
             let wake = next.map_or(deadline, |moment| moment.min(deadline));
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = self.clock.sleep_until(wake) => {}
             }

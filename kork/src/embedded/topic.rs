@@ -8,7 +8,6 @@ use std::{collections::VecDeque, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::ReadableTable;
-use tokio::sync::watch;
 
 use super::{
     is_under, oversized,
@@ -78,8 +77,7 @@ impl Topic for EmbeddedTopic {
         prefix: &str,
         start: Start,
     ) -> Result<Box<dyn TopicStream>, TopicError> {
-        let cursors = self.store.cursors();
-        let (given_out, dropped) = (*cursors.borrow(), self.store.dropped());
+        let (given_out, dropped) = (self.store.cursor().get(), self.store.dropped());
         let position = match start {
             Start::Now => given_out,
             Start::Oldest => dropped,
@@ -96,7 +94,6 @@ impl Topic for EmbeddedTopic {
             prefix: prefix.to_owned(),
             position,
             ahead: VecDeque::new(),
-            cursors,
             store: Arc::clone(&self.store),
         }))
     }
@@ -117,7 +114,6 @@ struct Follower {
     /// Last cursor that was looked at.
     position: u64,
     ahead: VecDeque<Message>,
-    cursors: watch::Receiver<u64>,
     store: Arc<Store>,
 }
 
@@ -178,19 +174,14 @@ impl TopicStream for Follower {
             if let Some(message) = self.ahead.pop_front() {
                 return Ok(message);
             }
-            let newest = *self.cursors.borrow_and_update();
-            if self.position < newest {
-                let asked = Cursor(self.position);
-                let expired = self.read_ahead(newest).map_err(|error| refused(&error))?;
-                if let Some(oldest) = expired {
-                    return Err(TopicError::Expired {
-                        asked,
-                        oldest: Cursor(oldest),
-                    });
-                }
-            } else if self.cursors.changed().await.is_err() {
-                let reason = "the store is being closed".to_owned();
-                return Err(TopicError::Unavailable { reason });
+            let newest = self.store.cursor().beyond(self.position).await;
+            let asked = Cursor(self.position);
+            let expired = self.read_ahead(newest).map_err(|error| refused(&error))?;
+            if let Some(oldest) = expired {
+                return Err(TopicError::Expired {
+                    asked,
+                    oldest: Cursor(oldest),
+                });
             }
         }
     }

@@ -46,6 +46,7 @@ impl Shutdown {
         let hard = self.hard.clone();
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = hard.cancelled() => {}
                 () = task => {}
             }
@@ -60,6 +61,7 @@ impl Shutdown {
         let soft = self.soft.clone();
         self.spawn(async move {
             tokio::select! {
+                biased;
                 () = soft.cancelled() => {}
                 () = task => {}
             }
@@ -71,7 +73,7 @@ impl Shutdown {
     pub async fn unless_aborted<F: Future>(&self, work: F) -> Option<F::Output> {
         let _waited_for = self.tasks.token();
         tokio::select! {
-            biased;
+           biased;
             () = self.hard.cancelled() => None,
             output = work => Some(output),
         }

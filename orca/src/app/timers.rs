@@ -96,6 +96,7 @@ pub(crate) fn spawn(shell: Arc<Shell>) {
                 None => changed.await,
                 Some(at) => {
                     tokio::select! {
+                        biased;
                         () = shell.ports.clock.sleep_until(at) => {}
                         () = changed => {}
                     }

@@ -93,6 +93,7 @@ impl Work {
             return commands::finish(&self.shell, &delivery, Ok(())).await;
         }
         let outcome = tokio::select! {
+            biased;
             outcome = self.work(&order, &stop) => outcome,
             () = self.prolong(&delivery) => return,
         };
@@ -387,6 +388,7 @@ impl Listener for Told<'_> {
         let clock = &self.work.shell.ports.clock;
         let end = clock.now().plus_ms(time.as_millis() as u64);
         tokio::select! {
+            biased;
             () = clock.sleep_until(end) => true,
             () = self.stop.cancelled() => false,
         }

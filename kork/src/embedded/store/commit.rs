@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -355,13 +355,13 @@ impl Shared {
             self.queues.insert(&queue, sequence, &id, due);
         }
         if after.dropped != before.dropped {
-            self.dropped.send_replace(after.dropped);
+            self.dropped.store(after.dropped, Ordering::Release);
         }
         if after.cursor != before.cursor {
-            self.cursor.send_replace(after.cursor);
+            self.cursor.set(after.cursor);
         }
         if after.revision != before.revision {
-            self.revision.send_replace(after.revision);
+            self.revision.set(after.revision);
         }
     }
 }

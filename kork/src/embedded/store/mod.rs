@@ -8,6 +8,7 @@ mod change;
 mod commit;
 mod load;
 mod mark;
+mod newest;
 mod queues;
 mod tables;
 mod writer;
@@ -16,15 +17,18 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use camino::Utf8Path;
 use redb::{Database, ReadTransaction, ReadableDatabase, backends::InMemoryBackend};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use self::{commit::Committer, mark::Mark, tables::Tables, writer::Writer};
+use self::{commit::Committer, mark::Mark, newest::Newest, tables::Tables, writer::Writer};
 pub(super) use self::{
     commit::Mutation,
     queues::{Queues, Taken},
@@ -94,11 +98,11 @@ pub(super) struct Shared {
     pub(super) queues: Queues,
     lazy: Mutex<Lazy>,
     /// Last revision that readers can see.
-    revision: watch::Sender<u64>,
+    revision: Newest,
     /// Last cursor that readers can see.
-    cursor: watch::Sender<u64>,
+    cursor: Newest,
     /// Highest cursor that was dropped.
-    dropped: watch::Sender<u64>,
+    dropped: AtomicU64,
     committer: Mutex<Committer>,
     /// Why nothing can be written any more.
     failed: OnceLock<StoreError>,
@@ -254,19 +258,19 @@ impl Store {
         &self.shared.queues
     }
 
-    /// Follows the last revision that can be read.
-    pub(super) fn revisions(&self) -> watch::Receiver<u64> {
-        self.shared.revision.subscribe()
+    /// The last revision that can be read.
+    pub(super) fn revision(&self) -> &Newest {
+        &self.shared.revision
     }
 
-    /// Follows the last cursor that can be read.
-    pub(super) fn cursors(&self) -> watch::Receiver<u64> {
-        self.shared.cursor.subscribe()
+    /// The last cursor that can be read.
+    pub(super) fn cursor(&self) -> &Newest {
+        &self.shared.cursor
     }
 
     /// Highest cursor whose message was dropped.
     pub(super) fn dropped(&self) -> u64 {
-        *self.shared.dropped.borrow()
+        self.shared.dropped.load(Ordering::Acquire)
     }
 
     /// Reads in one consistent view. A damaged page is an error here, whatever redb makes of it.
@@ -311,9 +315,9 @@ impl Shared {
             positions: Mutex::new(loaded.positions),
             queues: loaded.queues,
             lazy: Mutex::default(),
-            revision: watch::Sender::new(counters.revision),
-            cursor: watch::Sender::new(counters.cursor),
-            dropped: watch::Sender::new(counters.dropped),
+            revision: Newest::new(counters.revision),
+            cursor: Newest::new(counters.cursor),
+            dropped: AtomicU64::new(counters.dropped),
             committer: Mutex::new(Committer::new(counters, mark)),
             failed: OnceLock::new(),
         })
