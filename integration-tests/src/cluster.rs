@@ -9,6 +9,8 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use kork::ports::Ports;
+use kork_cluster::ClusterConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -105,6 +107,25 @@ impl Cluster {
         gates
             .map(|(_, gate)| Gate::new(&format!("http://127.0.0.1:{}", gate.port)))
             .collect()
+    }
+
+    /// Process id of a service while it runs.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let service = self.services.get(name)?;
+        service.child.as_ref().map(Child::id)
+    }
+
+    /// The ports of this cluster, for a process that takes part in it.
+    pub async fn ports(&self) -> Ports {
+        let config = ClusterConfig {
+            nats: self.nats.url(),
+            redis: self.redis.url(),
+            s3_endpoint: self.s3.endpoint(),
+            s3_credentials_file: Some(self.s3.credentials_file().into_string()),
+            ..ClusterConfig::default()
+        };
+        let ports = kork_cluster::connect(&config).await;
+        ports.expect("the servers are there")
     }
 
     /// Directory in which the tests may write.

@@ -2,16 +2,23 @@
 //!
 //! - [`raw`]: what the disk does when nothing but the bytes is written.
 //! - [`steps`]: executions through orca in this process, on the embedded files.
+//! - [`bare`]: what NATS and HTTP do when nothing but the shape of the work is there.
+//! - [`cluster`]: the same executions on NATS, Redis and S3, and six processes.
 //! - [`process`]: the real binary: memory, start, timers.
 //!
-//! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown.
+//! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown. `BENCH_ONLY` names one
+//! part: `steps`, `process` or `cluster`.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
+mod bare;
+mod cluster;
 mod process;
 mod raw;
 mod steps;
 
+/// Steps of an execution.
+pub(crate) const STEPS: usize = 5;
 /// Executions that are in flight at the same time, and appends that wait for the same group.
 pub(crate) const IN_FLIGHT: usize = 1_024;
 
@@ -55,8 +62,17 @@ pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
 async fn main() {
     let runs = integration_tests::harness::number("BENCH_RUNS", 5);
     let mut rows = Vec::new();
-    steps::measure(runs, &mut rows).await;
-    process::measure(runs, &mut rows).await;
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    let wanted = |part: &str| only.is_empty() || only == part;
+    if wanted("steps") {
+        steps::measure(runs, &mut rows).await;
+    }
+    if wanted("process") {
+        process::measure(runs, &mut rows).await;
+    }
+    if wanted("cluster") {
+        cluster::measure(runs, &mut rows).await;
+    }
     println!("| what | measured | aim |\n|---|---|---|");
     for row in rows {
         println!("| {} | {} | {} |", row.what, row.value, row.aim);

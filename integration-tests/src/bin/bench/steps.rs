@@ -1,4 +1,4 @@
-//! Executions of five steps through orca in this process, on the embedded files.
+//! Executions of five steps through orca in this process, on any adapters.
 
 use std::{
     collections::HashMap,
@@ -16,13 +16,11 @@ use kork::{
     service::Chassis,
 };
 use kork_model::{SuiteEvent, api::orca::StartPipeline, event::subject};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{IN_FLIGHT, Row, median, percentile, raw};
+use crate::{IN_FLIGHT, Row, STEPS, median, percentile, raw};
 
-/// Steps of an execution.
-const STEPS: usize = 5;
 /// Executions of a run that goes one after the other.
 const ALONE: usize = 200;
 /// Executions of a run with many in flight, as a multiple of those in flight.
@@ -31,19 +29,18 @@ const ROUNDS: usize = 4;
 /// Who waits for the end of an execution.
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
 
-/// orca on files of its own.
-struct Orca {
+/// orca in this process.
+#[derive(Clone)]
+pub(crate) struct Orca {
     ports: Ports,
     chassis: Chassis,
     waiting: Waiting,
     definition: Value,
-    _embedded: Embedded,
 }
 
 impl Orca {
-    async fn start(dir: &Utf8Path) -> Self {
-        let embedded = Embedded::open(dir).expect("a temporary directory can be used");
-        let (ports, chassis) = (embedded.ports(), Chassis::default());
+    pub(crate) async fn start(ports: Ports) -> Self {
+        let chassis = Chassis::default();
         tokio::spawn(orca::run(
             orca::Config::default(),
             ports.clone(),
@@ -56,20 +53,23 @@ impl Orca {
         }
         let waiting = Waiting::default();
         listen(&ports, &waiting).await;
-        let names: Vec<String> = (0..=STEPS).map(|n| n.to_string()).collect();
-        let stages: Vec<Value> = (1..=STEPS)
-            .map(|n| {
-                // Each behind the one before it; the first behind none.
-                let before: &[&str] = &[&names[n - 1]];
-                wait(&names[n], &before[..usize::from(n > 1)], 0)
-            })
-            .collect();
+        let steps = chain(|name, before| wait(name, before, 0));
         Self {
             ports,
             chassis,
             waiting,
-            definition: pipeline("bench", "steps", &stages),
-            _embedded: embedded,
+            definition: pipeline("bench", "steps", &steps),
+        }
+    }
+
+    /// The same orca with executions whose steps are work for a process of somebody else's.
+    pub(crate) fn dispatching(&self) -> Self {
+        let steps = chain(
+            |name, before| json!({"refId": name, "requisiteStageRefIds": before, "type": "custom.bench", "name": name}),
+        );
+        Self {
+            definition: pipeline("bench", "dispatched", &steps),
+            ..self.clone()
         }
     }
 
@@ -113,9 +113,20 @@ impl Orca {
         bytes / records.len().max(1)
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.chassis.shutdown.finish(Duration::from_secs(5)).await;
     }
+}
+
+/// Stages one behind the other.
+fn chain(stage: impl Fn(&str, &[&str]) -> Value) -> Vec<Value> {
+    let names: Vec<String> = (0..=STEPS).map(|n| n.to_string()).collect();
+    let stages = (1..=STEPS).map(|n| {
+        // Each behind the one before it; the first behind none.
+        let before: &[&str] = &[&names[n - 1]];
+        stage(&names[n], &before[..usize::from(n > 1)])
+    });
+    stages.collect()
 }
 
 /// Tells those who wait when their execution ends.
@@ -139,7 +150,7 @@ async fn listen(ports: &Ports, waiting: &Waiting) {
 }
 
 /// One run: steps per second and the latencies.
-async fn alone(orca: &Orca) -> (f64, Vec<f64>) {
+pub(crate) async fn alone(orca: &Orca) -> (f64, Vec<f64>) {
     let (began, mut latencies) = (Instant::now(), Vec::with_capacity(ALONE));
     for _ in 0..ALONE {
         latencies.push(orca.run().await);
@@ -148,9 +159,9 @@ async fn alone(orca: &Orca) -> (f64, Vec<f64>) {
     (rate, latencies)
 }
 
-async fn together(orca: &Arc<Orca>) -> (f64, Vec<f64>) {
+pub(crate) async fn together(orca: &Arc<Orca>, in_flight: usize) -> (f64, Vec<f64>) {
     let began = Instant::now();
-    let workers = (0..IN_FLIGHT).map(|_| {
+    let workers = (0..in_flight).map(|_| {
         let orca = Arc::clone(orca);
         tokio::spawn(async move {
             let mut latencies = Vec::with_capacity(ROUNDS);
@@ -172,7 +183,9 @@ async fn together(orca: &Arc<Orca>) -> (f64, Vec<f64>) {
 pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let data = Utf8Path::from_path(dir.path()).expect("temporary paths are UTF-8");
-    let orca = Arc::new(Orca::start(&data.join("data")).await);
+    let embedded = Embedded::open(&data.join("data"));
+    let embedded = embedded.expect("a temporary directory can be used");
+    let orca = Arc::new(Orca::start(embedded.ports()).await);
     let bytes = orca.record_bytes().await;
     let (single, grouped) = raw::measure(dir.path(), bytes, runs);
     rows.push(Row::new(
@@ -199,7 +212,7 @@ pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
     );
     let (mut rates, mut latencies) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        let (rate, own) = together(&orca).await;
+        let (rate, own) = together(&orca, IN_FLIGHT).await;
         rates.push(rate);
         latencies.extend(own);
     }
@@ -214,7 +227,7 @@ pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
     }
 }
 
-fn tell(how: &str, rates: &mut [f64], latencies: &mut [f64], rows: &mut Vec<Row>) {
+pub(crate) fn tell(how: &str, rates: &mut [f64], latencies: &mut [f64], rows: &mut Vec<Row>) {
     let rate = median(rates);
     rows.push(Row::new(
         format!("durable steps, {how}"),

@@ -1,0 +1,312 @@
+//! The suite on NATS (flushing every message), Redis and S3, beside what these do by themselves.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use integration_tests::{
+    cluster::Cluster,
+    harness::{Gate, eventually, resident_kib},
+    pipeline::{pipeline, wait},
+    servers::{NatsServer, RedisServer, S3Server},
+};
+use kork::ports::{Ports, Queue, Start};
+use kork_cluster::ClusterConfig;
+use kork_model::{Status, SuiteEvent, WorkOrder, WorkReport, WorkResult, event::subject, work};
+use serde_json::{Value, json};
+
+use crate::{IN_FLIGHT, Row, STEPS, bare, percentile, steps};
+
+/// The queue of the stages that the bench works on.
+const QUEUE: &str = "task.custom.bench";
+/// How long the bench's worker keeps an order, and waits for one.
+const LEASE: Duration = Duration::from_secs(30);
+/// Executions in flight whose steps go to another process.
+const DISPATCHED: usize = 256;
+/// Memory is read when nothing has happened for this long.
+const QUIET: Duration = Duration::from_secs(3);
+/// Executions that wait in orca.
+const HELD: usize = 10_000;
+/// Webhooks whose pipeline is followed to its first stage.
+const HOOKS: usize = 200;
+/// Requests at the same time.
+const AT_ONCE: usize = 64;
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Measures and adds to the table.
+pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
+    in_process(runs, rows).await;
+    six(rows).await;
+}
+
+fn ratio(ours: f64, bare: f64) -> String {
+    format!("{:.2}x", ours / bare)
+}
+
+async fn in_process(runs: u64, rows: &mut Vec<Row>) {
+    let servers = (
+        NatsServer::start().await,
+        RedisServer::start().await,
+        S3Server::start().await,
+    );
+    let (Some(nats), Some(redis), Some(s3)) = servers else {
+        return;
+    };
+    let config = ClusterConfig {
+        nats: nats.url(),
+        redis: redis.url(),
+        s3_endpoint: s3.endpoint(),
+        s3_credentials_file: Some(s3.credentials_file().into_string()),
+        ..ClusterConfig::default()
+    };
+    let ports = kork_cluster::connect(&config);
+    let ports = ports.await.expect("the servers are there");
+    let url = nats.url();
+    let orca = Arc::new(steps::Orca::start(ports.clone()).await);
+    let (mut alone, mut latencies) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let (rate, times) = steps::alone(&orca).await;
+        alone.push(rate);
+        latencies.extend(times);
+    }
+    steps::tell(
+        "NATS, one after the other",
+        &mut alone,
+        &mut latencies,
+        rows,
+    );
+    let hop = bare::hop(&url).await;
+    let step = percentile(&mut latencies, 50) / STEPS as f64;
+    rows.push(Row::new("NATS: one hop, bare", format!("p50 {hop:.2} ms")));
+    let row = Row::new(
+        "stage done to next stage running (from start to end of 5 steps, a fifth of it)",
+        format!("p50 {step:.2} ms, {}", ratio(step, hop)),
+    );
+    rows.push(row.aim("<= 4x a hop"));
+    let batched = bare::appended(&url, IN_FLIGHT).await;
+    let how = format!("NATS, {IN_FLIGHT} in flight");
+    let steps = compare(&how, &orca, IN_FLIGHT, batched, rows).await;
+    rows.push(steps.aim(">= 0.5x"));
+    let worker = tokio::spawn(work_on(Arc::clone(&ports.queue)));
+    let four = bare::dispatched(&url, DISPATCHED).await;
+    let how = format!("another service, {DISPATCHED} in flight");
+    let orca = Arc::new(orca.dispatching());
+    let steps = compare(&how, &orca, DISPATCHED, four, rows).await;
+    rows.push(steps.aim(">= 0.6x"));
+    worker.abort();
+    if let Ok(orca) = Arc::try_unwrap(orca) {
+        orca.stop().await;
+    }
+}
+
+/// Steps per second beside those of the bare shape.
+async fn compare(
+    how: &str,
+    orca: &Arc<steps::Orca>,
+    in_flight: usize,
+    bare: f64,
+    rows: &mut Vec<Row>,
+) -> Row {
+    rows.push(Row::new(
+        format!("bare steps, {how}"),
+        format!("{bare:.0}/s"),
+    ));
+    let (rate, mut latencies) = steps::together(orca, in_flight).await;
+    let (p50, p99) = (
+        percentile(&mut latencies, 50),
+        percentile(&mut latencies, 99),
+    );
+    Row::new(
+        format!("durable steps, {how}"),
+        format!(
+            "{rate:.0}/s, {}; 5 steps p50 {p50:.0} ms, p99 {p99:.0} ms",
+            ratio(rate, bare)
+        ),
+    )
+}
+
+/// Does every order at once, as a worker that somebody wrote.
+async fn work_on(queue: Arc<dyn Queue>) {
+    loop {
+        let orders = queue.pull(QUEUE, DISPATCHED, LEASE, LEASE).await;
+        for order in orders.expect("the queue is there") {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                let given: WorkOrder = serde_json::from_slice(&order.payload).expect("an order");
+                let result: WorkResult =
+                    serde_json::from_value(json!({"status": Status::Succeeded})).expect("a result");
+                let report = WorkReport::done(&given, result);
+                let payload = serde_json::to_vec(&report)
+                    .expect("a report is JSON")
+                    .into();
+                let sent = queue.enqueue(work::REPORTS, &order.id, payload, None).await;
+                sent.expect("the report is stored");
+                queue.ack(&order.lease).await.expect("the order is done");
+            });
+        }
+    }
+}
+
+async fn six(rows: &mut Vec<Row>) {
+    let Some(mut cluster) = Cluster::start(1).await else {
+        return;
+    };
+    for name in cluster.names() {
+        cluster.kill(&name);
+    }
+    let began = Instant::now();
+    for name in cluster.names() {
+        cluster.start_again(&name);
+    }
+    cluster.ready().await;
+    let took = began.elapsed().as_secs_f64() * 1_000.0;
+    let row = Row::new(
+        "six services from their start to ready, empty",
+        format!("{took:.0} ms"),
+    );
+    rows.push(row.aim("<= 1000 ms"));
+    memory(&cluster, rows).await;
+    let gate = cluster.gates().remove(0);
+    webhooks(&cluster, &gate, rows).await;
+    held(&cluster, &gate, rows).await;
+}
+
+/// Resident memory of the services and servers, in MiB.
+async fn memory(cluster: &Cluster, rows: &mut Vec<Row>) {
+    tokio::time::sleep(QUIET).await;
+    let names = cluster.names();
+    let mut parts: Vec<(String, Option<u32>)> = names
+        .iter()
+        .map(|name| (name.clone(), cluster.pid(name)))
+        .collect();
+    parts.push(("NATS".to_owned(), cluster.nats.pid()));
+    parts.push(("Redis".to_owned(), cluster.redis.pid()));
+    let sizes = parts.into_iter().map(|(name, pid)| {
+        let kib = pid.and_then(resident_kib).expect("it runs");
+        (name, mebibytes(kib))
+    });
+    let sizes: Vec<(String, f64)> = sizes.collect();
+    let all: f64 = sizes.iter().map(|(_, size)| size).sum();
+    let each = sizes.iter().map(|(name, size)| format!("{name} {size:.0}"));
+    let each = each.collect::<Vec<_>>().join(", ");
+    let row = Row::new(
+        "resident memory of six idle services, NATS and Redis",
+        format!("{all:.0} MiB ({each})"),
+    );
+    rows.push(row.aim("<= 150 MiB"));
+}
+
+fn mebibytes(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
+    let url = cluster.nats.url();
+    let (handler, hop) = (bare::handler(&url).await, bare::hop(&url).await);
+    let mut definition = pipeline("bench", "hooked", &[wait("1", &[], 0)]);
+    definition["triggers"] = json!([{"type": "webhook", "source": "bench", "enabled": true}]);
+    let saved = gate.post("/pipelines", &definition).await;
+    assert!(
+        saved.is_ok_and(|a| a.status.is_success()),
+        "the pipeline is saved"
+    );
+    let ports = cluster.ports().await;
+    let mut accepted = bare::posts(&format!("{}/webhooks/webhook/nobody", gate.base())).await;
+    let mut running = started(gate, &ports).await;
+    let p50 = percentile(&mut accepted, 50);
+    rows.push(Row::new(
+        "a bare handler that stores a body",
+        format!("p50 {handler:.2} ms"),
+    ));
+    let row = Row::new(
+        "a webhook is answered, no pipeline listens to it",
+        format!("p50 {p50:.2} ms, {}", ratio(p50, handler)),
+    );
+    rows.push(row.aim("<= 1.5x the bare handler"));
+    let p50 = percentile(&mut running, 50);
+    let row = Row::new(
+        "from a webhook to its first stage running",
+        format!("p50 {p50:.2} ms, {}", ratio(p50, hop)),
+    );
+    rows.push(row.aim("<= 5x a hop"));
+}
+
+/// Milliseconds from each webhook to the event that says that the first stage runs.
+async fn started(gate: &Gate, ports: &Ports) -> Vec<f64> {
+    let stream = ports.topic.subscribe(subject::EXECUTION, Start::Now).await;
+    let mut stream = stream.expect("the event stream can be followed");
+    let mut times = Vec::with_capacity(HOOKS);
+    for _ in 0..HOOKS {
+        let began = Instant::now();
+        let posted = gate.post("/webhooks/webhook/bench", &json!({})).await;
+        assert!(
+            posted.is_ok_and(|a| a.status.is_success()),
+            "a webhook is taken"
+        );
+        let mut seen = None;
+        loop {
+            let message = stream.next().await.expect("an event comes");
+            let event: SuiteEvent =
+                serde_json::from_slice(&message.payload).expect("an event is JSON");
+            match event.kind.as_str() {
+                "orca:stage:starting" => seen = Some(began.elapsed().as_secs_f64() * 1_000.0),
+                "orca:pipeline:complete" => break,
+                _ => {}
+            }
+        }
+        times.push(seen.expect("the stage ran"));
+    }
+    times
+}
+
+async fn held(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
+    let orca = cluster.pid("orca-1").expect("orca runs");
+    let before = resident_kib(orca).expect("orca runs");
+    let definition = pipeline("bench", "held", &[wait("1", &[], 3_600)]);
+    let began = Instant::now();
+    let starts = stream::iter(0..HELD).map(|_| async {
+        let started = gate.start(&definition).await;
+        started.unwrap_or_else(|t| panic!("an execution does not start: {t}"));
+    });
+    starts.buffer_unordered(AT_ONCE).collect::<()>().await;
+    let rate = HELD as f64 / began.elapsed().as_secs_f64();
+    rows.push(Row::new(
+        "executions started through gate, 64 at a time",
+        format!("{rate:.0}/s"),
+    ));
+    tokio::time::sleep(QUIET).await;
+    let after = resident_kib(orca).expect("orca runs");
+    let more = mebibytes(after.saturating_sub(before));
+    let row = Row::new(
+        format!("orca with {HELD} waiting executions"),
+        format!("{:.0} MiB (+{more:.0})", mebibytes(after)),
+    );
+    rows.push(row.aim("<= +64 MiB"));
+    lists(gate, rows).await;
+}
+
+/// Lists of the newest 50, many at the same moment.
+async fn lists(gate: &Gate, rows: &mut Vec<Row>) {
+    const LISTS: usize = 4_000;
+    let path = "/applications/bench/pipelines?limit=50";
+    let first = eventually("executions are listed", PATIENCE, async || {
+        gate.get(path).await.map_err(|t| t.to_string())
+    })
+    .await;
+    assert_eq!(first.as_array().map(Vec::len), Some(50));
+    let times = stream::iter(0..LISTS).map(|_| async {
+        let began = Instant::now();
+        let listed: Result<Value, _> = gate.get(path).await;
+        listed.unwrap_or_else(|t| panic!("no list: {t}"));
+        began.elapsed().as_secs_f64() * 1_000.0
+    });
+    let mut times: Vec<f64> = times.buffer_unordered(AT_ONCE).collect().await;
+    let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
+    let row = Row::new(
+        format!("list of 50 executions among {HELD}, 64 clients"),
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms"),
+    );
+    rows.push(row.aim("p99 <= 5 ms"));
+}
