@@ -160,6 +160,8 @@ impl Cluster {
         let child = Command::new(&service.program)
             .args(&service.arguments)
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
+            // A setting of the tests, unknown to services.
+            .env_remove("GENNAKER_PARTS")
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
@@ -231,6 +233,7 @@ fn logins(home: &TempDir) -> Utf8PathBuf {
     let home = Utf8Path::from_path(home.path()).expect("the directory is UTF-8");
     let setup = Setup {
         operator: true,
+        nats_store: home.join("streams").into_string(),
         ..Setup::new(home.join("secrets"))
     };
     setup.run().expect("the logins can be made");
