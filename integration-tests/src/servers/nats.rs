@@ -102,6 +102,14 @@ impl NatsServer {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// What it did not let somebody do, in its own words.
+    pub fn refusals(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.process.dir().join("log"));
+        let log = log.expect("the server has a log");
+        let lines = log.lines().filter(|line| line.contains("Violation"));
+        lines.map(str::to_owned).collect()
+    }
+
     /// Process id while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()

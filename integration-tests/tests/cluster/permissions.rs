@@ -237,6 +237,8 @@ async fn everybody_may_do_what_the_list_says_and_no_more() {
             }
         }
     }
+    // Those who run a cluster see them too.
+    assert!(guarded.nats.refusals().len() > 100);
 }
 
 /// What nobody may do, whatever the list says.
