@@ -203,7 +203,10 @@ fn mebibytes(kib: u64) -> f64 {
 }
 
 async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
-    let url = cluster.nats.url();
+    let Some(nats) = NatsServer::start().await else {
+        return;
+    };
+    let url = nats.url();
     let (handler, hop) = (bare::handler(&url).await, bare::hop(&url).await);
     let mut definition = pipeline("bench", "hooked", &[wait("1", &[], 0)]);
     definition["triggers"] = json!([{"type": "webhook", "source": "bench", "enabled": true}]);
@@ -212,7 +215,8 @@ async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
         saved.is_ok_and(|a| a.status.is_success()),
         "the pipeline is saved"
     );
-    let ports = cluster.ports().await;
+    let ports = kork_cluster::connect(&cluster.as_operator()).await;
+    let ports = ports.expect("the servers are there");
     let mut accepted = bare::posts(&format!("{}/webhooks/webhook/nobody", gate.base())).await;
     let mut running = started(gate, &ports).await;
     let p50 = percentile(&mut accepted, 50);

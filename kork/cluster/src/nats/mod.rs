@@ -1,15 +1,20 @@
 //! NATS: the connection, the streams, and names in subjects.
 //!
 //! Streams are made at the start, with this namespace in front: `<ns>_journal`, `<ns>_queue`,
-//! `<ns>_dead`, `<ns>_topic`, `<ns>_position`.
+//! `<ns>_custom`, `<ns>_dead`, `<ns>_topic`, `<ns>_position`. The journal and its positions may lie in an
+//! account of their own, where only who writes logs can reach them.
 
 mod batch;
+pub mod flows;
 mod follower;
 mod group;
 mod journal;
 mod lease;
+mod login;
 mod micro;
 mod names;
+mod no_journal;
+pub mod permissions;
 mod queue;
 mod rpc;
 mod topic;
@@ -17,7 +22,7 @@ mod topic;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions, Event,
+    Client, ConnectErrorKind, ConnectOptions, Event,
     jetstream::{
         self,
         stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType, Stream},
@@ -25,7 +30,10 @@ use async_nats::{
 };
 use kork::ports::{Clock, limit};
 
-pub(crate) use self::{journal::NatsJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic};
+use self::login::Account;
+pub(crate) use self::{
+    journal::NatsJournal, no_journal::NoJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic,
+};
 use crate::{
     ClusterConfig, ClusterError,
     config::{secret, shown},
@@ -55,21 +63,56 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
+    /// Connects to the account of the suite.
     pub(crate) async fn connect(
         config: &ClusterConfig,
+        service: Option<&str>,
         clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClusterError> {
+        Self::connect_with(config, service, clock, Account::Suite).await
+    }
+
+    /// The connection to the logs: another one when the login says that they lie in an account of
+    /// their own.
+    pub(crate) async fn to_logs(
+        &self,
+        config: &ClusterConfig,
+        service: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        let apart = login::has_logs(config).map_err(|reason| ClusterError {
+            server: self.server.clone(),
+            reason,
+        })?;
+        if !apart {
+            return Ok(self.clone());
+        }
+        let clock = Arc::clone(&self.clock);
+        Self::connect_with(config, service, clock, Account::Logs).await
+    }
+
+    async fn connect_with(
+        config: &ClusterConfig,
+        service: Option<&str>,
+        clock: Arc<dyn Clock>,
+        account: Account,
     ) -> Result<Self, ClusterError> {
         let server = format!("NATS at {}", shown(&config.nats));
         let failed = |reason: String| ClusterError {
             server: server.clone(),
             reason,
         };
-        let options = options(config).await.map_err(failed)?;
+        let options = options(config, service, account).await.map_err(failed)?;
         let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
             .await
-            .map_err(|e| failed(kork::problem::chain(&e)))?;
+            .map_err(|e| match e.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    let (name, login) = (login::name(service), login::shown(config));
+                    failed(format!("it refuses the login of {name} {login}"))
+                }
+                _ => failed(kork::problem::chain(&e)),
+            })?;
         check(&client).map_err(failed)?;
         let context = jetstream::ContextBuilder::new()
             .timeout(ANSWER_MAX)
@@ -106,13 +149,13 @@ impl Nats {
     }
 
     pub(crate) async fn queue(&self) -> Result<NatsQueue, ClusterError> {
-        let stream = self
-            .stream(Config {
-                retention: RetentionPolicy::WorkQueue,
-                max_messages: limit::QUEUE_MESSAGES_MAX as i64,
-                ..self.config("queue")
-            })
-            .await?;
+        let works = |kind| Config {
+            retention: RetentionPolicy::WorkQueue,
+            max_messages: limit::QUEUE_MESSAGES_MAX as i64,
+            ..self.config(kind)
+        };
+        let queue = self.stream(works("queue")).await?;
+        let custom = self.stream(works("custom")).await?;
         let dead = self
             .stream(Config {
                 max_messages: queue::DEAD_MESSAGES_MAX,
@@ -121,7 +164,12 @@ impl Nats {
                 ..self.config("dead")
             })
             .await?;
-        Ok(NatsQueue::new(self.clone(), stream, dead))
+        let streams = queue::Streams {
+            queue,
+            custom,
+            dead,
+        };
+        Ok(NatsQueue::new(self.clone(), streams))
     }
 
     pub(crate) async fn topic(&self) -> Result<NatsTopic, ClusterError> {
@@ -183,9 +231,13 @@ impl Nats {
     }
 }
 
-async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
+async fn options(
+    config: &ClusterConfig,
+    service: Option<&str>,
+    account: Account,
+) -> Result<ConnectOptions, String> {
     let mut options = ConnectOptions::new()
-        .name(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
+        .name(login::name(service))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .request_timeout(Some(ANSWER_MAX))
         .reconnect_delay_callback(|tries| {
@@ -200,11 +252,14 @@ async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
                 other => tracing::warn!(event = %other, "NATS"),
             }
         });
+    if let Some(service) = service {
+        options = options.custom_inbox_prefix(permissions::inbox(service));
+    }
     if let Some(path) = &config.nats_credentials_file {
         let read = options.credentials_file(path).await;
         options = read.map_err(|e| format!("{path} cannot be read: {e}"))?;
     } else if let Some(path) = &config.nats_nkey_file {
-        options = options.nkey(secret(path)?);
+        options = options.nkey(login::seed(path, account)?);
     } else if let Some(user) = &config.nats_user {
         let password = config
             .nats_password_file
