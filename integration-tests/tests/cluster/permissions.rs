@@ -404,6 +404,48 @@ async fn a_key_that_nobody_knows_is_refused_and_said() {
     assert!(!cluster.log("igor-1").contains(&seed));
 }
 
+/// Who cannot read a message puts it where only people look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_messages_may_make_dead_letters_of_them() {
+    let Some(cluster) = Cluster::start(1).await else {
+        return;
+    };
+    let config = cluster.as_user("orca");
+    let orca = kork_cluster::connect_as(&config, Some("orca")).await;
+    let orca = orca.unwrap();
+    let queues = [
+        "orca.commands",
+        "orca.reports",
+        "task.clouddriver",
+        "task.front50",
+        "task.orca",
+    ];
+    for queue in queues {
+        let body = format!("no message for {queue}");
+        let sent = orca.queue.enqueue(queue, "1", body.into(), None).await;
+        sent.unwrap();
+    }
+    let seed = std::fs::read_to_string(cluster.login("operator", "nats.nkey")).unwrap();
+    let operator = Raw::login(&cluster.nats.address(), "operator", seed.trim()).await;
+    let mut operator = operator.unwrap();
+    let patience = Duration::from_secs(20);
+    let ask = r#"{"subjects_filter":"gennaker.dead.>"}"#;
+    let info = eventually("every queue has a dead letter", patience, async || {
+        let info = operator.ask("$JS.API.STREAM.INFO.gennaker_dead", ask).await;
+        let is_all = info["state"]["messages"] == queues.len();
+        is_all.then(|| info.clone()).ok_or(info.to_string())
+    })
+    .await;
+    let subjects = info["state"]["subjects"].as_object().unwrap();
+    let found: Vec<&str> = subjects
+        .keys()
+        .filter_map(|s| s.strip_prefix("gennaker.dead.")?.rsplit_once('.'))
+        .map(|(queue, _)| queue)
+        .collect();
+    assert_eq!(found, queues);
+    assert_eq!(cluster.nats.refusals(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_takes_what_the_cache_says_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
