@@ -81,7 +81,7 @@ fn the_list_is_what_the_code_says() {
 #[test]
 fn the_list_of_endpoints_is_what_the_services_use() {
     let sources = sources();
-    let call = Regex::new(r#"call!\(\s*"([^"]+)",\s*"([^"]+)",\s*(\w+)\s*\{"#).unwrap();
+    let call = Regex::new(r#"call!\(\s*(?:\w+\s+)?"([^"]+)",\s*"([^"]+)",\s*(\w+)\s*\{"#).unwrap();
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for api in sources
         .iter()
