@@ -125,11 +125,11 @@ impl Cluster {
         self.dir().join("secrets").join(user).join(file)
     }
 
-    /// The servers, with the logins of the operator: it may look at everything.
-    pub fn as_operator(&self) -> ClusterConfig {
+    /// The servers, with the login of a user on NATS. The operator may look at everything.
+    pub fn as_user(&self, user: &str) -> ClusterConfig {
         ClusterConfig {
             nats: self.nats.url(),
-            nats_nkey_file: Some(self.login("operator", "nats.nkey").into_string()),
+            nats_nkey_file: Some(self.login(user, "nats.nkey").into_string()),
             redis: self.redis.url(),
             redis_user: Some("gate".to_owned()),
             redis_password_file: Some(self.login("gate", "redis.password").into_string()),

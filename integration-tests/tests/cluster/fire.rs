@@ -243,7 +243,7 @@ async fn every_service_can_be_discovered() {
     let Some(cluster) = Cluster::start(1).await else {
         return;
     };
-    let config = cluster.as_operator();
+    let config = cluster.as_user("operator");
     let ports = kork_cluster::connect_as(&config, Some("operator"))
         .await
         .unwrap();

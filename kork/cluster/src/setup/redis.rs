@@ -3,6 +3,8 @@
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
+use super::files::hex;
+
 /// What [`crate::cache`] says to Redis, and what tells how the server is. Of keys that are not the
 /// suite's, SCAN shows the names.
 const COMMANDS: &str =
@@ -12,8 +14,7 @@ const COMMANDS: &str =
 pub(super) fn users(namespace: &str, passwords: &[(&str, String)]) -> String {
     let mut text = "user default off\n".to_owned();
     for (name, password) in passwords {
-        let hash = Sha256::digest(password.as_bytes());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(password.as_bytes()));
         let user =
             format!("user {name} on #{hash} resetchannels ~{namespace}:* -@all {COMMANDS}\n");
         text.push_str(&user);
