@@ -16,7 +16,10 @@ use std::{
 };
 
 pub use kork_model::trace::{TRACEPARENT, TraceContext, derived, mixed};
+use kork_model::WorkOrder;
 use tracing::Instrument;
+
+use crate::service::telemetry::field;
 
 tokio::task_local! {
     static CURRENT: TraceContext;
@@ -94,6 +97,16 @@ pub fn begin(trace_id: u128) -> TraceContext {
     }
 }
 
+/// A trace that begins by itself, recorded or not by the same share as all.
+#[must_use]
+pub fn ratioed(context: TraceContext) -> TraceContext {
+    let ratio = EXPORT.get().map_or(1.0, |export| export.ratio);
+    TraceContext {
+        sampled: is_sampled(context.trace_id, ratio),
+        ..context
+    }
+}
+
 /// Hands a span to the exporter, if its trace is recorded.
 pub fn record(span: impl FnOnce() -> Span, context: TraceContext) {
     if let Some(export) = EXPORT.get().filter(|_| context.sampled) {
@@ -165,6 +178,27 @@ impl Work {
         };
         record(span, self.context);
     }
+}
+
+/// Runs the work of an order under the span of its task, as a span of its own. `failed` says why the
+/// outcome is a failure.
+pub async fn ordered<F: Future>(
+    order: &WorkOrder,
+    work: F,
+    failed: impl FnOnce(&F::Output) -> Option<String>,
+) -> F::Output {
+    let Some(task) = order.traceparent.as_deref().and_then(TraceContext::parse) else {
+        return work.await;
+    };
+    let mut span = Work::begin("task", Kind::Consumer, task);
+    span.about(field::EXECUTION_ID, || order.execution.to_string());
+    span.about(field::STAGE_ID, || order.stage.to_string());
+    span.about(field::APPLICATION, || order.application.clone());
+    span.about(field::USER, || order.user.clone());
+    let outcome = within(Some(span.context()), work).await;
+    let error = failed(&outcome);
+    span.end(Some(format!("{}.{}", order.service, order.kind)), error);
+    outcome
 }
 
 /// A moment of the suite as spans have it.

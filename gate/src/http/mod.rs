@@ -1,6 +1,7 @@
 //! The HTTP edge: from bytes to a [`call::Call`], from an [`answer::Answer`] or a
 //! [`refusal::Refusal`] to bytes.
 
+pub(crate) mod observed;
 pub(crate) mod answer;
 pub(crate) mod call;
 pub(crate) mod connection;

@@ -5,6 +5,8 @@ use kork::service::telemetry::Format;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Telemetry;
+
 /// Addresses and logins of NATS, Redis and S3. Keys for S3 come from the usual AWS chain (environment,
 /// files, roles).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,7 +69,7 @@ impl Default for ClusterConfig {
 }
 
 /// What every service of a cluster is told, besides its own section.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Common {
     #[serde(flatten)]
@@ -78,6 +80,8 @@ pub struct Common {
     pub health_port: Option<u16>,
     /// What the service says on stderr.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// What a service says on stderr.

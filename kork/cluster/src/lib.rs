@@ -3,6 +3,7 @@
 //! - [`nats`]: journal, queue, topic and rpc on JetStream and core NATS.
 //! - [`cache`]: the cache on Redis.
 //! - [`s3`]: objects on any S3.
+//! - `otlp`: traces for a collector.
 //! - [`config`]: where the servers are, and how to log in. [`service`]: the main program of a service.
 //!
 //! A process has either these or the embedded ones; nothing above the ports knows which.
@@ -10,6 +11,7 @@
 mod cache;
 pub mod config;
 mod nats;
+mod otlp;
 mod s3;
 pub mod service;
 
@@ -21,6 +23,7 @@ use kork::{
 };
 use kork_model::{Kind, Problem};
 
+pub use self::otlp::Telemetry;
 pub use self::config::{ClusterConfig, Common, OtherSection};
 
 /// Why a server of the cluster cannot be used.

@@ -6,7 +6,8 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use camino::Utf8PathBuf;
 use clap::{Arg, ArgMatches, Command};
 use kork::{
-    ports::{Ports, RpcHandler},
+    embedded::{SeededIds, SystemClock},
+    ports::{Ids, Ports, RpcHandler},
     service::{
         Chassis, Part,
         config::{self, Layers},
@@ -19,7 +20,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Common;
+use crate::{
+    Telemetry,
+    config::Common,
+    otlp::{self, Exporter},
+};
 
 /// Time for a soft stop: work that is not done by then is handed back.
 const STOP_GRACE: Duration = Duration::from_secs(8);
@@ -241,6 +246,7 @@ where
 {
     let chassis = Chassis::default();
     let common = settings.common().clone();
+    let _exporter = traces(service, &common.telemetry, &chassis)?;
     let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
     let host = host.unwrap_or("127.0.0.1");
     let address = format!(
@@ -280,6 +286,16 @@ where
         tracing::warn!("some work was cut off; it goes on elsewhere");
     }
     outcome
+}
+
+/// Exports traces until it is dropped, if that is configured.
+fn traces(
+    service: Service,
+    config: &Telemetry,
+    chassis: &Chassis,
+) -> Result<Option<Exporter>, String> {
+    let ids = SeededIds::system(std::sync::Arc::new(SystemClock));
+    otlp::start(service.name, &ids.ulid(), config, &chassis.metrics)
 }
 
 /// Tries until all servers are there, and says what is missing.

@@ -55,6 +55,12 @@ pub struct Gauge(Bounded<gauge::Gauge>);
 #[derive(Clone)]
 pub struct Histogram(Bounded<histogram::Histogram>);
 
+impl std::fmt::Debug for Counter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counter")
+    }
+}
+
 impl Default for Histogram {
     fn default() -> Self {
         let family = Family::new_with_constructor((|| histogram::Histogram::new(SECONDS)) as _);
