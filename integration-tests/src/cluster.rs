@@ -29,6 +29,7 @@ pub struct Cluster {
     pub s3: S3Server,
     services: BTreeMap<String, Service>,
     home: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 struct Service {
@@ -42,11 +43,17 @@ struct Service {
 impl Cluster {
     /// Starts the servers and so many of each service; `None` when a server cannot be had.
     pub async fn start(of_each: usize) -> Option<Self> {
+        Self::start_with(of_each, Vec::new()).await
+    }
+
+    /// The same, with these variables in the environment of each service.
+    pub async fn start_with(of_each: usize, environment: Vec<(String, String)>) -> Option<Self> {
         let mut cluster = Self {
             nats: NatsServer::start().await?,
             redis: RedisServer::start().await?,
             s3: S3Server::start().await?,
             services: BTreeMap::new(),
+            environment,
             home: tempfile::Builder::new()
                 .prefix("gnk-six-")
                 .tempdir()
@@ -134,6 +141,7 @@ impl Cluster {
         let child = Command::new(&service.program)
             .args(&service.arguments)
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

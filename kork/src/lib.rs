@@ -13,6 +13,7 @@ pub use kork_model as model;
 
 pub mod contract;
 pub mod embedded;
+mod measured;
 pub mod ports;
 pub mod problem;
 pub mod rpc;

@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-pub use kork_model::trace::{TRACEPARENT, TraceContext, derived, mixed};
 use kork_model::WorkOrder;
+pub use kork_model::trace::{TRACEPARENT, TraceContext, derived, mixed};
 use tracing::Instrument;
 
 use crate::service::telemetry::field;
@@ -243,7 +243,11 @@ mod tests {
 
     #[test]
     fn the_ratio_is_about_kept() {
-        let of = |ratio| (0..10_000_u64).filter(|n| is_sampled(mixed(*n).into(), ratio)).count();
+        let of = |ratio| {
+            (0..10_000_u64)
+                .filter(|n| is_sampled(mixed(*n).into(), ratio))
+                .count()
+        };
         assert_eq!((of(0.0), of(1.0)), (0, 10_000));
         let some = of(0.25);
         assert!((2_300..2_700).contains(&some), "{some}");
@@ -265,7 +269,10 @@ mod tests {
             context
         })
         .await;
-        let dark = TraceContext { sampled: false, ..root };
+        let dark = TraceContext {
+            sampled: false,
+            ..root
+        };
         Work::begin("unseen", Kind::Internal, dark).end(None, None);
         let spans = kept.0.lock().unwrap();
         assert_eq!(spans.len(), 1);

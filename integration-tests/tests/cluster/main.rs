@@ -1,9 +1,11 @@
 //! The suite on the servers of a cluster.
 //!
 //! - [`contracts`]: the adapters of the ports, on real NATS, Redis and S3.
+//! - [`traces`]: one delivery is one trace.
 //! - [`fire`]: two of each service deliver while services and servers are killed and stopped.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod contracts;
 mod fire;
+mod traces;

@@ -23,8 +23,8 @@ use kork::{
 };
 use kork_model::{Kind, Problem};
 
-pub use self::otlp::Telemetry;
 pub use self::config::{ClusterConfig, Common, OtherSection};
+pub use self::otlp::Telemetry;
 
 /// Why a server of the cluster cannot be used.
 #[derive(Debug, thiserror::Error)]

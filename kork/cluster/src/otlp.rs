@@ -89,7 +89,9 @@ pub(crate) fn start(
     };
     if !(0.0..=1.0).contains(&config.sample_ratio) {
         let ratio = config.sample_ratio;
-        return Err(format!("telemetry.sampleRatio is {ratio}, not a share from 0 to 1"));
+        return Err(format!(
+            "telemetry.sampleRatio is {ratio}, not a share from 0 to 1"
+        ));
     }
     let wrong = |reason: String| format!("traces cannot be sent to {endpoint}: {reason}");
     let client = kork_http::client().timeout(ANSWER_MAX).build();
@@ -175,7 +177,9 @@ impl Sink for Queue {
             name: name.into(),
             start_time: start,
             end_time: end,
-            attributes: attributes.map(|(key, value)| KeyValue::new(key, value)).collect(),
+            attributes: attributes
+                .map(|(key, value)| KeyValue::new(key, value))
+                .collect(),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),
@@ -202,7 +206,10 @@ impl Poster {
         let was_silent = self.is_silent.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(reason) if !was_silent => {
-                tracing::warn!(reason, "the collector does not take traces; they are dropped");
+                tracing::warn!(
+                    reason,
+                    "the collector does not take traces; they are dropped"
+                );
             }
             None if was_silent => tracing::info!("the collector takes traces again"),
             _ => {}

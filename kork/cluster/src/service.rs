@@ -246,6 +246,7 @@ where
 {
     let chassis = Chassis::default();
     let common = settings.common().clone();
+    chassis.metrics.add_process();
     let _exporter = traces(service, &common.telemetry, &chassis)?;
     let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
     let host = host.unwrap_or("127.0.0.1");
@@ -264,7 +265,7 @@ where
         service.name
     ));
     let work = async {
-        let ports = connected(&common, &part).await;
+        let ports = connected(&common, &part).await.measured(&chassis.metrics);
         let _found = ports
             .rpc
             .serve(

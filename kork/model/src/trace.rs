@@ -198,6 +198,9 @@ mod tests {
         let different: std::collections::HashSet<u64> = spans.iter().map(|s| s.span_id).collect();
         assert_eq!(different.len(), spans.len());
         assert!(spans.iter().all(|s| s.trace_id == trace.asked.trace_id));
-        assert_eq!(trace.stage(id, &stage), ExecutionTrace::of(&execution, 0).stage(id, &stage));
+        assert_eq!(
+            trace.stage(id, &stage),
+            ExecutionTrace::of(&execution, 0).stage(id, &stage)
+        );
     }
 }

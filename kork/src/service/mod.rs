@@ -4,6 +4,7 @@ pub mod config;
 mod health;
 pub mod management;
 mod metrics;
+mod process;
 mod shutdown;
 pub mod telemetry;
 
