@@ -28,6 +28,9 @@ pub struct ClusterConfig {
     pub nats_ca_file: Option<String>,
     /// Copies of each stream: 1, or 3 in a cluster of at least three servers.
     pub nats_replicas: usize,
+    /// Address of the monitoring port of NATS, such as `http://host:8222`: what its configuration says
+    /// about the disk cannot be asked otherwise.
+    pub nats_monitor: Option<String>,
     /// Redis 6 or later, or Valkey: `redis://host:6379/0`, `rediss://` with TLS; `user:password@` logs
     /// in.
     pub redis: String,
@@ -56,6 +59,7 @@ impl Default for ClusterConfig {
             nats_password_file: None,
             nats_ca_file: None,
             nats_replicas: 1,
+            nats_monitor: None,
             redis: "redis://127.0.0.1:6379".to_owned(),
             redis_password_file: None,
             s3_endpoint: String::new(),

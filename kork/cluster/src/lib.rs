@@ -3,6 +3,7 @@
 //! - [`nats`]: journal, queue, topic and rpc on JetStream and core NATS.
 //! - [`cache`]: the cache on Redis.
 //! - [`s3`]: objects on any S3.
+//! - `watch`: how the servers look, for health, figures and `gennaker doctor`.
 //! - `otlp`: traces for a collector.
 //! - [`config`]: where the servers are, and how to log in. [`service`]: the main program of a service.
 //!
@@ -14,12 +15,13 @@ mod nats;
 mod otlp;
 mod s3;
 pub mod service;
+mod watch;
 
 use std::sync::Arc;
 
 use kork::{
     embedded::{SeededIds, SystemClock},
-    ports::{Clock, Ids, Ports},
+    ports::{Clock, Ids, ObjectStore, Ports},
 };
 use kork_model::{Kind, Problem};
 
@@ -44,6 +46,13 @@ impl From<ClusterError> for Problem {
 /// Connects to all servers and makes what is needed there: streams, bucket. Clients reconnect by
 /// themselves later; at the start a server that is missing is an error.
 pub async fn connect(config: &ClusterConfig) -> Result<Ports, ClusterError> {
+    Ok(connect_and_look(config).await?.0)
+}
+
+/// The same, with what is needed to look at the servers now and then.
+pub(crate) async fn connect_and_look(
+    config: &ClusterConfig,
+) -> Result<(Ports, watch::Servers), ClusterError> {
     // It fails when a provider is installed already: that one is used then.
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -55,14 +64,22 @@ pub async fn connect(config: &ClusterConfig) -> Result<Ports, ClusterError> {
         Box::pin(cache::RedisCache::connect(config)),
         Box::pin(s3::S3Objects::connect(config, Arc::clone(&clock))),
     )?;
-    Ok(Ports {
+    let queue = nats.queue().await?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+    let servers = watch::Servers {
+        nats: nats::look::NatsLook::new(nats.clone(), &queue, config)?,
+        redis: cache.connection(),
+        objects: Arc::clone(&objects),
+    };
+    let ports = Ports {
         journal: Arc::new(nats.journal().await?),
-        queue: Arc::new(nats.queue().await?),
+        queue: Arc::new(queue),
         rpc: Arc::new(nats.rpc()),
         topic: Arc::new(nats.topic().await?),
         cache: Arc::new(cache),
-        objects: Arc::new(objects),
+        objects,
         clock,
         ids,
-    })
+    };
+    Ok((ports, servers))
 }

@@ -24,6 +24,7 @@ use crate::{
     Telemetry,
     config::Common,
     otlp::{self, Exporter},
+    watch::{self, Servers},
 };
 
 /// Time for a soft stop: work that is not done by then is handed back.
@@ -265,7 +266,9 @@ where
         service.name
     ));
     let work = async {
-        let ports = connected(&common, &part).await.measured(&chassis.metrics);
+        let (ports, servers) = connected(&common, &part).await;
+        let ports = ports.measured(&chassis.metrics);
+        watch::spawn(servers, &chassis);
         let _found = ports
             .rpc
             .serve(
@@ -300,13 +303,13 @@ fn traces(
 }
 
 /// Tries until all servers are there, and says what is missing.
-async fn connected(common: &Common, part: &Part) -> Ports {
+async fn connected(common: &Common, part: &Part) -> (Ports, Servers) {
     let mut pause = CONNECT_FIRST;
     loop {
-        match crate::connect(&common.cluster).await {
-            Ok(ports) => {
+        match crate::connect_and_look(&common.cluster).await {
+            Ok(connected) => {
                 part.ready();
-                return ports;
+                return connected;
             }
             Err(error) => {
                 tracing::warn!(%error, "waits for the servers");

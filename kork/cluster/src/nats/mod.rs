@@ -7,6 +7,7 @@ mod batch;
 mod follower;
 mod journal;
 mod lease;
+pub(crate) mod look;
 mod micro;
 mod names;
 mod queue;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -52,8 +53,11 @@ pub(crate) struct NatsQueue {
     stream: Stream,
     dead: Stream,
     leases: Leases,
-    consumers: Mutex<HashMap<String, PullConsumer>>,
+    consumers: Arc<Mutex<Consumers>>,
 }
+
+/// The consumers of the queues that this process has used, by queue.
+pub(super) type Consumers = HashMap<String, PullConsumer>;
 
 fn unavailable(error: &(impl std::error::Error + 'static)) -> QueueError {
     QueueError::Unavailable {
@@ -81,8 +85,14 @@ impl NatsQueue {
             stream,
             dead,
             leases: Leases::default(),
-            consumers: Mutex::default(),
+            consumers: Arc::default(),
         }
+    }
+
+    /// What is needed to look at the queues of this process.
+    pub(super) fn seen(&self) -> (Stream, Stream, Arc<Mutex<Consumers>>) {
+        let consumers = Arc::clone(&self.consumers);
+        (self.stream.clone(), self.dead.clone(), consumers)
     }
 
     fn subject(&self, kind: &str, queue: &str) -> String {
@@ -183,7 +193,7 @@ impl NatsQueue {
         }))
     }
 
-    fn take(&self, lease: &Lease) -> Result<std::sync::Arc<Acker>, QueueError> {
+    fn take(&self, lease: &Lease) -> Result<Arc<Acker>, QueueError> {
         self.leases
             .take(lease.token)
             .ok_or_else(|| QueueError::LeaseLost {
