@@ -39,6 +39,7 @@ pub(crate) struct NatsLook {
 pub(crate) struct NatsFigures {
     stream_messages: Gauge,
     stream_bytes: Gauge,
+    lag: Gauge,
     waiting: Gauge,
     held: Gauge,
     oldest: Gauge,
@@ -51,6 +52,11 @@ impl NatsFigures {
             stream_messages: metrics
                 .gauge("gennaker_stream_messages", "messages in a stream of NATS"),
             stream_bytes: metrics.gauge("gennaker_stream_bytes", "size of a stream of NATS"),
+            lag: metrics.gauge(
+                "gennaker_follower_lag_messages",
+                "messages that the slowest follower of this process has not read, by stream; what a \
+                 stream took in within two seconds may count",
+            ),
             waiting: metrics.gauge(
                 "gennaker_queue_messages_waiting",
                 "messages that no worker has taken, by queue",
@@ -197,6 +203,8 @@ impl NatsLook {
             let labels = [("stream", kind)];
             figures.stream_messages.set(&labels, state.messages as i64);
             figures.stream_bytes.set(&labels, state.bytes as i64);
+            let lag = self.nats.positions.lag(kind, state.last_sequence);
+            figures.lag.set(&labels, lag as i64);
         }
         if let Ok(info) = self.dead.get_info().await {
             figures.dead.set(&[], info.state.messages as i64);

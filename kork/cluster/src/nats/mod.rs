@@ -52,6 +52,7 @@ pub(crate) struct Nats {
     server: String,
     replicas: usize,
     clock: Arc<dyn Clock>,
+    positions: follower::Positions,
 }
 
 impl Nats {
@@ -82,6 +83,7 @@ impl Nats {
             server,
             replicas: config.nats_replicas,
             clock,
+            positions: follower::Positions::default(),
         })
     }
 
