@@ -103,6 +103,13 @@ impl Cluster {
         self.services.keys().cloned().collect()
     }
 
+    /// Where each process serves its health and its metrics, by its name.
+    pub fn management(&self) -> Vec<(String, String)> {
+        let all = self.services.iter();
+        all.map(|(name, of)| (name.clone(), format!("http://127.0.0.1:{}", of.health)))
+            .collect()
+    }
+
     /// A client of every gate.
     pub fn gates(&self) -> Vec<Gate> {
         let gates = self

@@ -110,7 +110,7 @@ async fn a_delivery_is_one_trace_over_all_services() {
     traces.dedup();
     assert_eq!(traces, [spans[0].trace.clone()]);
 
-    let request = "POST /pipelines/{application}/{pipelineNameOrId}";
+    let request = "POST /pipelines/{application}/{nameOrId}";
     let root = only(&spans, request);
     assert_eq!((root.service.as_str(), root.parent.as_str()), ("gate", ""));
     assert_eq!(root.attributes["http.response.status_code"], "202");
@@ -145,7 +145,11 @@ async fn another_orca_goes_on_with_the_trace() {
     let begun = eventually("the first stage runs", COLLECTED_MAX, async || {
         let found = gate.execution(&id).await.map_err(|t| t.to_string())?;
         match found["stages"][0]["status"].as_str() {
-            Some("RUNNING") if !of(&collector.spans(), "orca.startStored").is_empty() => Ok(found),
+            Some("RUNNING")
+                if !of(&collector.spans(), "orca.executions.startStored").is_empty() =>
+            {
+                Ok(found)
+            }
             other => Err(format!("{other:?}, or the request is not collected yet")),
         }
     })
@@ -178,6 +182,6 @@ async fn another_orca_goes_on_with_the_trace() {
     assert_eq!(run.trace, trace_id);
     // The request began it under the first orca, another process ended it.
     let request = spans.iter().find(|s| s.id == run.parent).unwrap();
-    assert_eq!(request.name, "orca.startStored");
+    assert_eq!(request.name, "orca.executions.startStored");
     assert_ne!(request.instance, run.instance);
 }
