@@ -187,6 +187,8 @@ pub async fn ordered<F: Future>(
     work: F,
     failed: impl FnOnce(&F::Output) -> Option<String>,
 ) -> F::Output {
+    // It is moved from one layer into the next below.
+    let work = Box::pin(work);
     let Some(task) = order.traceparent.as_deref().and_then(TraceContext::parse) else {
         return work.await;
     };
@@ -251,6 +253,40 @@ mod tests {
         assert_eq!((of(0.0), of(1.0)), (0, 10_000));
         let some = of(0.25);
         assert!((2_300..2_700).contains(&some), "{some}");
+    }
+
+    /// What a subscriber wrote.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_log_has_the_id_of_its_trace() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || written.clone())
+            .finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        within(Some(TraceContext::of("e1")), async {
+            tracing::info!("something");
+        })
+        .await;
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let id = TraceContext::of("e1").trace_id_hex();
+        assert_eq!(line["span"][field::TRACE_ID], id, "{line:#}");
     }
 
     #[tokio::test]

@@ -39,16 +39,8 @@ fn all(texts: &BTreeMap<String, String>) -> BTreeMap<String, Metric> {
     found
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_served_is_what_is_documented() {
-    let collector = Collector::start().await;
-    let endpoint = (
-        "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
-        collector.endpoint(),
-    );
-    let Some(cluster) = Cluster::start_with(1, vec![endpoint]).await else {
-        return;
-    };
+/// Something of everything.
+async fn deliver(cluster: &Cluster) {
     let gate = cluster.gates().remove(0);
     let starts = cluster.dir().join("starts");
     let deployment = Deployment {
@@ -72,7 +64,19 @@ async fn what_is_served_is_what_is_documented() {
         .await
         .unwrap();
     gate.destroy_all(APPLICATION).await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_is_what_is_documented() {
+    let collector = Collector::start().await;
+    let endpoint = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+        collector.endpoint(),
+    );
+    let Some(cluster) = Cluster::start_with(1, vec![endpoint]).await else {
+        return;
+    };
+    deliver(&cluster).await;
     let listed = documented();
     let names: BTreeSet<&String> = listed.keys().collect();
     let texts = eventually("every figure is there", SEEN_MAX, async || {

@@ -9,6 +9,10 @@ use integration_tests::{
     servers::{CollectedSpan, Collector},
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+};
 
 const APPLICATION: &str = "traced";
 const END_MAX: Duration = Duration::from_mins(2);
@@ -81,6 +85,24 @@ fn above(spans: &[CollectedSpan], of: &CollectedSpan) -> Vec<String> {
     })
 }
 
+/// An address that answers one request, and the head of that request.
+async fn called_once() -> (String, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = String::new();
+        let mut reader = BufReader::new(&mut stream);
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).await.unwrap() > 0, "{head}");
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        head
+    });
+    (url, heard)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_is_one_trace_over_all_services() {
     let collector = Collector::start().await;
@@ -141,7 +163,15 @@ async fn another_orca_goes_on_with_the_trace() {
         return;
     };
     let gate = cluster.gates().remove(0);
-    let id = start(&gate, "two", &[wait("1", &[], 6), wait("2", &["1"], 2)]).await;
+    let (url, called) = called_once().await;
+    let webhook = json!({"refId": "2", "requisiteStageRefIds": ["1"], "type": "webhook",
+                         "name": "call", "url": url, "method": "GET"});
+    let id = start(
+        &gate,
+        "two",
+        &[wait("1", &[], 6), webhook, wait("3", &["2"], 1)],
+    )
+    .await;
     let begun = eventually("the first stage runs", COLLECTED_MAX, async || {
         let found = gate.execution(&id).await.map_err(|t| t.to_string())?;
         match found["stages"][0]["status"].as_str() {
@@ -159,6 +189,10 @@ async fn another_orca_goes_on_with_the_trace() {
     let execution = gate.ended(&id, END_MAX).await;
     assert_eq!(execution["status"], "SUCCEEDED", "{execution:#}");
     assert_eq!(execution["traceparent"], begun["traceparent"]);
+    let head = called.await.unwrap().to_ascii_lowercase();
+    let sent = head
+        .lines()
+        .find_map(|line| line.strip_prefix("traceparent: "));
     let told = execution["traceparent"].as_str().unwrap();
     let trace_id = told.split('-').nth(1).unwrap();
     let spans = eventually("the rest of the trace", COLLECTED_MAX, async || {
@@ -180,6 +214,10 @@ async fn another_orca_goes_on_with_the_trace() {
             .all(|s| s.parent == run.id && s.trace == trace_id)
     );
     assert_eq!(run.trace, trace_id);
+    let sent = sent.unwrap_or_else(|| panic!("{head}"));
+    assert_eq!(sent.split('-').nth(1), Some(trace_id), "{head}");
+    let work = only(&spans, "orca.createWebhook");
+    assert_eq!(sent.split('-').nth(2), Some(work.id.as_str()));
     // The request began it under the first orca, another process ended it.
     let request = spans.iter().find(|s| s.id == run.parent).unwrap();
     assert_eq!(request.name, "orca.executions.startStored");

@@ -46,7 +46,7 @@ impl From<ClusterError> for Problem {
 /// Connects to all servers and makes what is needed there: streams, bucket. Clients reconnect by
 /// themselves later; at the start a server that is missing is an error.
 pub async fn connect(config: &ClusterConfig) -> Result<Ports, ClusterError> {
-    Ok(connect_and_look(config).await?.0)
+    Ok(Box::pin(connect_and_look(config)).await?.0)
 }
 
 /// The same, with what is needed to look at the servers now and then.

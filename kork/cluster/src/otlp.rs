@@ -83,8 +83,7 @@ pub(crate) fn start(
     metrics: &Metrics,
 ) -> Result<Option<Exporter>, String> {
     let standard = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").unwrap_or_default();
-    let endpoint = [config.otlp_endpoint.as_str(), standard.as_str()];
-    let Some(endpoint) = endpoint.into_iter().find(|text| !text.is_empty()) else {
+    let Some(endpoint) = endpoint(config, &standard) else {
         return Ok(None);
     };
     if !(0.0..=1.0).contains(&config.sample_ratio) {
@@ -128,6 +127,12 @@ pub(crate) fn start(
     trace::export(Arc::clone(&queue) as Arc<dyn Sink>, config.sample_ratio);
     tracing::info!(endpoint, "traces are exported");
     Ok(Some(Exporter(queue)))
+}
+
+/// The configured collector, else the one that the standard variable names.
+fn endpoint<'a>(config: &'a Telemetry, standard: &'a str) -> Option<&'a str> {
+    let both = [config.otlp_endpoint.as_str(), standard];
+    both.into_iter().find(|text| !text.is_empty())
 }
 
 fn resource(service: &str, instance: &str) -> Resource {
@@ -240,5 +245,65 @@ impl HttpClient for Poster {
                 Err(error.into())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use kork::trace::{TraceContext, record};
+
+    use super::*;
+
+    /// More than the queue holds, many times.
+    const SPANS: u64 = 100_000;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_that_says_nothing_costs_nothing() {
+        // It takes connections and never answers.
+        let deaf = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let config = Telemetry {
+            otlp_endpoint: format!("http://{}", deaf.local_addr().unwrap()),
+            sample_ratio: 1.0,
+        };
+        let exporter = start("orca", "one", &config, &Metrics::default()).unwrap();
+        let began = Instant::now();
+        for number in 0..SPANS {
+            let context = TraceContext::of("e").with_span(number + 1);
+            let now = SystemTime::UNIX_EPOCH;
+            let span = || Span {
+                name: "orca.stage.wait".to_owned(),
+                kind: Kind::Internal,
+                context,
+                parent: 1,
+                start: now,
+                end: now,
+                attributes: vec![("application", "shop".to_owned())],
+                error: None,
+            };
+            record(span, context);
+        }
+        let took = began.elapsed();
+        // Ten times what a busy machine needs, and far less than one answer that is waited for.
+        assert!(took < ANSWER_MAX, "{took:?}");
+        println!("{:?} for each span that nobody takes", took / SPANS as u32);
+        let began = Instant::now();
+        drop(exporter);
+        assert!(began.elapsed() < FLUSH_MAX * 2, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_share_is_from_0_to_1() {
+        let config = Telemetry {
+            otlp_endpoint: "http://127.0.0.1:1".to_owned(),
+            sample_ratio: 1.5,
+        };
+        let refused = start("orca", "one", &config, &Metrics::default());
+        assert!(refused.is_err_and(|reason| reason.contains("sampleRatio is 1.5")));
+        assert_eq!(endpoint(&config, "http://b"), Some("http://127.0.0.1:1"));
+        let unset = Telemetry::default();
+        assert_eq!(endpoint(&unset, "http://b"), Some("http://b"));
+        assert_eq!(endpoint(&unset, ""), None);
     }
 }

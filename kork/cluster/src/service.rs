@@ -1,7 +1,7 @@
 //! The main program of a service: flags and file -> telemetry -> health -> servers -> the service, until
 //! it is told to stop.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, task::Poll, time::Duration};
 
 use camino::Utf8PathBuf;
 use clap::{Arg, ArgMatches, Command};
@@ -266,7 +266,7 @@ where
         service.name
     ));
     let work = async {
-        let (ports, servers) = connected(&common, &part).await;
+        let (ports, servers) = Box::pin(connected(&common, &part)).await;
         let ports = ports.measured(&chassis.metrics);
         watch::spawn(servers, &chassis);
         let _found = ports
@@ -278,7 +278,7 @@ where
             )
             .await
             .map_err(|e| kork::problem::chain(&e))?;
-        let ended = run(settings, ports, chassis.clone()).await;
+        let ended = begun(run(settings, ports, chassis.clone()), &part).await;
         ended.map_err(|e| kork::problem::chain(&e))
     };
     let outcome = tokio::select! {
@@ -290,6 +290,19 @@ where
         tracing::warn!("some work was cut off; it goes on elsewhere");
     }
     outcome
+}
+
+/// Runs a service. Its servers count as ready once it has said which of its own parts are missing: in
+/// between nothing would be missing.
+async fn begun<F: Future>(service: F, servers: &Part) -> F::Output {
+    let mut running = Box::pin(service);
+    match futures_util::poll!(&mut running) {
+        Poll::Ready(ended) => ended,
+        Poll::Pending => {
+            servers.ready();
+            running.await
+        }
+    }
 }
 
 /// Exports traces until it is dropped, if that is configured.
@@ -306,9 +319,9 @@ fn traces(
 async fn connected(common: &Common, part: &Part) -> (Ports, Servers) {
     let mut pause = CONNECT_FIRST;
     loop {
-        match crate::connect_and_look(&common.cluster).await {
+        match Box::pin(crate::connect_and_look(&common.cluster)).await {
             Ok(connected) => {
-                part.ready();
+                part.missing("the service begins");
                 return connected;
             }
             Err(error) => {
@@ -392,6 +405,25 @@ mod tests {
         health_port: 7002,
         has_port: true,
     };
+
+    #[test]
+    fn nothing_is_ready_before_the_service_has_named_its_parts() {
+        let health = kork::service::Health::default();
+        let servers = health.part("cluster");
+        let of_service = health.clone();
+        let service = async move {
+            let _store = of_service.part("store");
+            std::future::pending::<()>().await;
+        };
+        let mut running = Box::pin(begun(service, &servers));
+        assert!(!health.is_ready());
+        assert!(futures_util::FutureExt::now_or_never(&mut running).is_none());
+        let report = health.report();
+        assert_eq!(
+            (report.status, report.parts["cluster"].as_str()),
+            ("DOWN", "UP")
+        );
+    }
 
     #[test]
     fn flags_become_keys() {

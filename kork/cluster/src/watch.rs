@@ -18,7 +18,7 @@ const PACE: Duration = Duration::from_secs(5);
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Slower answers are worth a word.
 const REDIS_SLOW: Duration = Duration::from_millis(250);
-const S3_SLOW: Duration = Duration::from_millis(1_000);
+const S3_SLOW: Duration = Duration::from_secs(1);
 /// An object that nobody writes: asking for it costs least.
 const NO_OBJECT: &str = "doctor/look";
 /// The share of a limit from which on it is worth a word, in percent.

@@ -27,7 +27,10 @@ const SAFE: Duration = Duration::from_millis(200);
 
 /// How far the followers of this process have read, by kind of stream, as long as they live.
 #[derive(Clone, Default)]
-pub(super) struct Positions(Arc<Mutex<Vec<(String, Weak<AtomicU64>)>>>);
+pub(super) struct Positions(Arc<Mutex<Vec<Position>>>);
+
+/// A kind of stream, and how far one follower has read it.
+type Position = (String, Weak<AtomicU64>);
 
 impl Positions {
     fn add(&self, kind: &str) -> Arc<AtomicU64> {
