@@ -2,8 +2,9 @@
 //! keeps the promise of the logs.
 
 use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use async_nats::{connection::State, jetstream::stream::Stream};
@@ -32,6 +33,7 @@ pub(crate) struct NatsLook {
     queue: Stream,
     dead: Stream,
     consumers: Arc<Mutex<Consumers>>,
+    stuck: std::sync::Mutex<Stuck>,
     monitor: Option<(reqwest::Client, String)>,
 }
 
@@ -67,7 +69,7 @@ impl NatsFigures {
             ),
             oldest: metrics.gauge(
                 "gennaker_queue_oldest_age_seconds",
-                "age of the oldest message that is not done, by queue",
+                "how old the oldest message that is not done is at least, by queue",
             ),
             dead: metrics.gauge("gennaker_queue_dead_messages", "dead letters of all queues"),
         }
@@ -95,6 +97,7 @@ impl NatsLook {
             queue,
             dead,
             consumers,
+            stuck: std::sync::Mutex::default(),
             monitor,
         })
     }
@@ -221,27 +224,35 @@ impl NatsLook {
             let (waiting, held) = (info.num_pending, info.num_ack_pending);
             figures.waiting.set(&labels, waiting as i64);
             figures.held.set(&labels, held as i64);
-            let filter = info.config.filter_subject.clone();
-            let open = waiting > 0 || held > 0;
-            let oldest_s = if open {
-                self.oldest_s(&filter).await
-            } else {
-                0
-            };
-            figures.oldest.set(&labels, oldest_s);
+            let floor = (waiting > 0 || held > 0).then_some(info.ack_floor.stream_sequence);
+            let now_ms = self.nats.clock.now().millis();
+            let stuck_ms = lock(&self.stuck).ms(&queue, floor, now_ms);
+            figures.oldest.set(&labels, (stuck_ms / 1_000) as i64);
         }
     }
+}
 
-    async fn oldest_s(&self, filter: &str) -> i64 {
-        let oldest = self.queue.get_first_raw_message_by_subject(filter, 1).await;
-        let Ok(oldest) = oldest else {
+fn lock(stuck: &std::sync::Mutex<Stuck>) -> std::sync::MutexGuard<'_, Stuck> {
+    stuck.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Since when the oldest message of each queue is the oldest. Nobody may read messages that are not
+/// theirs, so this is how old it is at least.
+#[derive(Default)]
+struct Stuck(HashMap<String, (u64, u64)>);
+
+impl Stuck {
+    /// For how long everything up to the same `floor` was done, and no more; 0 for an empty queue.
+    fn ms(&mut self, queue: &str, floor: Option<u64>, now_ms: u64) -> u64 {
+        let Some(floor) = floor else {
+            self.0.remove(queue);
             return 0;
         };
-        let stored = SystemTime::from(oldest.time);
-        let stored = stored.duration_since(SystemTime::UNIX_EPOCH);
-        let now_ms = self.nats.clock.now().millis();
-        let age_ms = now_ms.saturating_sub(stored.map_or(now_ms, |t| t.as_millis() as u64));
-        (age_ms / 1_000) as i64
+        let known = self.0.entry(queue.to_owned()).or_insert((floor, now_ms));
+        if known.0 != floor {
+            *known = (floor, now_ms);
+        }
+        now_ms.saturating_sub(known.1)
     }
 }
 
@@ -274,6 +285,17 @@ mod tests {
             json!({"sync_interval": 120_000_000_000_u64})
         )));
         assert!(!writes_at_once(&json!({})));
+    }
+
+    #[test]
+    fn a_queue_that_does_not_get_on_grows_old() {
+        let mut stuck = Stuck::default();
+        assert_eq!(stuck.ms("a", Some(7), 1_000), 0);
+        assert_eq!(stuck.ms("a", Some(7), 9_000), 8_000);
+        assert_eq!(stuck.ms("b", Some(7), 9_000), 0);
+        assert_eq!(stuck.ms("a", Some(8), 10_000), 0);
+        assert_eq!(stuck.ms("a", None, 20_000), 0);
+        assert_eq!(stuck.ms("a", Some(8), 30_000), 0);
     }
 
     #[test]
