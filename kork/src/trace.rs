@@ -125,8 +125,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Begins now, under the current work or the context that is given, with a trace of its own
-    /// when there is none.
+    /// Begins now, under this span.
     pub fn begin(name: &'static str, kind: Kind, parent: TraceContext) -> Self {
         Self::of(name, kind, parent.with_span(next_id()), parent.span_id)
     }
