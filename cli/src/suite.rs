@@ -92,7 +92,9 @@ impl Suite {
         }
         let processes = Utf8PathBuf::from(&config.clouddriver.data_dir);
         let embedded = Embedded::open(&data_dir).map_err(|e| not_opened(&e))?;
-        let (ports, chassis) = (embedded.ports(), Chassis::default());
+        let chassis = Chassis::default();
+        chassis.metrics.add_process();
+        let ports = embedded.ports().measured(&chassis.metrics);
         let (failed, failures) = mpsc::channel(SERVICES.len() + 1);
 
         let gate = bind(config.gate, may_move, &ports, &chassis).map_err(|e| not_bound(&e))?;

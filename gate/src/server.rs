@@ -10,14 +10,14 @@ use actix_web::{App, HttpServer, dev, web};
 use bytes::Bytes;
 use kork::{
     ports::Ports,
-    service::{Chassis, Part},
+    service::{Chassis, Histogram, Part},
 };
 use tokio::sync::Semaphore;
 
 use crate::{
     config::{Config, Identity},
     error::Error,
-    http::{connection::Connection, dispatch::dispatch, guard::is_loopback_name, route::Router},
+    http::{connection::Connection, guard::is_loopback_name, observed::observed, route::Router},
     limit, openapi, routes,
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct Gate {
     pub(crate) ports: Ports,
     pub(crate) chassis: Chassis,
     pub(crate) router: Router,
+    pub(crate) measures: Histogram,
     /// One permit per client of the event stream.
     pub(crate) event_slots: Arc<Semaphore>,
     /// The `OpenAPI` document, and the page that shows it.
@@ -64,6 +65,10 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
     let document = openapi::document();
     let gate = web::Data::new(Gate {
         router: Router::new(routes::table()),
+        measures: chassis.metrics.histogram(
+            "gennaker_http_request_duration_seconds",
+            "answers to HTTP requests, by method, route and status",
+        ),
         event_slots: Arc::new(Semaphore::new(limits.event_clients_max)),
         page: Bytes::from(openapi::page(&document)),
         document: Bytes::from(document.to_string()),
@@ -74,7 +79,7 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
     let server = HttpServer::new(move || {
         App::new()
             .app_data(gate.clone())
-            .default_service(web::to(dispatch))
+            .default_service(web::to(observed))
     })
     .workers(workers)
     .max_connections(limits.connections_max)

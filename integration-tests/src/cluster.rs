@@ -30,6 +30,7 @@ pub struct Cluster {
     pub s3: S3Server,
     services: BTreeMap<String, Service>,
     home: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 struct Service {
@@ -43,6 +44,11 @@ struct Service {
 impl Cluster {
     /// Starts the servers and so many of each service; `None` when a server cannot be had.
     pub async fn start(of_each: usize) -> Option<Self> {
+        Self::start_with(of_each, Vec::new()).await
+    }
+
+    /// The same, with these variables in the environment of each service.
+    pub async fn start_with(of_each: usize, environment: Vec<(String, String)>) -> Option<Self> {
         let home = tempfile::Builder::new()
             .prefix("gnk-six-")
             .tempdir()
@@ -53,6 +59,7 @@ impl Cluster {
             redis: RedisServer::start_with(&logins.join("redis/redis.conf")).await?,
             s3: S3Server::start().await?,
             services: BTreeMap::new(),
+            environment,
             home,
         };
         for name in SERVICES {
@@ -101,6 +108,13 @@ impl Cluster {
     /// Names of all processes of the services, such as `orca-2`.
     pub fn names(&self) -> Vec<String> {
         self.services.keys().cloned().collect()
+    }
+
+    /// Where each process serves its health and its metrics, by its name.
+    pub fn management(&self) -> Vec<(String, String)> {
+        let all = self.services.iter();
+        all.map(|(name, of)| (name.clone(), format!("http://127.0.0.1:{}", of.health)))
+            .collect()
     }
 
     /// A client of every gate.
@@ -168,6 +182,7 @@ impl Cluster {
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
             // A setting of the tests, unknown to services.
             .env_remove("GENNAKER_PARTS")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

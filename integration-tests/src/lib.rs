@@ -7,6 +7,7 @@
 //! - [`workspace`]: the sources of the suite, for the tests of its architecture.
 
 pub mod cluster;
+pub mod figures;
 pub mod harness;
 pub mod pipeline;
 pub mod servers;

@@ -5,6 +5,7 @@
 //! - [`service`]: the chassis: configuration, telemetry, metrics, health, shutdown.
 //! - [`problem`]: the catalogue of error codes and their pages.
 //! - [`rpc`]: typed calls over the [`ports::Rpc`] port.
+//! - [`trace`]: the context of the current work, and spans about it.
 //!
 //! kork has no business rules. The pure words live in [`model`].
 
@@ -12,7 +13,9 @@ pub use kork_model as model;
 
 pub mod contract;
 pub mod embedded;
+mod measured;
 pub mod ports;
 pub mod problem;
 pub mod rpc;
 pub mod service;
+pub mod trace;

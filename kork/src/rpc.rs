@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kork_model::{Kind, Problem, api::Call};
 
-use crate::ports::{Registration, Rpc, RpcError, RpcHandler};
+use crate::{
+    ports::{Registration, Rpc, RpcError, RpcHandler},
+    trace::{self, TraceContext},
+};
 
 /// How long a call between services may take unless the caller says otherwise.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +104,23 @@ where
         request: PhantomData,
     };
     rpc.serve(C::SERVICE, C::ENDPOINT, Arc::new(handler)).await
+}
+
+/// Runs a handler under the span that its caller sent, as a span of its own.
+pub async fn answered<F>(name: &str, asked: Option<TraceContext>, answer: F) -> F::Output
+where
+    F: Future<Output = Result<Bytes, Problem>>,
+{
+    let Some(asked) = asked else {
+        return answer.await;
+    };
+    let mut work = trace::Work::begin("rpc", trace::Kind::Server, asked);
+    work.about("rpc.system", || "nats".to_owned());
+    work.about("rpc.method", || name.to_owned());
+    let outcome = trace::within(Some(work.context()), answer).await;
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    work.end(Some(name.to_owned()), error);
+    outcome
 }
 
 /// What a caller hears of a handler that panicked.

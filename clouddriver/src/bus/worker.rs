@@ -13,6 +13,7 @@ use bytes::Bytes;
 use kork::{
     ports::{Delivery, QueueError},
     service::Shutdown,
+    trace,
 };
 use kork_model::{Kind, Problem, Status, WorkKey, WorkOrder, WorkReport, WorkResult, work};
 use tokio::sync::Semaphore;
@@ -94,6 +95,14 @@ fn lock(running: &Running) -> std::sync::MutexGuard<'_, HashMap<WorkKey, Cancell
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Why the outcome of an order is a failure, for its span.
+fn failed(outcome: &Result<Option<WorkResult>, Problem>) -> Option<String> {
+    match outcome {
+        Ok(result) => Some(result.as_ref()?.error.as_ref()?.to_string()),
+        Err(problem) => Some(problem.to_string()),
+    }
+}
+
 impl Worker {
     async fn take(&self, delivery: &Delivery, at_once: &Semaphore) -> Result<(), QueueError> {
         let queue = &self.driver.ports.queue;
@@ -122,7 +131,8 @@ impl Worker {
             let Ok(_permit) = at_once.acquire().await else {
                 return Ok(None);
             };
-            self.finish(&order, &stop).await
+            let work = self.finish(&order, &stop);
+            trace::ordered(&order, work, failed).await
         };
         let stored = tokio::select! {
             stored = finished => stored,

@@ -203,6 +203,7 @@ impl Suite {
             payload: payload.as_object().cloned().unwrap(),
             deadline: None,
             cancel,
+            traceparent: None,
         };
         let bytes = Bytes::from(serde_json::to_vec(&order).unwrap());
         self.ports

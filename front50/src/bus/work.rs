@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use kork::{
     model::{WorkOrder, WorkReport, work},
     ports::{Delivery, Ports, QueueError},
+    trace,
 };
 
 use crate::{app::Front50, pause};
@@ -77,7 +78,9 @@ async fn one(front50: &Arc<Front50>, ports: &Ports, delivery: Delivery) {
         return;
     }
     let done = tokio::select! {
-        done = finish(front50, ports, &order) => done,
+        done = trace::ordered(&order, finish(front50, ports, &order), |done| {
+            done.as_ref().err().map(ToString::to_string)
+        }) => done,
         lost = keep(ports, &delivery) => Err(lost),
     };
     match done {

@@ -19,6 +19,7 @@ fn order(key: &str, kind: &str, payload: Value) -> WorkOrder {
         payload: object(payload),
         deadline: None,
         cancel: false,
+        traceparent: None,
     }
 }
 

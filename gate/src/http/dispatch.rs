@@ -4,7 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::{
         Method,
         header::{self, HeaderName, HeaderValue},
@@ -13,6 +13,7 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
+use kork::trace::{self, TraceContext};
 use kork_model::{Kind, Problem};
 
 use super::{
@@ -20,7 +21,9 @@ use super::{
     call::Call,
     connection::Connection,
     guard::{self, Source},
-    negotiate, path,
+    negotiate,
+    observed::Served,
+    path,
     query::Query,
     refusal::Refusal,
     route::{BodyRule, Found, Gives, PathValues, Route, Verb},
@@ -86,6 +89,7 @@ async fn serve(
     guard::check_host(request.headers(), &gate.config)?;
     guard::check_source(request.method(), source)?;
     let (route, values) = route(request, gate)?;
+    request.extensions_mut().insert(Served(route.path));
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     check_accept(request, route)?;
     let body = read_body(request, payload, gate.config.limits.body_bytes_max).await?;
@@ -221,8 +225,14 @@ fn trace_id(request: &HttpRequest, gate: &Gate) -> String {
         .and_then(|value| value.to_str().ok());
     match given.filter(|id| is_plain_id(id)) {
         Some(id) => id.to_owned(),
-        None => gate.ports.ids.uuid(),
+        None => trace::current().map_or_else(|| gate.ports.ids.uuid(), as_uuid),
     }
+}
+
+/// The id of a trace as requests are named, so that an answer leads to its trace.
+fn as_uuid(context: TraceContext) -> String {
+    let id = context.trace_id_hex();
+    [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-")
 }
 
 /// True for ids that can go into headers, logs and subjects as they are.

@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod guard;
 pub(crate) mod negotiate;
+pub(crate) mod observed;
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod refusal;

@@ -2,6 +2,7 @@
 
 pub(crate) mod applications;
 pub(crate) mod control;
+pub(crate) mod diagnosis;
 pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod executions;
@@ -23,7 +24,7 @@ pub(crate) mod webhooks;
 use crate::http::route::Route;
 
 /// Every route of the gateway. What is not here is not served, and not in the document.
-pub(crate) static TABLE: [&[Route]; 17] = [
+pub(crate) static TABLE: [&[Route]; 18] = [
     applications::ROUTES,
     saving::ROUTES,
     pipelines::ROUTES,
@@ -40,6 +41,7 @@ pub(crate) static TABLE: [&[Route]; 17] = [
     webhooks::ROUTES,
     events::ROUTES,
     system::ROUTES,
+    diagnosis::ROUTES,
     pages::ROUTES,
 ];
 

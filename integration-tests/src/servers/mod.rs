@@ -4,6 +4,7 @@
 //! The programs are looked for in the directory that `GENNAKER_PARTS` names, in `target/parts` (where
 //! `integration-tests/parts.sh` puts them) and in `PATH`. A test whose server cannot be had says so.
 
+mod collector;
 mod nats;
 mod redis;
 mod s3;
@@ -16,7 +17,12 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-pub use self::{nats::NatsServer, redis::RedisServer, s3::S3Server};
+pub use self::{
+    collector::{CollectedSpan, Collector},
+    nats::NatsServer,
+    redis::RedisServer,
+    s3::S3Server,
+};
 use crate::harness::{announce, profile_dir};
 
 /// How long a server may take to be ready.

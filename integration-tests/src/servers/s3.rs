@@ -106,9 +106,14 @@ impl S3Server {
         self.process.pid()
     }
 
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// Kills it and starts it on the same ports and directory.
     pub async fn restart(&mut self) {
-        self.process.kill();
+        self.kill();
         self.run().await;
     }
 }

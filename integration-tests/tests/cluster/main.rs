@@ -3,12 +3,17 @@
 //! - [`contracts`]: the adapters of the ports, on real NATS, Redis and S3.
 //! - [`permissions`]: who may do what on NATS and Redis. [`raw`]: a connection that hears refusals.
 //! - [`worker`]: a stage of one's own.
+//! - [`doctor`]: it names what is missing. [`figures`]: what is served is what is documented.
+//! - [`traces`]: one delivery is one trace.
 //! - [`fire`]: two of each service deliver while services and servers are killed and stopped.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod contracts;
+mod doctor;
+mod figures;
 mod fire;
 mod permissions;
 mod raw;
+mod traces;
 mod worker;

@@ -17,6 +17,7 @@ mod bad_input;
 mod blackbox;
 mod chaos;
 mod corpus;
+mod dashboards;
 mod events;
 mod limits;
 mod restart;

@@ -59,6 +59,11 @@ impl RedisCache {
         })
     }
 
+    /// Another handle of the connection.
+    pub(crate) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
     fn value(&self, key: &str) -> String {
         format!("{}v:{key}", self.prefix)
     }

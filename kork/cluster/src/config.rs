@@ -5,6 +5,8 @@ use kork::service::telemetry::Format;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Telemetry;
+
 /// Addresses and logins of NATS, Redis and S3. Keys for S3 come from the usual AWS chain (environment,
 /// files, roles).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +29,9 @@ pub struct ClusterConfig {
     pub nats_ca_file: Option<String>,
     /// Copies of each stream: 1, or 3 in a cluster of at least three servers.
     pub nats_replicas: usize,
+    /// Address of the monitoring port of NATS, such as `http://host:8222`: what its configuration says
+    /// about the disk cannot be asked otherwise.
+    pub nats_monitor: Option<String>,
     /// Redis 6 or later, or Valkey: `redis://host:6379/0`, `rediss://` with TLS; `user:password@` logs
     /// in.
     pub redis: String,
@@ -57,6 +62,7 @@ impl Default for ClusterConfig {
             nats_password_file: None,
             nats_ca_file: None,
             nats_replicas: 1,
+            nats_monitor: None,
             redis: "redis://127.0.0.1:6379".to_owned(),
             redis_user: None,
             redis_password_file: None,
@@ -71,7 +77,7 @@ impl Default for ClusterConfig {
 }
 
 /// What every service of a cluster is told, besides its own section.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Common {
     #[serde(flatten)]
@@ -82,6 +88,8 @@ pub struct Common {
     pub health_port: Option<u16>,
     /// What the service says on stderr.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// What a service says on stderr.

@@ -4,6 +4,8 @@
 //! - [`cache`]: the cache on Redis.
 //! - [`s3`]: objects on any S3.
 //! - [`setup`]: the logins of a cluster, made once.
+//! - `watch`: how the servers look, for health, figures and `gennaker doctor`.
+//! - `otlp`: traces for a collector.
 //! - [`config`]: where the servers are, and how to log in. [`service`]: the main program of a service.
 //!
 //! A process has either these or the embedded ones; nothing above the ports knows which.
@@ -11,19 +13,22 @@
 mod cache;
 pub mod config;
 pub mod nats;
+mod otlp;
 mod s3;
 pub mod service;
 pub mod setup;
+mod watch;
 
 use std::sync::Arc;
 
 use kork::{
     embedded::{SeededIds, SystemClock},
-    ports::{Clock, Ids, Journal, Ports},
+    ports::{Clock, Ids, Journal, ObjectStore, Ports},
 };
 use kork_model::{Kind, Problem};
 
 pub use self::config::{ClusterConfig, Common, OtherSection};
+pub use self::otlp::Telemetry;
 
 /// Why a server of the cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,14 @@ pub async fn connect_as(
     config: &ClusterConfig,
     service: Option<&str>,
 ) -> Result<Ports, ClusterError> {
+    Ok(Box::pin(connect_and_look(config, service)).await?.0)
+}
+
+/// The same, with what is needed to look at the servers now and then.
+pub(crate) async fn connect_and_look(
+    config: &ClusterConfig,
+    service: Option<&str>,
+) -> Result<(Ports, watch::Servers), ClusterError> {
     // It fails when a provider is installed already: that one is used then.
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -63,20 +76,31 @@ pub async fn connect_as(
         Box::pin(cache::RedisCache::connect(config)),
         Box::pin(s3::S3Objects::connect(config, Arc::clone(&clock))),
     )?;
+    let mut logs = None;
     let journal: Arc<dyn Journal> = if nats::permissions::opens_logs(service) {
-        let logs = Box::pin(nats.to_logs(config, service)).await?;
-        Arc::new(logs.journal().await?)
+        let own = Box::pin(nats.to_logs(config, service)).await?;
+        let journal = own.journal().await?;
+        logs = Some(own);
+        Arc::new(journal)
     } else {
         Arc::new(nats::NoJournal)
     };
-    Ok(Ports {
+    let queue = nats.queue().await?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+    let servers = watch::Servers {
+        nats: nats::look::NatsLook::new(nats.clone(), logs, &queue, config)?,
+        redis: cache.connection(),
+        objects: Arc::clone(&objects),
+    };
+    let ports = Ports {
         journal,
-        queue: Arc::new(nats.queue().await?),
+        queue: Arc::new(queue),
         rpc: Arc::new(nats.rpc()),
         topic: Arc::new(nats.topic().await?),
         cache: Arc::new(cache),
-        objects: Arc::new(objects),
+        objects,
         clock,
         ids,
-    })
+    };
+    Ok((ports, servers))
 }

@@ -1,12 +1,13 @@
 //! The main program of a service: flags and file -> telemetry -> health -> servers -> the service, until
 //! it is told to stop.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, task::Poll, time::Duration};
 
 use camino::Utf8PathBuf;
 use clap::{Arg, ArgMatches, Command};
 use kork::{
-    ports::{Ports, RpcHandler},
+    embedded::{SeededIds, SystemClock},
+    ports::{Ids, Ports, RpcHandler},
     service::{
         Chassis, Part,
         config::{self, Layers},
@@ -19,7 +20,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Common;
+use crate::{
+    Telemetry,
+    config::Common,
+    otlp::{self, Exporter},
+    watch::{self, Servers},
+};
 
 /// Time for a soft stop: work that is not done by then is handed back.
 const STOP_GRACE: Duration = Duration::from_secs(8);
@@ -242,6 +248,8 @@ where
 {
     let chassis = Chassis::default();
     let common = settings.common().clone();
+    chassis.metrics.add_process();
+    let _exporter = traces(service, &common.telemetry, &chassis)?;
     let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
     let host = host.unwrap_or("127.0.0.1");
     let address = format!(
@@ -259,7 +267,9 @@ where
         service.name
     ));
     let work = async {
-        let ports = connected(service.name, &common, &part).await;
+        let (ports, servers) = Box::pin(connected(service.name, &common, &part)).await;
+        let ports = ports.measured(&chassis.metrics);
+        watch::spawn(servers, &chassis);
         let _found = ports
             .rpc
             .serve(
@@ -269,7 +279,7 @@ where
             )
             .await
             .map_err(|e| kork::problem::chain(&e))?;
-        let ended = run(settings, ports, chassis.clone()).await;
+        let ended = begun(run(settings, ports, chassis.clone()), &part).await;
         ended.map_err(|e| kork::problem::chain(&e))
     };
     let outcome = tokio::select! {
@@ -283,14 +293,37 @@ where
     outcome
 }
 
+/// Runs a service. Its servers count as ready once it has said which of its own parts are missing: in
+/// between nothing would be missing.
+async fn begun<F: Future>(service: F, servers: &Part) -> F::Output {
+    let mut running = Box::pin(service);
+    match futures_util::poll!(&mut running) {
+        Poll::Ready(ended) => ended,
+        Poll::Pending => {
+            servers.ready();
+            running.await
+        }
+    }
+}
+
+/// Exports traces until it is dropped, if that is configured.
+fn traces(
+    service: Service,
+    config: &Telemetry,
+    chassis: &Chassis,
+) -> Result<Option<Exporter>, String> {
+    let ids = SeededIds::system(std::sync::Arc::new(SystemClock));
+    otlp::start(service.name, &ids.ulid(), config, &chassis.metrics)
+}
+
 /// Tries until all servers are there, and says what is missing.
-async fn connected(service: &str, common: &Common, part: &Part) -> Ports {
+async fn connected(service: &str, common: &Common, part: &Part) -> (Ports, Servers) {
     let mut pause = CONNECT_FIRST;
     loop {
-        match crate::connect_as(&common.cluster, Some(service)).await {
-            Ok(ports) => {
-                part.ready();
-                return ports;
+        match Box::pin(crate::connect_and_look(&common.cluster, Some(service))).await {
+            Ok(connected) => {
+                part.missing("the service begins");
+                return connected;
             }
             Err(error) => {
                 tracing::warn!(%error, "waits for the servers");
@@ -373,6 +406,25 @@ mod tests {
         health_port: 7002,
         has_port: true,
     };
+
+    #[test]
+    fn nothing_is_ready_before_the_service_has_named_its_parts() {
+        let health = kork::service::Health::default();
+        let servers = health.part("cluster");
+        let of_service = health.clone();
+        let service = async move {
+            let _store = of_service.part("store");
+            std::future::pending::<()>().await;
+        };
+        let mut running = Box::pin(begun(service, &servers));
+        assert!(!health.is_ready());
+        assert!(futures_util::FutureExt::now_or_never(&mut running).is_none());
+        let report = health.report();
+        assert_eq!(
+            (report.status, report.parts["cluster"].as_str()),
+            ("DOWN", "UP")
+        );
+    }
 
     #[test]
     fn flags_become_keys() {

@@ -65,6 +65,10 @@ pub struct Execution {
     pub template_variables: Option<Context>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Value>,
+    /// The span of a trace in which it was asked for, as W3C Trace Context writes it. Ours, not
+    /// Spinnaker's: the log keeps it, so that the execution stays in one trace whoever goes on with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// On whose behalf an execution runs.

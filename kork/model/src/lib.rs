@@ -16,6 +16,7 @@ pub mod problem;
 pub mod status;
 pub mod templated;
 pub mod time;
+pub mod trace;
 pub mod work;
 
 /// A JSON object: stage contexts, outputs, triggers, pipeline definitions.
@@ -29,4 +30,5 @@ pub use id::{ExecutionId, StageId, WorkKey};
 pub use problem::{FieldError, Kind, Problem};
 pub use status::Status;
 pub use time::Timestamp;
+pub use trace::{ExecutionTrace, TraceContext};
 pub use work::{WorkOrder, WorkReport, WorkResult};

@@ -39,6 +39,9 @@ pub struct WorkOrder {
     /// The order withdraws an earlier one with the same key: stop it, undo nothing, report nothing.
     #[serde(default)]
     pub cancel: bool,
+    /// The span that the work belongs under, as W3C Trace Context writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// How a piece of work ended.

@@ -14,7 +14,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::store::lock;
-use crate::ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo, limit};
+use crate::{
+    ports::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo, limit},
+    trace,
+};
 
 /// Requests of one endpoint that are worked on at the same moment; more are refused.
 const IN_FLIGHT_MAX: usize = 4096;
@@ -136,9 +139,11 @@ impl Rpc for EmbeddedRpc {
         };
         // A task of its own: a caller that gives up does not stop the work half-way, and a panic
         // stays where it is.
+        let asked = trace::current();
+        let endpoint_name = name.clone();
         let work = tokio::spawn(async move {
             let _in_flight = in_flight;
-            handler.handle(request).await
+            crate::rpc::answered(&endpoint_name, asked, handler.handle(request)).await
         });
         let outcome = match tokio::time::timeout(timeout, work).await {
             Err(_) => Err(RpcError::Timeout {

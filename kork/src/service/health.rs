@@ -5,12 +5,39 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The state of all parts of a process. Clones share it.
 #[derive(Clone, Default)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<String, State>>>,
+    servers: Arc<Mutex<BTreeMap<String, Seen>>>,
+}
+
+/// How a thing looked when it was looked at last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    pub state: Look,
+    /// What is there, or why it is not.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// How long it took to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+}
+
+/// From good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Look {
+    Ok,
+    /// It works, and something should be done about it.
+    Warning,
+    /// It does not answer.
+    Missing,
 }
 
 /// Ready, perhaps with a note, or missing for a reason.
@@ -33,6 +60,9 @@ pub struct HealthReport {
     pub status: &'static str,
     /// Part -> `UP`, or what it is waiting for.
     pub parts: BTreeMap<String, String>,
+    /// The servers behind it, which all instances share: they do not make this one unready.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, Seen>,
 }
 
 impl Health {
@@ -64,7 +94,23 @@ impl Health {
                 (name.clone(), text)
             })
             .collect();
-        HealthReport { status, parts }
+        HealthReport {
+            status,
+            parts,
+            servers: self.servers(),
+        }
+    }
+
+    /// How the servers behind this process looked.
+    pub fn servers(&self) -> BTreeMap<String, Seen> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.clone()
+    }
+
+    /// Notes how a server looks.
+    pub fn server(&self, name: &str, seen: Seen) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.insert(name.to_owned(), seen);
     }
 
     /// True when every part is ready.

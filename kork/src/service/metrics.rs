@@ -14,6 +14,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::process::Process;
+
 /// Label sets of one metric; further ones are counted together under `overflow="true"`.
 const LABEL_SETS_MAX: usize = 2000;
 
@@ -54,6 +56,12 @@ pub struct Gauge(Bounded<gauge::Gauge>);
 /// How often which size was seen, per label set.
 #[derive(Clone)]
 pub struct Histogram(Bounded<histogram::Histogram>);
+
+impl std::fmt::Debug for Counter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counter")
+    }
+}
 
 impl Default for Histogram {
     fn default() -> Self {
@@ -204,6 +212,13 @@ impl Metrics {
                 new
             }
         }
+    }
+
+    /// Adds what belongs to every process: its version, memory and processor time. Once per process.
+    pub fn add_process(&self) {
+        let about = self.gauge("gennaker_build_info", "1, with the version of the suite");
+        about.set(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.lock().registry.register_collector(Box::new(Process));
     }
 
     /// Everything, in the text format of Prometheus (`OpenMetrics`).

@@ -4,10 +4,11 @@ pub mod config;
 mod health;
 pub mod management;
 mod metrics;
+mod process;
 mod shutdown;
 pub mod telemetry;
 
-pub use health::{Health, HealthReport, Part};
+pub use health::{Health, HealthReport, Look, Part, Seen};
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use shutdown::Shutdown;
 

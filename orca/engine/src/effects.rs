@@ -1,7 +1,7 @@
 //! What an event asks of the outside. Everything has a stable key, so that doing it twice does nothing
 //! the second time.
 
-use kork_model::{Context, ExecutionId, StageId, Status, WorkOrder};
+use kork_model::{Context, ExecutionId, ExecutionTrace, StageId, Status, WorkOrder};
 use serde_json::Value;
 
 use crate::{
@@ -91,11 +91,14 @@ fn dispatch(
     order: &OpenOrder,
     cancel: bool,
 ) -> Effect {
+    let (id, number) = (&state.execution.id, (task + 1).to_string());
+    let trace = ExecutionTrace::of(&state.execution, state.generation);
     Effect::Dispatch(Box::new(WorkOrder {
         key: order.key.clone(),
-        execution: state.execution.id.clone(),
+        execution: id.clone(),
         stage: stage.clone(),
-        task: (task + 1).to_string(),
+        traceparent: Some(trace.task(id, stage, &number).to_string()),
+        task: number,
         application: state.execution.application.clone(),
         user: state.execution.authentication.user.clone(),
         service: order.service.clone(),

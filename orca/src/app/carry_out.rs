@@ -9,7 +9,7 @@ use kork::ports::{QueueError, Revision};
 use kork_model::{ExecutionId, WorkOrder, work};
 use orca_engine::{Command, Effect, Event, State, effects};
 
-use super::{Error, Shell, admission};
+use super::{Error, Shell, admission, spans};
 use crate::bus::commands;
 
 /// First pause before an effect is tried again; it doubles up to the longest one.
@@ -30,6 +30,7 @@ impl Shell {
         let id = &state.execution.id;
         self.timers.set(id, state.next_wake());
         self.measures.events(state, events);
+        spans::record(state, events);
         if events.iter().any(changes_index) {
             self.index_put(state).await;
         }

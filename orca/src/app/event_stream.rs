@@ -60,6 +60,7 @@ impl Shell {
     pub(crate) fn nothing_to_tell(&self, id: &ExecutionId) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.remove(id);
+        self.measures.open(marks.len());
     }
 
     fn told_up_to(&self, id: &ExecutionId) -> Revision {
@@ -70,6 +71,7 @@ impl Shell {
     fn mark(&self, id: &ExecutionId, revision: Revision) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.insert(id.clone(), revision);
+        self.measures.open(marks.len());
     }
 
     /// Tells the world. The id follows from the revision: a message published twice is one message.

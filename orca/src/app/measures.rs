@@ -1,7 +1,7 @@
 //! What orca counts: commands and how long they take, executions and how they end, late timers.
 
 use kork::service::{Counter, Gauge, Histogram, Metrics};
-use kork_model::{Status, Timestamp};
+use kork_model::{Stage, Status, Task, Timestamp};
 use orca_engine::{Command, Event, State};
 
 /// The metrics of orca. A default one counts for nobody.
@@ -11,6 +11,9 @@ pub(crate) struct Measures {
     finished: Counter,
     late_seconds: Histogram,
     timers: Gauge,
+    open: Gauge,
+    stage_seconds: Histogram,
+    task_seconds: Histogram,
 }
 
 impl Measures {
@@ -32,6 +35,18 @@ impl Measures {
                 "gennaker_orca_timer_late_seconds",
                 "how long after its moment a timer fired",
             ),
+            open: metrics.gauge(
+                "gennaker_orca_executions_open",
+                "executions without an end that this instance wrote to",
+            ),
+            stage_seconds: metrics.histogram(
+                "gennaker_orca_stage_duration_seconds",
+                "from the start of a stage to its end, by type and status",
+            ),
+            task_seconds: metrics.histogram(
+                "gennaker_orca_task_duration_seconds",
+                "from the start of a task to its end, by task and status",
+            ),
             timers: metrics.gauge("gennaker_orca_timers", "executions that wait for a moment"),
         }
     }
@@ -45,6 +60,16 @@ impl Measures {
     }
 
     pub(crate) fn events(&self, state: &State, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::StageFinished { stage, .. } => self.stage(state.execution.stage(stage)),
+                Event::TaskFinished { stage, task, .. } => {
+                    let stage = state.execution.stage(stage);
+                    self.task(stage.and_then(|stage| stage.tasks.get(*task)));
+                }
+                _ => {}
+            }
+        }
         let ends = events
             .iter()
             .filter(|e| matches!(e, Event::Finished { .. }));
@@ -55,6 +80,33 @@ impl Measures {
                 ("status", status.name()),
             ]);
         }
+    }
+
+    fn stage(&self, stage: Option<&Stage>) {
+        let Some((stage, start, end)) = stage.and_then(|s| Some((s, s.start_time?, s.end_time?)))
+        else {
+            return;
+        };
+        let labels = [
+            ("type", stage.kind.as_str()),
+            ("status", stage.status.name()),
+        ];
+        let took_s = end.ms_since(start) as f64 / 1000.0;
+        self.stage_seconds.observe(&labels, took_s);
+    }
+
+    fn task(&self, task: Option<&Task>) {
+        let Some((task, start, end)) = task.and_then(|t| Some((t, t.start_time?, t.end_time?)))
+        else {
+            return;
+        };
+        let labels = [("task", task.name.as_str()), ("status", task.status.name())];
+        let took_s = end.ms_since(start) as f64 / 1000.0;
+        self.task_seconds.observe(&labels, took_s);
+    }
+
+    pub(crate) fn open(&self, executions: usize) {
+        self.open.set(&[], executions as i64);
     }
 
     pub(crate) fn fired(&self, due: Timestamp, now: Timestamp) {

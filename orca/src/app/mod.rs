@@ -15,6 +15,7 @@ pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
 mod results;
+mod spans;
 pub mod start;
 mod states;
 pub mod timers;

@@ -19,7 +19,7 @@ use orca_engine::{
 };
 use serde_json::Value;
 
-use super::{Error, Shell, index, token};
+use super::{Error, Shell, index, spans, token};
 
 /// What is to be started.
 pub(crate) struct Start<'a> {
@@ -66,14 +66,16 @@ impl Shell {
             prior_artifacts: &prior,
         };
         match build::pipeline(&request).map_err(|e| invalid(&e))? {
-            Built::Ready(execution) => {
+            Built::Ready(mut execution) => {
+                execution.traceparent = Some(spans::asked(id.as_str()).to_string());
                 self.create(&id, &Command::Create { execution }).await?;
                 Ok(id)
             }
             Built::Refused {
-                execution,
+                mut execution,
                 invalid: why,
             } => {
+                execution.traceparent = Some(spans::asked(id.as_str()).to_string());
                 let reason = why.detail.clone();
                 self.create(&id, &Command::CreateRefused { execution, reason })
                     .await?;
@@ -112,7 +114,8 @@ impl Shell {
             origin: "api",
             prior_artifacts: &[],
         };
-        let execution = Box::new(build::orchestration(&request).map_err(|e| invalid(&e))?);
+        let mut execution = Box::new(build::orchestration(&request).map_err(|e| invalid(&e))?);
+        execution.traceparent = Some(spans::asked(id.as_str()).to_string());
         self.create(&id, &Command::Create { execution }).await?;
         Ok(id)
     }

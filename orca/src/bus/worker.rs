@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kork::{ports::Delivery, rpc};
+use kork::{ports::Delivery, rpc, trace};
 use kork_model::{
     Context, Execution, ExecutionId, Kind, Problem, Status, WorkKey, WorkOrder, WorkReport,
     WorkResult, api::front50::GetPipeline, work,
@@ -65,6 +65,14 @@ pub(crate) fn spawn(shell: &Arc<Shell>, caller: Caller) {
     });
 }
 
+/// Why the outcome of an order is a failure, for its span.
+fn failed(outcome: &Result<Option<WorkResult>, Error>) -> Option<String> {
+    match outcome {
+        Ok(result) => Some(result.as_ref()?.error.as_ref()?.to_string()),
+        Err(error) => Some(error.problem().to_string()),
+    }
+}
+
 struct Work {
     shell: Arc<Shell>,
     caller: Caller,
@@ -94,7 +102,7 @@ impl Work {
         }
         let outcome = tokio::select! {
             biased;
-            outcome = self.work(&order, &stop) => outcome,
+            outcome = trace::ordered(&order, self.work(&order, &stop), failed) => outcome,
             () = self.prolong(&delivery) => return,
         };
         self.lock().remove(&order.key);

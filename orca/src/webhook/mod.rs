@@ -199,6 +199,9 @@ impl Caller {
             .headers(headers(context)?)
             .header("Idempotency-Key", key)
             .header("accept", ACCEPT);
+        if let Some(span) = kork::trace::current() {
+            request = request.header(kork::trace::TRACEPARENT, span.to_string());
+        }
         match context.get(payload).filter(|p| !p.is_null()) {
             Some(_) if method == Method::GET => {
                 let reason = "a GET request cannot have a payload".to_owned();

@@ -215,7 +215,8 @@ async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
         saved.is_ok_and(|a| a.status.is_success()),
         "the pipeline is saved"
     );
-    let ports = kork_cluster::connect(&cluster.as_operator()).await;
+    let login = cluster.as_user("gate");
+    let ports = kork_cluster::connect_as(&login, Some("gate")).await;
     let ports = ports.expect("the servers are there");
     let mut accepted = bare::posts(&format!("{}/webhooks/webhook/nobody", gate.base())).await;
     let mut running = started(gate, &ports).await;

@@ -3,6 +3,10 @@
 
 use std::{
     collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +25,32 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// have to be filled from end to end.
 const SAFE: Duration = Duration::from_millis(200);
 
+/// How far the followers of this process have read, by kind of stream, as long as they live.
+#[derive(Clone, Default)]
+pub(super) struct Positions(Arc<Mutex<Vec<Position>>>);
+
+/// A kind of stream, and how far one follower has read it.
+type Position = (String, Weak<AtomicU64>);
+
+impl Positions {
+    fn add(&self, kind: &str) -> Arc<AtomicU64> {
+        let position = Arc::default();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, position)| position.strong_count() > 0);
+        all.push((kind.to_owned(), Arc::downgrade(&position)));
+        position
+    }
+
+    /// How far the slowest follower of a stream is behind its end.
+    pub(super) fn lag(&self, kind: &str, end: u64) -> u64 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = all.iter().filter(|(of, _)| of == kind);
+        let positions = of_kind.filter_map(|(_, position)| position.upgrade());
+        let behind = positions.map(|position| end.saturating_sub(position.load(Ordering::Relaxed)));
+        behind.max().unwrap_or(0)
+    }
+}
+
 pub(super) struct Follower {
     nats: Nats,
     stream: Stream,
@@ -30,6 +60,10 @@ pub(super) struct Follower {
     last: u64,
     ahead: VecDeque<Found>,
     checked: Option<Instant>,
+    /// The end of the stream at the last look.
+    end: u64,
+    /// [`Self::last`], or the end when nothing is left: what others may see.
+    position: Arc<AtomicU64>,
 }
 
 /// Messages behind `asked` are gone; the oldest has the sequence `oldest`.
@@ -54,6 +88,8 @@ impl Follower {
         // From here on nothing that is stored goes unheard.
         nats.client.flush().await.map_err(|e| e.to_string())?;
         Ok(Self {
+            position: nats.positions.add(kind),
+            end: 0,
             filters: names::filters(&nats.subjects(kind), prefix),
             nats: nats.clone(),
             stream: stream.clone(),
@@ -67,6 +103,7 @@ impl Follower {
     pub(super) fn start_behind(&mut self, sequence: u64) {
         self.last = sequence;
         self.ahead.clear();
+        self.position.store(sequence, Ordering::Relaxed);
     }
 
     /// The next message; waits for one. `Err(Some)` when some were dropped before they were read: the
@@ -75,6 +112,7 @@ impl Follower {
         loop {
             if let Some(found) = self.ahead.pop_front() {
                 self.last = found.sequence;
+                self.position.store(self.last, Ordering::Relaxed);
                 return Ok(Ok(found));
             }
             // Wake-ups until now are answered by the look that follows.
@@ -85,6 +123,9 @@ impl Follower {
             }
             self.ahead = self.read().await?;
             if self.ahead.is_empty() {
+                // What lies between is not under the prefix.
+                self.position
+                    .store(self.last.max(self.end), Ordering::Relaxed);
                 // Woken or not: it is looked again.
                 tokio::time::timeout(LOOK_AGAIN, self.wakes.next())
                     .await
@@ -99,6 +140,7 @@ impl Follower {
         }
         let info = self.stream.get_info().await.map_err(|e| e.to_string())?;
         self.checked = Some(Instant::now());
+        self.end = info.state.last_sequence;
         let oldest = info.state.first_sequence;
         // The first message that is followed may lie behind others; only what was read before counts.
         let gone = self.last > 0 && oldest > self.last + 1;
@@ -122,5 +164,23 @@ impl Follower {
         all.retain(|found| found.sequence <= complete_to);
         all.sort_by_key(|found| found.sequence);
         Ok(all.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_living_follower_counts() {
+        let positions = Positions::default();
+        assert_eq!(positions.lag("topic", 10), 0);
+        let (near, far) = (positions.add("topic"), positions.add("topic"));
+        near.store(9, Ordering::Relaxed);
+        far.store(4, Ordering::Relaxed);
+        assert_eq!(positions.lag("topic", 10), 6);
+        assert_eq!(positions.lag("journal", 10), 0);
+        drop(far);
+        assert_eq!(positions.lag("topic", 10), 1);
     }
 }

@@ -11,6 +11,7 @@ mod group;
 mod journal;
 mod lease;
 mod login;
+pub(crate) mod look;
 mod micro;
 mod names;
 mod no_journal;
@@ -60,6 +61,7 @@ pub(crate) struct Nats {
     server: String,
     replicas: usize,
     clock: Arc<dyn Clock>,
+    positions: follower::Positions,
 }
 
 impl Nats {
@@ -125,6 +127,7 @@ impl Nats {
             server,
             replicas: config.nats_replicas,
             clock,
+            positions: follower::Positions::default(),
         })
     }
 

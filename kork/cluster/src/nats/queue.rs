@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -55,7 +56,7 @@ pub(crate) struct NatsQueue {
     nats: Nats,
     streams: Streams,
     leases: Leases,
-    consumers: Mutex<HashMap<String, PullConsumer>>,
+    consumers: Arc<Mutex<Consumers>>,
 }
 
 /// The streams on which queues lie.
@@ -106,6 +107,9 @@ impl Place {
     }
 }
 
+/// The consumers of the queues that this process has used, by queue.
+pub(super) type Consumers = HashMap<String, PullConsumer>;
+
 fn unavailable(error: &(impl std::error::Error + 'static)) -> QueueError {
     QueueError::Unavailable {
         reason: kork::problem::chain(error),
@@ -131,8 +135,18 @@ impl NatsQueue {
             nats,
             streams,
             leases: Leases::default(),
-            consumers: Mutex::default(),
+            consumers: Arc::default(),
         }
+    }
+
+    /// What is needed to look at the queues of this process.
+    pub(super) fn seen(&self) -> (Stream, Stream, Arc<Mutex<Consumers>>) {
+        let consumers = Arc::clone(&self.consumers);
+        (
+            self.streams.queue.clone(),
+            self.streams.dead.clone(),
+            consumers,
+        )
     }
 
     fn subject(&self, place: &Place) -> String {

@@ -18,6 +18,7 @@ use kork::{
         Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo,
         limit::{RPC_BYTES_MAX, oversized},
     },
+    trace::{self, TRACEPARENT, TraceContext},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -118,9 +119,14 @@ impl Rpc for NatsRpc {
     ) -> Result<Bytes, RpcError> {
         let name = format!("{service}.{endpoint}");
         too_large("the request", &name, request.len())?;
-        let ask = async_nats::Request::new()
+        let mut ask = async_nats::Request::new()
             .payload(request)
             .timeout(Some(timeout));
+        if let Some(context) = trace::current() {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, context.to_string());
+            ask = ask.headers(headers);
+        }
         let sent = self
             .nats
             .client
@@ -270,6 +276,11 @@ fn problem(name: &str, body: &[u8]) -> Problem {
     })
 }
 
+/// The span of the caller, in the headers of its request.
+fn asked_in(headers: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::parse(headers.get(TRACEPARENT)?.as_str())
+}
+
 /// Answers the requests of one endpoint.
 #[derive(Clone)]
 struct Worker {
@@ -295,7 +306,8 @@ impl Worker {
             };
             let worker = self.clone();
             tokio::spawn(async move {
-                let (headers, body) = worker.answer(request.payload).await;
+                let asked = request.headers.as_ref().and_then(asked_in);
+                let (headers, body) = worker.answer(request.payload, asked).await;
                 let sent = worker
                     .nats
                     .client
@@ -308,7 +320,7 @@ impl Worker {
         }
     }
 
-    async fn answer(&self, request: Bytes) -> (HeaderMap, Bytes) {
+    async fn answer(&self, request: Bytes, asked: Option<TraceContext>) -> (HeaderMap, Bytes) {
         let figures = &self.figures;
         figures.requests.fetch_add(1, Ordering::Relaxed);
         if figures.in_flight.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT_MAX {
@@ -320,9 +332,10 @@ impl Worker {
             return self.failure("503", "busy", Bytes::from(text));
         }
         let began = Instant::now();
-        let handler = Arc::clone(&self.handler);
+        let (handler, name) = (Arc::clone(&self.handler), self.name.clone());
         // A panic stays where it is.
-        let outcome = tokio::spawn(async move { handler.handle(request).await }).await;
+        let work = async move { kork::rpc::answered(&name, asked, handler.handle(request)).await };
+        let outcome = tokio::spawn(work).await;
         figures.in_flight.fetch_sub(1, Ordering::Relaxed);
         let busy_us = began.elapsed().as_micros() as u64;
         figures.busy_us.fetch_add(busy_us, Ordering::Relaxed);
