@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{Gate, Processes, announce, eventually, profile_dir, workspace_root},
-    servers::{NatsServer, RedisServer, S3Server, free_port},
+    harness::{Gate, Processes, announce, eventually, profile_dir, settings, workspace_root},
+    servers::{NatsServer, Proxy, RedisServer, S3Server, free_port},
 };
 
 /// The services, in the order in which they are started.
@@ -22,13 +22,22 @@ pub const SERVICES: [&str; 6] = ["front50", "clouddriver", "orca", "igor", "deck
 /// How long all of them may take to be ready.
 const READY_MAX: Duration = Duration::from_mins(1);
 
-/// A running cluster; everything in it ends with it.
+/// A running cluster; everything in it ends with it. Of each service, every second instance reaches the
+/// servers through [`Proxies`].
 pub struct Cluster {
     pub nats: NatsServer,
     pub redis: RedisServer,
     pub s3: S3Server,
+    pub proxies: Proxies,
     services: BTreeMap<String, Service>,
     home: TempDir,
+}
+
+/// The network between some of the services and the servers.
+pub struct Proxies {
+    pub nats: Proxy,
+    pub redis: Proxy,
+    pub s3: Proxy,
 }
 
 struct Service {
@@ -42,10 +51,18 @@ struct Service {
 impl Cluster {
     /// Starts the servers and so many of each service; `None` when a server cannot be had.
     pub async fn start(of_each: usize) -> Option<Self> {
+        let nats = NatsServer::start().await?;
+        let redis = RedisServer::start().await?;
+        let s3 = S3Server::start().await?;
         let mut cluster = Self {
-            nats: NatsServer::start().await?,
-            redis: RedisServer::start().await?,
-            s3: S3Server::start().await?,
+            proxies: Proxies {
+                nats: Proxy::start(&nats.address(), 1).await,
+                redis: Proxy::start(&redis.address(), 2).await,
+                s3: Proxy::start(&s3.address(), 3).await,
+            },
+            nats,
+            redis,
+            s3,
             services: BTreeMap::new(),
             home: tempfile::Builder::new()
                 .prefix("gnk-six-")
@@ -54,7 +71,7 @@ impl Cluster {
         };
         for name in SERVICES {
             for number in 1..=of_each {
-                let service = cluster.service(name);
+                let service = cluster.service(name, number % 2 == 0);
                 cluster.services.insert(format!("{name}-{number}"), service);
             }
         }
@@ -65,12 +82,18 @@ impl Cluster {
         Some(cluster)
     }
 
-    fn service(&self, name: &str) -> Service {
+    fn service(&self, name: &str, behind_proxies: bool) -> Service {
         let (health, port) = (free_port(), free_port());
+        let (nats, redis, s3) = if behind_proxies {
+            let Proxies { nats, redis, s3 } = &self.proxies;
+            (nats.address(), redis.address(), s3.address())
+        } else {
+            (self.nats.address(), self.redis.address(), self.s3.address())
+        };
         let arguments = [
-            ("--nats", self.nats.url()),
-            ("--redis", self.redis.url()),
-            ("--s3-endpoint", self.s3.endpoint()),
+            ("--nats", format!("nats://{nats}")),
+            ("--redis", format!("redis://{redis}")),
+            ("--s3-endpoint", format!("http://{s3}")),
             ("--s3-bucket", "gennaker".to_owned()),
             (
                 "--s3-credentials-file",
@@ -131,7 +154,11 @@ impl Cluster {
         let errors = log.try_clone().expect("a log has two ends");
         let directory = self.clouddriver();
         let service = self.services.get_mut(name).expect("a known service");
-        let child = Command::new(&service.program)
+        let mut command = Command::new(&service.program);
+        for name in settings() {
+            command.env_remove(name);
+        }
+        let child = command
             .args(&service.arguments)
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
             .stdin(Stdio::null())

@@ -5,6 +5,7 @@
 //! `integration-tests/parts.sh` puts them) and in `PATH`. A test whose server cannot be had says so.
 
 mod nats;
+mod proxy;
 mod redis;
 mod s3;
 
@@ -16,7 +17,12 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
-pub use self::{nats::NatsServer, redis::RedisServer, s3::S3Server};
+pub use self::{
+    nats::NatsServer,
+    proxy::{Passes, Proxy},
+    redis::RedisServer,
+    s3::S3Server,
+};
 use crate::harness::{announce, profile_dir};
 
 /// How long a server may take to be ready.
@@ -88,6 +94,12 @@ impl Process {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+
+    /// It has ended by itself, or was killed.
+    fn has_ended(&mut self) -> bool {
+        let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
+        self.child.as_mut().is_none_or(ended)
     }
 
     fn pid(&self) -> Option<u32> {

@@ -1,8 +1,14 @@
 //! `nats-server` with JetStream.
 
+use std::time::Duration;
+
 use super::{Process, READY_MAX, free_port, program};
 use crate::harness::eventually;
 use camino::Utf8PathBuf;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A server that sends its clients away is gone by then.
+const LAME_MAX: Duration = Duration::from_secs(60);
 
 /// One NATS server; its streams survive [`Self::restart`].
 pub struct NatsServer {
@@ -39,7 +45,8 @@ impl NatsServer {
 
     async fn run(&mut self, sync: &str) {
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\njetstream {{ store_dir: \"{}\", \
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\nlame_duck_grace_period: 1s\n\
+             lame_duck_duration: 30s\njetstream {{ store_dir: \"{}\", \
              sync_interval: {sync} }}\n",
             self.port,
             self.process.dir().join("store"),
@@ -61,6 +68,11 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Process id while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
@@ -69,6 +81,23 @@ impl NatsServer {
     /// Kills it.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Lets it send its clients away, one after the other, and end (lame duck mode, as before an
+    /// upgrade); then starts it again.
+    pub async fn upgrade(&mut self) {
+        let pid = self
+            .pid()
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        kill_process(pid.expect("it runs"), Signal::USR2).expect("it can be signalled");
+        eventually("the lame server ends", LAME_MAX, async || {
+            if self.process.has_ended() {
+                return Ok(());
+            }
+            Err("it still runs".to_owned())
+        })
+        .await;
+        self.run("always").await;
     }
 
     /// Kills it and starts it on the same port and directory.

@@ -3,6 +3,7 @@
 use super::{Process, READY_MAX, free_port, program};
 use crate::harness::eventually;
 use camino::Utf8PathBuf;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One Redis server.
 pub struct RedisServer {
@@ -52,6 +53,25 @@ impl RedisServer {
     /// `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Removes everything that it holds.
+    pub async fn flush(&self) {
+        let address = self.address();
+        let flushed = async {
+            let mut connection = tokio::net::TcpStream::connect(&address).await?;
+            connection.write_all(b"FLUSHALL\r\n").await?;
+            let mut answer = [0; 5];
+            connection.read_exact(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = flushed.await.expect("Redis answers");
+        assert_eq!(&answer, b"+OK\r\n", "Redis is flushed");
     }
 
     /// Process id while it runs.

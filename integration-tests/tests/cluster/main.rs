@@ -1,9 +1,12 @@
 //! The suite on the servers of a cluster.
 //!
 //! - [`contracts`]: the adapters of the ports, on real NATS, Redis and S3.
-//! - [`fire`]: two of each service deliver while services and servers are killed and stopped.
+//! - [`fire`]: two of each service deliver while what can go wrong does: [`fault`] says what, [`watch`]
+//!   what users see meanwhile.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod contracts;
+mod fault;
 mod fire;
+mod watch;
