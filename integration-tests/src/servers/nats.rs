@@ -45,7 +45,8 @@ impl NatsServer {
 
     async fn run(&mut self, sync: &str) {
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\nlame_duck_grace_period: 1s\n\
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\nping_interval: 2s\n\
+             ping_max: 2\nlame_duck_grace_period: 1s\n\
              lame_duck_duration: 30s\njetstream {{ store_dir: \"{}\", \
              sync_interval: {sync} }}\n",
             self.port,

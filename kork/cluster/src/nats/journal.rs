@@ -1,8 +1,6 @@
 //! The journal on JetStream: a subject per log, compare-and-append by the subject's last sequence.
 
-use async_nats::jetstream::{
-    context::PublishErrorKind, message::PublishMessage, stream::DirectGetErrorKind, stream::Stream,
-};
+use async_nats::jetstream::{message::PublishMessage, stream::DirectGetErrorKind, stream::Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,7 +9,7 @@ use kork::ports::{
     limit::{MESSAGE_BYTES_MAX, oversized},
 };
 
-use super::{Nats, batch, follower::Follower, names};
+use super::{Nats, batch, follower::Follower, names, publish::Published};
 
 /// Times that an append which a replicated stream refused without a reason is tried again.
 const UNSURE_MAX: usize = 5;
@@ -77,15 +75,19 @@ impl Journal for NatsJournal {
             let message = PublishMessage::build()
                 .payload(payload.clone())
                 .expected_last_subject_sequence(expected.0);
-            let sent = self.nats.context.send_publish(full.clone(), message).await;
-            let error = match async { sent?.await }.await {
-                Ok(stored) => return Ok(Revision(stored.sequence)),
-                Err(error) => error,
-            };
-            if error.kind() != PublishErrorKind::WrongLastSequence {
-                return Err(unavailable(&error));
+            let published = self.nats.publish(&full, message).await;
+            match published.map_err(|reason| JournalError::Unavailable { reason })? {
+                Published::Stored(sequence) => return Ok(Revision(sequence)),
+                Published::Refused { unsure: true } => {
+                    // Records name who wrote them and when: the same bytes are the same append.
+                    let next = self.read(subject, expected).await?.into_iter().next();
+                    if let Some(own) = next.filter(|record| record.payload == payload) {
+                        return Ok(own.revision);
+                    }
+                }
+                Published::Refused { unsure: false } => {}
             }
-            let actual = Revision(last(&self.stream, &full).await?);
+            let actual = self.last(subject).await?;
             if actual != expected {
                 return Err(JournalError::Conflict {
                     subject: subject.to_owned(),
@@ -105,7 +107,11 @@ impl Journal for NatsJournal {
         let mut records: Vec<Record> = Vec::new();
         let mut from = after.0.saturating_add(1);
         loop {
-            let (found, more) = batch::read(&self.nats.client, &self.stream, &full, from)
+            let read = |_| batch::read(&self.nats.client, &self.stream, &full, from);
+            let (found, more) = self
+                .nats
+                .connections
+                .again(read)
                 .await
                 .map_err(|reason| JournalError::Unavailable { reason })?;
             records.extend(found.into_iter().map(|found| Record {
@@ -121,9 +127,9 @@ impl Journal for NatsJournal {
     }
 
     async fn last(&self, subject: &str) -> Result<Revision, JournalError> {
-        last(&self.stream, &self.subject(subject))
-            .await
-            .map(Revision)
+        let subject = self.subject(subject);
+        let ask = |_| last(&self.stream, &subject);
+        self.nats.connections.again(ask).await.map(Revision)
     }
 
     async fn subjects(&self, prefix: &str) -> Result<Vec<String>, JournalError> {

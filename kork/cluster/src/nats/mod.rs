@@ -4,11 +4,13 @@
 //! `<ns>_dead`, `<ns>_topic`, `<ns>_position`.
 
 mod batch;
+mod connection;
 mod follower;
 mod journal;
 mod lease;
 mod micro;
 mod names;
+mod publish;
 mod queue;
 mod rpc;
 mod topic;
@@ -24,6 +26,7 @@ use async_nats::{
 };
 use kork::ports::{Clock, limit};
 
+use self::connection::Connections;
 pub(crate) use self::{journal::NatsJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic};
 use crate::{
     ClusterConfig, ClusterError,
@@ -38,6 +41,10 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Messages that one subscription may hold before it counts as slow.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 64 * 1024;
+/// Signs of life on a quiet connection; two that stay without an answer end it.
+const PING: Duration = Duration::from_secs(2);
+/// How long a server may take to greet a client.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Pauses between tries to connect again.
 const RECONNECT_FIRST_MS: u64 = 20;
 const RECONNECT_LONGEST_MS: u64 = 1_000;
@@ -51,6 +58,7 @@ pub(crate) struct Nats {
     server: String,
     replicas: usize,
     clock: Arc<dyn Clock>,
+    connections: Connections,
 }
 
 impl Nats {
@@ -63,7 +71,8 @@ impl Nats {
             server: server.clone(),
             reason,
         };
-        let options = options(config).await.map_err(failed)?;
+        let connections = Connections::default();
+        let options = options(config, &connections).await.map_err(failed)?;
         let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
@@ -81,6 +90,7 @@ impl Nats {
             server,
             replicas: config.nats_replicas,
             clock,
+            connections,
         })
     }
 
@@ -180,21 +190,33 @@ impl Nats {
     }
 }
 
-async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
+async fn options(
+    config: &ClusterConfig,
+    connections: &Connections,
+) -> Result<ConnectOptions, String> {
+    let connections = connections.clone();
     let mut options = ConnectOptions::new()
         .name(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .request_timeout(Some(ANSWER_MAX))
+        .connection_timeout(CONNECT_MAX)
+        .ping_interval(PING)
         .reconnect_delay_callback(|tries| {
             let doubled = RECONNECT_FIRST_MS << tries.min(10);
             Duration::from_millis(doubled.min(RECONNECT_LONGEST_MS))
         })
-        .event_callback(|event| async move {
-            match event {
-                Event::Connected => tracing::info!("connected with NATS"),
-                Event::Disconnected => tracing::warn!("the connection with NATS is lost"),
-                Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
-                other => tracing::warn!(event = %other, "NATS"),
+        .event_callback(move |event| {
+            let connections = connections.clone();
+            async move {
+                match event {
+                    Event::Connected => {
+                        connections.made();
+                        tracing::info!("connected with NATS");
+                    }
+                    Event::Disconnected => tracing::warn!("the connection with NATS is lost"),
+                    Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
+                    other => tracing::warn!(event = %other, "NATS"),
+                }
             }
         });
     if let Some(path) = &config.nats_credentials_file {

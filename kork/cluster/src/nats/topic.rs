@@ -1,6 +1,6 @@
 //! The topic on JetStream: a subject per message, so that an id is there once; the newest are kept.
 
-use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage, stream::Stream};
+use async_nats::jetstream::{message::PublishMessage, stream::Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kork::ports::{
@@ -12,6 +12,7 @@ use super::{
     Nats,
     follower::{Follower, Gone},
     journal, names,
+    publish::Published,
 };
 
 /// Header with the id of a message.
@@ -63,14 +64,12 @@ impl Topic for NatsTopic {
             .payload(payload)
             .header(ID, names::word(id).as_str())
             .expected_last_subject_sequence(0);
-        let sent = self.nats.context.send_publish(full.clone(), message).await;
-        match async { sent?.await }.await {
-            Ok(stored) => Ok(Cursor(stored.sequence)),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+        match self.nats.publish(&full, message).await.map_err(failed)? {
+            Published::Stored(sequence) => Ok(Cursor(sequence)),
+            Published::Refused { .. } => {
                 let known = journal::last(&self.stream, &full).await;
                 known.map(Cursor).map_err(|e| unavailable(&e))
             }
-            Err(error) => Err(unavailable(&error)),
         }
     }
 

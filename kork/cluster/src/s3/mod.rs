@@ -30,6 +30,9 @@ use crate::{ClusterConfig, ClusterError};
 
 /// How long one request may take, and the connection to the server.
 const REQUEST_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long a server may be silent behind a request without a body: the connection may be none any
+/// more.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Mark of an object that is being deleted.
 const DELETED: &str = "gennaker-deleted";
@@ -247,6 +250,7 @@ impl S3Objects {
             .bucket(&self.bucket)
             .key(self.stored(key))
             .set_version_id(version.map(str::to_owned));
+        let get = get.customize().config_override(impatient());
         let answer = match get.send().await {
             Ok(answer) => answer,
             Err(error) => {
@@ -320,6 +324,16 @@ impl S3Objects {
             },
         }
     }
+}
+
+/// For requests that are small and can be sent again.
+fn impatient() -> aws_sdk_s3::config::Builder {
+    let times = TimeoutConfig::builder()
+        .read_timeout(SILENCE_MAX)
+        .connect_timeout(CONNECT_MAX)
+        .operation_attempt_timeout(REQUEST_MAX)
+        .build();
+    aws_sdk_s3::config::Config::builder().timeout_config(times)
 }
 
 fn once() -> aws_sdk_s3::config::Builder {
