@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server that sends its clients away is gone by then.
-const LAME_MAX: Duration = Duration::from_secs(60);
+const LAME_MAX: Duration = Duration::from_mins(1);
 
 /// One NATS server; its streams survive [`Self::restart`].
 pub struct NatsServer {

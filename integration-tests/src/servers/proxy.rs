@@ -1,7 +1,13 @@
 //! A TCP proxy in front of a server, for what a network does to connections: it resets them, holds
 //! bytes back, or forgets them, so that both ends believe in a connection that is none.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,6 +49,7 @@ pub struct Proxy {
     /// The number of the last connection.
     last: watch::Receiver<u64>,
     accepting: JoinHandle<()>,
+    held: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -58,12 +65,19 @@ impl Proxy {
             forgotten: 0,
         });
         let (numbers, last) = watch::channel(0);
-        let accepting = accept(listener, target.to_owned(), Random(seed), numbers, moods);
+        let held = Arc::default();
+        let network = Network {
+            target: target.to_owned(),
+            moods,
+            held: Arc::clone(&held),
+        };
+        let accepting = accept(listener, network, Random(seed), numbers);
         Self {
             address,
             mood,
             last,
             accepting: tokio::spawn(accepting),
+            held,
         }
     }
 
@@ -75,6 +89,11 @@ impl Proxy {
     /// From now on it passes these bytes on; what was kept and may pass goes first.
     pub fn pass(&self, passes: Passes) {
         self.mood.send_modify(|mood| mood.passes = passes);
+    }
+
+    /// Bytes that arrived and may not pass at the moment.
+    pub fn bytes_held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Resets all connections that there are; new ones are taken.
@@ -97,12 +116,19 @@ impl Drop for Proxy {
     }
 }
 
+/// What all connections share.
+#[derive(Clone)]
+struct Network {
+    target: String,
+    moods: watch::Receiver<Mood>,
+    held: Arc<AtomicUsize>,
+}
+
 async fn accept(
     listener: TcpListener,
-    target: String,
+    network: Network,
     mut random: Random,
     numbers: watch::Sender<u64>,
-    moods: watch::Receiver<Mood>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -112,7 +138,7 @@ async fn accept(
                 let number = *numbers.borrow() + 1;
                 numbers.send_replace(number);
                 let seed = random.below(u64::MAX);
-                connections.spawn(carry(client, target.clone(), number, seed, moods.clone()));
+                connections.spawn(carry(client, network.clone(), number, seed));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -120,14 +146,9 @@ async fn accept(
 }
 
 /// One connection, until both ends are closed or it is reset.
-async fn carry(
-    mut client: TcpStream,
-    target: String,
-    number: u64,
-    seed: u64,
-    mut moods: watch::Receiver<Mood>,
-) {
-    let Ok(mut server) = TcpStream::connect(&target).await else {
+async fn carry(mut client: TcpStream, network: Network, number: u64, seed: u64) {
+    let mut moods = network.moods.clone();
+    let Ok(mut server) = TcpStream::connect(&network.target).await else {
         // As a server that is not there refuses it.
         client.set_zero_linger().ok();
         return;
@@ -141,7 +162,7 @@ async fn carry(
     let (from_server, to_server) = server.split();
     let way = |passes: fn(Passes) -> bool| Way {
         number,
-        moods: moods.clone(),
+        network: network.clone(),
         passes,
     };
     let requests = way(|passes| passes != Passes::Nothing);
@@ -161,7 +182,7 @@ async fn carry(
 /// One direction of a connection.
 struct Way {
     number: u64,
-    moods: watch::Receiver<Mood>,
+    network: Network,
     passes: fn(Passes) -> bool,
 }
 
@@ -174,16 +195,34 @@ impl Way {
             let read = from.read(&mut buffer[..most]).await;
             let (number, passes) = (self.number, self.passes);
             let may_pass = |mood: &Mood| mood.forgotten < number && passes(mood.passes);
-            if self.moods.wait_for(may_pass).await.is_err() {
+            let read = read.unwrap_or(0);
+            let held = Held::new(&self.network.held, read);
+            if self.network.moods.wait_for(may_pass).await.is_err() {
                 return;
             }
-            let read = read.unwrap_or(0);
+            drop(held);
             if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
                 // The other end may have gone first.
                 to.shutdown().await.ok();
                 return;
             }
         }
+    }
+}
+
+/// Counts bytes for as long as they are held.
+struct Held(Arc<AtomicUsize>, usize);
+
+impl Held {
+    fn new(counter: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+        Self(Arc::clone(counter), bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -222,7 +261,7 @@ mod tests {
     async fn it_holds_back_forgets_and_resets() {
         let proxy = echo().await;
         let mut first = TcpStream::connect(proxy.address()).await.expect("a proxy");
-        assert!(says(&mut first, &[7; 50_000]).await.expect("an answer"));
+        assert!(says(&mut first, &vec![7; 50_000]).await.expect("an answer"));
         proxy.pass(Passes::Nothing);
         assert!(!says(&mut first, b"held").await.expect("it stays open"));
         proxy.pass(Passes::All);

@@ -79,6 +79,11 @@ impl RedisServer {
         self.process.pid()
     }
 
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// Kills it and starts an empty one on the same port.
     pub async fn restart(&mut self) {
         self.process.kill();

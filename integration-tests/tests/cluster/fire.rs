@@ -173,6 +173,7 @@ struct Campaign<'a> {
 }
 
 /// Starts deliveries and strikes; the references of the deliveries, and the faults by their kind.
+#[expect(clippy::print_stdout, reason = "shown when the test fails")]
 async fn burn(
     cluster: &mut Cluster,
     patient: &Patient,

@@ -1,6 +1,7 @@
 //! The suite on the servers of a cluster.
 //!
 //! - [`contracts`]: the adapters of the ports, on real NATS, Redis and S3.
+//! - [`nats`], [`others`]: the adapters while connections break and servers fill up, change or go.
 //! - [`fire`]: two of each service deliver while what can go wrong does: [`fault`] says what, [`watch`]
 //!   what users see meanwhile.
 
@@ -9,4 +10,6 @@
 mod contracts;
 mod fault;
 mod fire;
+mod nats;
+mod others;
 mod watch;

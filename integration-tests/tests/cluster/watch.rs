@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Nothing new for this long means that all has come.
 const QUIET: Duration = Duration::from_secs(2);
 /// Time for the last events to come.
-const END_MAX: Duration = Duration::from_secs(60);
+const END_MAX: Duration = Duration::from_mins(1);
 /// A user gives up on an answer and asks again after this time.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 

@@ -16,7 +16,7 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(400),
     Duration::from_millis(500),
     Duration::from_millis(750),
-    Duration::from_millis(1_000),
+    Duration::from_secs(1),
 ];
 
 /// Asks until somebody answers, or `timeout` is over.
