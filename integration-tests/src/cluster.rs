@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     time::Duration,
 };
@@ -21,6 +21,8 @@ use crate::{
 pub const SERVICES: [&str; 6] = ["front50", "clouddriver", "orca", "igor", "deck-api", "gate"];
 /// How long all of them may take to be ready.
 const READY_MAX: Duration = Duration::from_mins(1);
+/// How long a service may take to stop: its grace and a moment.
+const STOP_MAX: Duration = Duration::from_secs(12);
 
 /// A running cluster; everything in it ends with it. Of each service, every second instance reaches the
 /// servers through [`Proxies`].
@@ -176,6 +178,21 @@ impl Cluster {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+
+    /// Asks a service to stop, as an upgrade does; how it ended.
+    pub async fn stop(&mut self, name: &str) -> ExitStatus {
+        let service = self.services.get_mut(name).expect("a known service");
+        let mut child = service.child.take().expect("the service runs");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a pid is positive"), Signal::TERM).expect("it can be signalled");
+        eventually(&format!("{name} ends"), STOP_MAX, async || {
+            match child.try_wait() {
+                Ok(Some(status)) => Ok(status),
+                _ => Err(self.log(name)),
+            }
+        })
+        .await
     }
 
     /// Stops a service in its tracks (SIGSTOP), or lets it go on (SIGCONT).

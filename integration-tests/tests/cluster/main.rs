@@ -1,6 +1,7 @@
 //! The suite on the servers of a cluster.
 //!
 //! - [`contracts`]: the adapters of the ports, on real NATS, Redis and S3.
+//! - [`instances`]: what users notice when one of two instances stands still, dies, or is upgraded.
 //! - [`nats`], [`others`]: the adapters while connections break and servers fill up, change or go.
 //! - [`fire`]: two of each service deliver while what can go wrong does: [`fault`] says what, [`watch`]
 //!   what users see meanwhile.
@@ -10,6 +11,7 @@
 mod contracts;
 mod fault;
 mod fire;
+mod instances;
 mod nats;
 mod others;
 mod watch;
