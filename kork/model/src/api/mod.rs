@@ -22,7 +22,8 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 }
 
-/// Declares a request type with its endpoint and its answer; `repeat` in front says that it may be asked
+/// Declares a request type with its endpoint and its answer. Fields that are not known are passed over: they
+/// come from a newer caller in the middle of an upgrade. `repeat` in front says that it may be asked
 /// twice.
 macro_rules! call {
     (repeat $($call:tt)*) => {
@@ -34,7 +35,7 @@ macro_rules! call {
     (@ $repeat:literal, $service:literal, $endpoint:literal, $(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? } -> $answer:ty) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+        #[serde(rename_all = "camelCase", default)]
         pub struct $name { $($(#[$fdoc])* pub $field: $ty),* }
         impl $crate::api::Call for $name {
             const SERVICE: &'static str = $service;
