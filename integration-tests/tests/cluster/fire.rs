@@ -145,6 +145,7 @@ async fn two_of_each_deliver_under_fire() {
     let listed = patient.get(&path).await;
     assert_eq!(listed.as_array().unwrap().len(), started.len());
     let twice = started_once(&starts, pipelines);
+    cluster.ready().await;
     let told = events.are_whole(&executions).await;
     nothing_is_left(&cluster, &patient).await;
     let figures = [

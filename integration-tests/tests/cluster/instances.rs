@@ -117,6 +117,8 @@ struct User {
     requests: usize,
     failed: Vec<String>,
     started: Vec<String>,
+    /// The longest time until an answer, and what was asked.
+    longest: (Duration, String),
 }
 
 impl User {
@@ -153,12 +155,17 @@ async fn a_rolling_restart_fails_no_request_and_loses_nothing() {
         requests: 0,
         failed: Vec::new(),
         started: Vec::new(),
+        longest: (Duration::ZERO, String::new()),
     };
     let over = AtomicBool::new(false);
     let load = async {
         let mut n = 0;
         while !over.load(Ordering::Relaxed) {
+            let asked = Instant::now();
             user.ask(n).await;
+            let what = if n.is_multiple_of(3) { "start" } else { "list" };
+            let took = (asked.elapsed(), what.to_owned());
+            user.longest = user.longest.clone().max(took);
             n += 1;
             sleep(Duration::from_millis(20)).await;
         }
@@ -181,11 +188,12 @@ async fn a_rolling_restart_fails_no_request_and_loses_nothing() {
     };
     let ((), longest) = tokio::join!(load, roll);
     announce(&format!(
-        "rolling restart of twelve processes: {} requests, {} failed, {} executions; the longest stop \
-         took {longest:.1?}",
+        "rolling restart of twelve processes: {} requests, {} failed, {} executions, the longest answer took \
+         {:.1?}; the longest stop took {longest:.1?}",
         user.requests,
         user.failed.len(),
-        user.started.len()
+        user.started.len(),
+        user.longest,
     ));
     assert!(user.failed.is_empty(), "{:#?}", user.failed);
     let gate = &user.gates[0];
