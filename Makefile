@@ -1,5 +1,5 @@
 # The handful of commands a developer types; the logic is in Rust tests. CI runs `make test`.
-.PHONY: help demo run check fmt lint doc unit test simulate bench
+.PHONY: help demo run check fmt lint doc unit test simulate bench chaos
 
 CARGO ?= cargo
 
@@ -37,6 +37,12 @@ simulate: ## Seeded simulations of the orchestration; SEEDS=100000 for more
 bench: ## Steps per second, latency, memory and start of the suite beside the bare limits
 	$(CARGO) build --release --locked -p gennaker
 	$(CARGO) run --release --locked -p integration-tests --bin bench
+
+ROUNDS ?= 100
+chaos: parts ## So many faults against two of each service while they deliver; ends with a table
+	$(CARGO) build --workspace --all-features --bins --locked
+	FIRE_FAULTS=$(ROUNDS) FIRE_PIPELINES=$$(($(ROUNDS) / 4 + 1)) $(CARGO) test --locked --all-features \
+		-p integration-tests --test cluster two_of_each -- --nocapture
 
 .PHONY: parts
 parts: ## The real servers for the tests of the cluster (NATS, Redis, S3)

@@ -16,7 +16,7 @@ pub mod domain;
 mod host;
 pub mod proxy;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use kork::{
@@ -38,6 +38,9 @@ pub use self::{
     config::Config,
     proxy::{ProxyError, proxy_main},
 };
+
+/// Pause before records that could not be read are read again.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why clouddriver does not run.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +87,7 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
         Arc::new(artifacts),
     );
     let driver = Arc::new(driver);
-    driver.load().await.map_err(Box::new)?;
+    load(&driver, &chassis, &part).await.map_err(Box::new)?;
     let reconciling = Arc::clone(&driver).reconcile(notices, chassis.shutdown.clone());
     chassis.shutdown.spawn(reconciling);
     let endpoints = bus::endpoints::register(rpc.as_ref(), &driver).await?;
@@ -93,6 +96,22 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     bus::worker::work(driver, chassis.shutdown).await;
     drop(endpoints);
     Ok(())
+}
+
+/// Reads the records; again when the store does not answer just now.
+async fn load(driver: &Driver, chassis: &Chassis, part: &Part) -> Result<(), Problem> {
+    loop {
+        match driver.load().await {
+            Err(problem)
+                if app::store::is_passing(&problem) && !chassis.shutdown.is_requested() =>
+            {
+                tracing::warn!(%problem, "the records are read again");
+                part.missing(problem.message());
+                tokio::time::sleep(RELOAD_PAUSE).await;
+            }
+            outcome => return outcome.map(drop),
+        }
+    }
 }
 
 /// Waits until the processes of this machine are ours; `None` when a stop was requested before.

@@ -10,6 +10,8 @@
     reason = "a test, a sample server and a program that fails"
 )]
 
+#[path = "local/faults.rs"]
+mod faults;
 #[path = "local/harness.rs"]
 mod harness;
 #[path = "local/roles.rs"]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use kork::{
     model::{Timestamp, event::subject},
-    ports::{Clock, Ports, RpcError, Start, TopicError},
+    ports::{Clock, Ports, RpcError, Start, TopicError, TopicStream},
     service::{Chassis, Part},
 };
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     let part = chassis.health.part("front50.store");
     let front50 = Front50::new(&config.root_folder, config.limits.clone(), &ports);
     // Subscribed first, loaded then: no change falls between.
-    let stream = ports.topic.subscribe(subject::FRONT50, Start::Now).await?;
+    let stream = follow(&ports, &chassis, &part).await?;
     let loaded = tokio::select! {
         () = chassis.shutdown.requested() => false,
         () = load(&front50, &*ports.clock, &part) => true,
@@ -96,6 +96,24 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     shutdown.requested().await;
     drop(registrations);
     Ok(())
+}
+
+/// Subscribes to the changes of other instances; again when the topic does not answer just now.
+async fn follow(
+    ports: &Ports,
+    chassis: &Chassis,
+    part: &Part,
+) -> Result<Box<dyn TopicStream>, TopicError> {
+    loop {
+        match ports.topic.subscribe(subject::FRONT50, Start::Now).await {
+            Err(error @ TopicError::Unavailable { .. }) if !chassis.shutdown.is_requested() => {
+                tracing::warn!(%error, "changes are followed later");
+                part.missing(error.to_string());
+                pause(&*ports.clock, RELOAD_MS).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn load(front50: &Arc<Front50>, clock: &dyn Clock, part: &Part) {

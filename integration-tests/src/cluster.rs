@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
     time::Duration,
 };
@@ -14,23 +14,34 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{Gate, Processes, announce, eventually, profile_dir, workspace_root},
-    servers::{NatsServer, RedisServer, S3Server, free_port},
+    harness::{Gate, Processes, announce, eventually, profile_dir, settings, workspace_root},
+    servers::{NatsServer, Proxy, RedisServer, S3Server, free_port},
 };
 
 /// The services, in the order in which they are started.
 pub const SERVICES: [&str; 6] = ["front50", "clouddriver", "orca", "igor", "deck-api", "gate"];
 /// How long all of them may take to be ready.
 const READY_MAX: Duration = Duration::from_mins(1);
+/// How long a service may take to stop: its grace and a moment.
+const STOP_MAX: Duration = Duration::from_secs(12);
 
-/// A running cluster; everything in it ends with it.
+/// A running cluster; everything in it ends with it. Of each service, every second instance reaches the
+/// servers through [`Proxies`].
 pub struct Cluster {
     pub nats: NatsServer,
     pub redis: RedisServer,
     pub s3: S3Server,
+    pub proxies: Proxies,
     services: BTreeMap<String, Service>,
     home: TempDir,
     environment: Vec<(String, String)>,
+}
+
+/// The network between some of the services and the servers.
+pub struct Proxies {
+    pub nats: Proxy,
+    pub redis: Proxy,
+    pub s3: Proxy,
 }
 
 struct Service {
@@ -54,17 +65,25 @@ impl Cluster {
             .tempdir()
             .expect("a directory can be made");
         let logins = logins(&home);
+        let nats = NatsServer::start_with(&logins.join("nats/nats.conf")).await?;
+        let redis = RedisServer::start_with(&logins.join("redis/redis.conf")).await?;
+        let s3 = S3Server::start().await?;
         let mut cluster = Self {
-            nats: NatsServer::start_with(&logins.join("nats/nats.conf")).await?,
-            redis: RedisServer::start_with(&logins.join("redis/redis.conf")).await?,
-            s3: S3Server::start().await?,
+            proxies: Proxies {
+                nats: Proxy::start(&nats.address(), 1).await,
+                redis: Proxy::start(&redis.address(), 2).await,
+                s3: Proxy::start(&s3.address(), 3).await,
+            },
+            nats,
+            redis,
+            s3,
             services: BTreeMap::new(),
             environment,
             home,
         };
         for name in SERVICES {
             for number in 1..=of_each {
-                let service = cluster.service(name);
+                let service = cluster.service(name, number % 2 == 0);
                 cluster.services.insert(format!("{name}-{number}"), service);
             }
         }
@@ -75,16 +94,22 @@ impl Cluster {
         Some(cluster)
     }
 
-    fn service(&self, name: &str) -> Service {
+    fn service(&self, name: &str, behind_proxies: bool) -> Service {
         let (health, port) = (free_port(), free_port());
+        let (nats, redis, s3) = if behind_proxies {
+            let Proxies { nats, redis, s3 } = &self.proxies;
+            (nats.address(), redis.address(), s3.address())
+        } else {
+            (self.nats.address(), self.redis.address(), self.s3.address())
+        };
         let login = |file: &str| self.login(name, file).into_string();
         let arguments = [
-            ("--nats", self.nats.url()),
+            ("--nats", format!("nats://{nats}")),
             ("--nats-nkey-file", login("nats.nkey")),
-            ("--redis", self.redis.url()),
             ("--redis-user", name.to_owned()),
             ("--redis-password-file", login("redis.password")),
-            ("--s3-endpoint", self.s3.endpoint()),
+            ("--redis", format!("redis://{redis}")),
+            ("--s3-endpoint", format!("http://{s3}")),
             ("--s3-bucket", "gennaker".to_owned()),
             (
                 "--s3-credentials-file",
@@ -177,11 +202,13 @@ impl Cluster {
         let errors = log.try_clone().expect("a log has two ends");
         let directory = self.clouddriver();
         let service = self.services.get_mut(name).expect("a known service");
-        let child = Command::new(&service.program)
+        let mut command = Command::new(&service.program);
+        for name in settings() {
+            command.env_remove(name);
+        }
+        let child = command
             .args(&service.arguments)
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
-            // A setting of the tests, unknown to services.
-            .env_remove("GENNAKER_PARTS")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log)
@@ -198,6 +225,21 @@ impl Cluster {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+
+    /// Asks a service to stop, as an upgrade does; how it ended.
+    pub async fn stop(&mut self, name: &str) -> ExitStatus {
+        let service = self.services.get_mut(name).expect("a known service");
+        let mut child = service.child.take().expect("the service runs");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a pid is positive"), Signal::TERM).expect("it can be signalled");
+        eventually(&format!("{name} ends"), STOP_MAX, async || {
+            match child.try_wait() {
+                Ok(Some(status)) => Ok(status),
+                _ => Err(self.log(name)),
+            }
+        })
+        .await
     }
 
     /// Stops a service in its tracks (SIGSTOP), or lets it go on (SIGCONT).

@@ -1,5 +1,7 @@
 //! Typed calls: a request type names its endpoint, so that caller and server cannot disagree.
 
+mod hedged;
+
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -28,10 +30,13 @@ pub async fn call_within<C: Call>(
     let body = serde_json::to_vec(request).map_err(|e| {
         Problem::new("KORK-0003", Kind::Bug, "a request cannot be written").because(&e)
     })?;
-    let answer = rpc
-        .call(C::SERVICE, C::ENDPOINT, Bytes::from(body), timeout)
-        .await
-        .map_err(|e| problem_of(C::SERVICE, e))?;
+    let (body, name) = (Bytes::from(body), (C::SERVICE, C::ENDPOINT));
+    let answer = if C::MAY_REPEAT {
+        hedged::call(rpc, name, body, timeout).await
+    } else {
+        rpc.call(C::SERVICE, C::ENDPOINT, body, timeout).await
+    };
+    let answer = answer.map_err(|e| problem_of(C::SERVICE, e))?;
     serde_json::from_slice(&answer).map_err(|e| {
         let text = format!(
             "the answer of {}.{} cannot be read",

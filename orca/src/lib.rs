@@ -10,9 +10,12 @@ mod bus;
 mod config;
 pub mod webhook;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use kork::{ports::Ports, service::Chassis};
+use kork::{
+    ports::Ports,
+    service::{Chassis, Part},
+};
 
 pub use config::Config;
 
@@ -26,6 +29,11 @@ pub enum Error {
     #[error("orca's HTTP client cannot be made")]
     Client(#[source] reqwest::Error),
 }
+
+/// Times that the executions are read at the start, and the pause between. Past it the process ends: it
+/// may be its own fault, such as a disk that failed once.
+const RECOVERIES_MAX: usize = 30;
+const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs orca until a stop is requested. Ready once every open execution was read again and its open
 /// work was issued again.
@@ -43,9 +51,25 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     bus::commands::spawn(&shell);
     bus::worker::spawn(&shell, caller);
     app::triggers::spawn(&shell);
-    app::recovery::run(&shell).await.map_err(Error::Recovery)?;
+    recover(&shell, &ready).await.map_err(Error::Recovery)?;
     ready.ready();
     chassis.shutdown.requested().await;
     drop(registrations);
     Ok(())
+}
+
+/// Reads all executions; again when a server does not answer just now.
+async fn recover(shell: &Arc<app::Shell>, part: &Part) -> Result<(), app::Error> {
+    for _ in 1..RECOVERIES_MAX {
+        match app::recovery::run(shell).await {
+            Err(error) if error.is_passing() && !shell.shutdown.is_requested() => {
+                let problem = error.problem();
+                tracing::warn!(error = %problem, "the executions are read again");
+                part.missing(problem.message());
+                tokio::time::sleep(RECOVERY_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    app::recovery::run(shell).await
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Driver, Failure, Order, Outcome, Unmet, duration_ms,
     spec::{invalid, spec},
-    store::no_group,
+    store::{is_passing, no_group},
     world::{Entry, World},
 };
 use crate::domain::{
@@ -164,6 +164,8 @@ impl Driver {
         match self.bring_up(order, &record, deadline, enable).await {
             Ok(()) => Ok(self.deployed(&record.name)),
             Err(failure) if order.stop.is_cancelled() => Err(failure),
+            // The order comes again and goes on with what there is.
+            Err(failure) if is_passing(&failure.problem) => Err(failure),
             Err(failure) => Err(self.give_up(&record, failure).await),
         }
     }

@@ -47,6 +47,11 @@ fn unavailable(error: &ObjectStoreError) -> Problem {
         .retry_after(1)
 }
 
+/// The store of records does not answer, or somebody else writes the same: not the order's fault.
+pub(crate) fn is_passing(problem: &Problem) -> bool {
+    problem.code == "CLOUDDRIVER-0016" && matches!(problem.kind, Kind::Unavailable | Kind::Conflict)
+}
+
 fn damaged(key: &str, error: &serde_json::Error) -> Problem {
     let text = format!("the record {key} cannot be read");
     Problem::new("CLOUDDRIVER-0016", Kind::Bug, text).because(error)

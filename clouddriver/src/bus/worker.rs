@@ -15,11 +15,14 @@ use kork::{
     service::Shutdown,
     trace,
 };
-use kork_model::{Kind, Problem, Status, WorkKey, WorkOrder, WorkReport, WorkResult, work};
+use kork_model::{Problem, Status, WorkKey, WorkOrder, WorkReport, WorkResult, work};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Driver, Order, store::StoredResult};
+use crate::app::{
+    Driver, Order,
+    store::{StoredResult, is_passing},
+};
 
 const SERVICE: &str = "clouddriver";
 const LEASE: Duration = Duration::from_secs(30);
@@ -236,9 +239,4 @@ impl Worker {
             .await
             .map(drop)
     }
-}
-
-/// The store of records does not answer, or somebody else writes the same: not the order's fault.
-fn is_passing(problem: &Problem) -> bool {
-    problem.code == "CLOUDDRIVER-0016" && matches!(problem.kind, Kind::Unavailable | Kind::Conflict)
 }

@@ -107,24 +107,33 @@ impl Suite {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(change, |ports| ports).await
+    }
+
+    /// On ports that are changed first.
+    pub(crate) async fn start_on(
+        change: impl FnOnce(&mut Config),
+        wrap: impl FnOnce(Ports) -> Ports,
+    ) -> Self {
         let temp = tempfile::Builder::new().prefix("gcd").tempdir().unwrap();
         let dir = Utf8PathBuf::from_path_buf(temp.path().canonicalize().unwrap()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = Arc::new(SeededIds::system(Arc::clone(&clock)));
         let mut config = config(&dir);
         change(&mut config);
-        let mut suite = Self::with(Embedded::in_memory(clock, ids), &dir, config).await;
+        let ports = wrap(Embedded::in_memory(clock, ids).ports());
+        let mut suite = Self::with(ports, &dir, config).await;
         suite.temp = Some(temp);
         suite
     }
 
     /// With everything below `dir`, also what an earlier suite left there.
     pub(crate) async fn open(dir: &Utf8Path, config: Config) -> Self {
-        Self::with(Embedded::open(&dir.join("ports")).unwrap(), dir, config).await
+        let embedded = Embedded::open(&dir.join("ports")).unwrap();
+        Self::with(embedded.ports(), dir, config).await
     }
 
-    async fn with(embedded: Embedded, dir: &Utf8Path, config: Config) -> Self {
-        let ports = embedded.ports();
+    async fn with(ports: Ports, dir: &Utf8Path, config: Config) -> Self {
         let chassis = Chassis::default();
         let (running, own_chassis) = (ports.clone(), chassis.clone());
         let run = tokio::spawn(async move {

@@ -23,13 +23,16 @@ pub fn gennaker() -> &'static Utf8Path {
 pub fn command(arguments: &[&str]) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(gennaker());
     command.args(arguments).kill_on_drop(true);
-    for (name, _) in std::env::vars_os() {
-        // Every such variable is a setting, those for the tests excepted.
-        if name.to_string_lossy().starts_with("GENNAKER_") {
-            command.env_remove(name);
-        }
+    for name in settings() {
+        command.env_remove(name);
     }
     command
+}
+
+/// Variables that a service would take for settings; those for the tests are among them.
+pub(crate) fn settings() -> impl Iterator<Item = std::ffi::OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.to_string_lossy().starts_with("GENNAKER_"))
 }
 
 /// The root of the workspace.

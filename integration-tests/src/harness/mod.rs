@@ -15,6 +15,7 @@ mod processes;
 mod random;
 mod suite;
 
+pub(crate) use self::binary::settings;
 pub use self::{
     binary::{command, gennaker, profile_dir, workspace_root},
     events::{Event, EventStream},

@@ -6,6 +6,7 @@
 
 mod collector;
 mod nats;
+mod proxy;
 mod redis;
 mod s3;
 
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 pub use self::{
     collector::{CollectedSpan, Collector},
     nats::NatsServer,
+    proxy::{Passes, Proxy},
     redis::RedisServer,
     s3::S3Server,
 };
@@ -94,6 +96,12 @@ impl Process {
             child.kill().ok();
             child.wait().ok();
         }
+    }
+
+    /// It has ended by itself, or was killed.
+    fn has_ended(&mut self) -> bool {
+        let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
+        self.child.as_mut().is_none_or(ended)
     }
 
     fn pid(&self) -> Option<u32> {

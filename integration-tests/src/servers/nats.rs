@@ -1,8 +1,14 @@
 //! `nats-server` with JetStream.
 
+use std::time::Duration;
+
 use super::{Process, READY_MAX, free_port, program};
 use crate::harness::eventually;
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A server that sends its clients away is gone by then.
+const LAME_MAX: Duration = Duration::from_mins(1);
 
 /// One NATS server; its streams survive [`Self::restart`].
 pub struct NatsServer {
@@ -70,6 +76,16 @@ impl NatsServer {
 
     fn told(&self, config: &Utf8Path) -> Vec<String> {
         let (port, monitoring) = (self.port.to_string(), free_port().to_string());
+        let mut text = std::fs::read_to_string(config).expect("the configuration is there");
+        for account in ["SUITE", "LOGS"] {
+            let users = format!("{account} {{\n    jetstream: enabled\n    users: [\n");
+            assert!(text.contains(&users), "{account} has users");
+            // The tests may do anything.
+            let more = format!("{users}      {{ user: {account:?}, password: {account:?} }}\n");
+            text = text.replace(&users, &more);
+        }
+        let config = self.process.dir().join("nats.conf");
+        std::fs::write(&config, text).expect("the configuration can be written");
         let flags = [
             ("-c", config.as_str()),
             ("-a", "127.0.0.1"),
@@ -82,7 +98,9 @@ impl NatsServer {
 
     fn open(&self, sync: &str) -> Vec<String> {
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\njetstream {{ store_dir: \"{}\", \
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\nping_interval: 2s\n\
+             ping_max: 2\nlame_duck_grace_period: 1s\n\
+             lame_duck_duration: 30s\njetstream {{ store_dir: \"{}\", \
              sync_interval: {sync} }}\n",
             self.port,
             self.process.dir().join("store"),
@@ -97,7 +115,12 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// `127.0.0.1:PORT`.
+    /// With the login of somebody who may do anything in one of the accounts, `SUITE` or `LOGS`.
+    pub fn url_for(&self, account: &str) -> String {
+        format!("nats://{account}:{account}@127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -118,6 +141,23 @@ impl NatsServer {
     /// Kills it.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Lets it send its clients away, one after the other, and end (lame duck mode, as before an
+    /// upgrade); then starts it again.
+    pub async fn upgrade(&mut self) {
+        let pid = self
+            .pid()
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        kill_process(pid.expect("it runs"), Signal::USR2).expect("it can be signalled");
+        eventually("the lame server ends", LAME_MAX, async || {
+            if self.process.has_ended() {
+                return Ok(());
+            }
+            Err("it still runs".to_owned())
+        })
+        .await;
+        self.run("always").await;
     }
 
     /// Kills it and starts it on the same port and directory.

@@ -96,6 +96,11 @@ impl S3Server {
         format!("http://127.0.0.1:{}", self.ports[6])
     }
 
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[6])
+    }
+
     /// File with the keys of the user.
     pub fn credentials_file(&self) -> Utf8PathBuf {
         self.process.dir().join("credentials")

@@ -7,15 +7,15 @@ use kork::{contract, ports::Ports};
 use kork_cluster::ClusterConfig;
 
 /// All servers that the ports need.
-struct Servers {
-    nats: NatsServer,
-    redis: RedisServer,
-    s3: S3Server,
+pub(crate) struct Servers {
+    pub(crate) nats: NatsServer,
+    pub(crate) redis: RedisServer,
+    pub(crate) s3: S3Server,
     made: AtomicUsize,
 }
 
 impl Servers {
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         Some(Self {
             nats: NatsServer::start_lazy().await?,
             redis: RedisServer::start().await?,
@@ -26,6 +26,11 @@ impl Servers {
 
     /// Ports of a suite that nobody has used.
     async fn ports(&self) -> Ports {
+        kork_cluster::connect(&self.config()).await.unwrap()
+    }
+
+    /// Where they are, for a suite that nobody has used.
+    pub(crate) fn config(&self) -> ClusterConfig {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let mut config = ClusterConfig {
             namespace: format!("t{number}"),
@@ -36,7 +41,7 @@ impl Servers {
         config.s3_endpoint = self.s3.endpoint();
         config.s3_bucket = format!("bucket-{number}");
         config.s3_credentials_file = Some(self.s3.credentials_file().into_string());
-        kork_cluster::connect(&config).await.unwrap()
+        config
     }
 }
 

@@ -8,11 +8,16 @@ use std::{collections::BTreeMap, time::Duration};
 use camino::Utf8Path;
 use integration_tests::{
     cluster::{Cluster, SERVICES},
-    harness::{Answer, Gate, Random, Trouble, eventually, number, within},
+    harness::{Answer, Gate, Random, Trouble, announce, eventually, number, within},
     pipeline::{Deployment, pipeline, precondition, wait},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+
+use crate::{
+    fault::Fault,
+    watch::{Events, Service},
+};
 
 const APPLICATION: &str = "fire";
 /// Longest pause between two faults.
@@ -23,54 +28,6 @@ const FAULT_MAX_MS: u64 = 2_500;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Time for all executions to end behind the last fault.
 const END_MAX: Duration = Duration::from_mins(3);
-
-/// What goes wrong.
-#[derive(Debug)]
-enum Fault {
-    Killed(String),
-    Held(String),
-    NatsKilled,
-    /// It comes back empty.
-    RedisKilled,
-    S3Killed,
-}
-
-impl Fault {
-    fn any(random: &mut Random, names: &[String]) -> Self {
-        // Those of whom much depends, more often.
-        let busy: Vec<&String> = names
-            .iter()
-            .filter(|n| !n.starts_with("igor") && !n.starts_with("deck"))
-            .collect();
-        let at = usize::try_from(random.below(busy.len() as u64)).unwrap();
-        let name = busy[at].clone();
-        match random.below(12) {
-            0 => Self::NatsKilled,
-            1 => Self::RedisKilled,
-            2 => Self::S3Killed,
-            3..=5 => Self::Held(name),
-            _ => Self::Killed(name),
-        }
-    }
-
-    async fn strike(&self, cluster: &mut Cluster, time: Duration) {
-        match self {
-            Self::Killed(name) => {
-                cluster.kill(name);
-                sleep(time / 4).await;
-                cluster.start_again(name);
-            }
-            Self::Held(name) => {
-                cluster.hold(name, true);
-                sleep(time).await;
-                cluster.hold(name, false);
-            }
-            Self::NatsKilled => cluster.nats.restart().await,
-            Self::RedisKilled => cluster.redis.restart().await,
-            Self::S3Killed => cluster.s3.restart().await,
-        }
-    }
-}
 
 /// Requests to whichever gate answers, until one has succeeded.
 struct Patient(Vec<Gate>);
@@ -154,26 +111,25 @@ async fn two_of_each_deliver_under_fire() {
     let Some(mut cluster) = Cluster::start(2).await else {
         return;
     };
-    let mut random = Random(seed);
+    let began = Instant::now();
     let patient = Patient(cluster.gates());
+    let path = format!("/applications/{APPLICATION}/pipelines?limit=500");
+    let events = Events::follow(&patient.0, APPLICATION);
+    let service = Service::watch(&patient.0, &path.replace("500", "1"));
     let starts = cluster.dir().join("starts");
-    let mut started = Vec::new();
-    for n in 0..faults.max(pipelines) {
-        if n < pipelines {
-            let answer = patient
-                .post("/pipelines/start", &definition(n, &starts))
-                .await;
-            started.push(answer["ref"].as_str().unwrap().to_owned());
-        }
-        if n < faults {
-            sleep(Duration::from_millis(random.below(PAUSE_MAX_MS))).await;
-            let fault = Fault::any(&mut random, &cluster.names());
-            let time = Duration::from_millis(random.below(FAULT_MAX_MS));
-            println!("{fault:?} {time:?}");
-            fault.strike(&mut cluster, time).await;
-        }
-    }
+    let (started, kinds) = burn(
+        &mut cluster,
+        &patient,
+        Campaign {
+            seed,
+            faults,
+            pipelines,
+            starts: &starts,
+        },
+    )
+    .await;
     let end = Instant::now() + END_MAX;
+    let mut executions = Vec::new();
     for (n, reference) in started.iter().enumerate() {
         let left = end.saturating_duration_since(Instant::now());
         let done = patient.ended(reference, left).await;
@@ -183,18 +139,94 @@ async fn two_of_each_deliver_under_fire() {
             "SUCCEEDED"
         };
         assert_eq!(done["status"], expected, "delivery {n}: {done:#}");
+        executions.push(done);
     }
-    let path = format!("/applications/{APPLICATION}/pipelines?limit=500");
+    let outage = service.longest_outage();
     let listed = patient.get(&path).await;
     assert_eq!(listed.as_array().unwrap().len(), started.len());
-    started_once(&starts, pipelines);
+    let twice = started_once(&starts, pipelines);
+    cluster.ready().await;
+    let told = events.are_whole(&executions).await;
     nothing_is_left(&cluster, &patient).await;
     // What every service may do is enough.
     assert_eq!(cluster.nats.refusals(), Vec::<String>::new());
+    let figures = [
+        ("executions", started.len()),
+        ("executions lost", started.len() - executions.len()),
+        ("deployments started twice", twice),
+        ("events told, each once and in order", told),
+    ];
+    report(
+        &kinds,
+        &figures,
+        &[
+            ("longest time without an answer", outage),
+            ("time", began.elapsed()),
+        ],
+    );
 }
 
-/// Each deploy stage started its one instance once.
-fn started_once(starts: &Utf8Path, pipelines: u64) {
+/// How a campaign goes.
+#[derive(Clone, Copy)]
+struct Campaign<'a> {
+    seed: u64,
+    faults: u64,
+    pipelines: u64,
+    starts: &'a Utf8Path,
+}
+
+/// Starts deliveries and strikes; the references of the deliveries, and the faults by their kind.
+#[expect(clippy::print_stdout, reason = "shown when the test fails")]
+async fn burn(
+    cluster: &mut Cluster,
+    patient: &Patient,
+    campaign: Campaign<'_>,
+) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+    let Campaign {
+        seed,
+        faults,
+        pipelines,
+        starts,
+    } = campaign;
+    let mut random = Random(seed);
+    let (mut started, mut kinds) = (Vec::new(), BTreeMap::new());
+    for n in 0..faults.max(pipelines) {
+        if (started.len() as u64) * faults.max(1) <= n * pipelines
+            && (started.len() as u64) < pipelines
+        {
+            let definition = definition(started.len() as u64, starts);
+            let answer = patient.post("/pipelines/start", &definition).await;
+            started.push(answer["ref"].as_str().unwrap().to_owned());
+        }
+        if n < faults {
+            sleep(Duration::from_millis(random.below(PAUSE_MAX_MS))).await;
+            let fault = Fault::any(&mut random, &cluster.names());
+            let time = Duration::from_millis(random.below(FAULT_MAX_MS));
+            println!("{fault:?} {time:?}");
+            *kinds.entry(fault.kind()).or_default() += 1;
+            fault.strike(cluster, time).await;
+        }
+    }
+    (started, kinds)
+}
+
+/// What the campaign came to.
+fn report(kinds: &BTreeMap<&str, u64>, figures: &[(&str, usize)], times: &[(&str, Duration)]) {
+    let row = |name: &str, figure: String| announce(&format!("{name:<45} {figure:>8}"));
+    for (kind, count) in kinds {
+        row(&format!("faults: {kind}"), count.to_string());
+    }
+    row("faults in all", kinds.values().sum::<u64>().to_string());
+    for (name, figure) in figures {
+        row(name, figure.to_string());
+    }
+    for (name, time) in times {
+        row(name, format!("{:.1} s", time.as_secs_f64()));
+    }
+}
+
+/// Each deploy stage started its one instance once. How many started more often.
+fn started_once(starts: &Utf8Path, pipelines: u64) -> usize {
     let text = std::fs::read_to_string(starts).unwrap();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (version, _pid) in text.lines().map(|l| l.split_once(' ').unwrap()) {
@@ -206,6 +238,7 @@ fn started_once(starts: &Utf8Path, pipelines: u64) {
     });
     let expected: BTreeMap<String, usize> = expected.map(|version| (version, 1)).collect();
     assert_eq!(counts, expected, "{text}");
+    counts.values().filter(|count| **count > 1).count()
 }
 
 async fn nothing_is_left(cluster: &Cluster, patient: &Patient) {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use integration_tests::harness::{Suite, announce, eventually, workspace_root};
+use integration_tests::{
+    cluster::Cluster,
+    harness::{Suite, announce, eventually, workspace_root},
+};
 use serde_json::Value;
 
 /// Groups of pipelines in which no status and no stage may differ.
@@ -91,15 +94,32 @@ async fn pipelines_do_what_they_did_in_the_original() {
         return;
     };
     let suite = Suite::start().await;
-    let (_stub, stub) = stub(&corpus).await;
-    let report = suite.beside("corpus.json");
+    compare(&corpus, suite.gate().base(), &suite.beside("corpus.json")).await;
+}
+
+/// Whoever is asked, and whoever goes on: two of each service on shared servers do the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipelines_do_on_two_of_each_what_they_did_in_the_original() {
+    let Some(corpus) = recordings("corpus") else {
+        return;
+    };
+    let Some(cluster) = Cluster::start(2).await else {
+        return;
+    };
+    let report = cluster.dir().join("corpus.json");
+    compare(&corpus, cluster.gates()[0].base(), &report).await;
+}
+
+/// Runs all cases; the differences stay within bounds.
+async fn compare(corpus: &Utf8Path, base: &str, report: &Utf8Path) {
+    let (_stub, stub) = stub(corpus).await;
     let told = run(tokio::process::Command::new("python3")
         .arg(corpus.join("run_corpus.py"))
-        .args(["compare", "--api", "gate", "--base", suite.gate().base()])
+        .args(["compare", "--api", "gate", "--base", base])
         .args(["--stub", &stub, "--json"])
-        .arg(&report))
+        .arg(report))
     .await;
-    let text = std::fs::read_to_string(&report).unwrap_or_else(|e| panic!("{e}: {told}"));
+    let text = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{e}: {told}"));
     let report: BTreeMap<String, Vec<Vec<Value>>> = serde_json::from_str(&text).unwrap();
     let kinds_of = |differences: &[Vec<Value>]| -> BTreeSet<String> {
         let kinds = differences.iter().filter_map(|d| d.first()?.as_str());

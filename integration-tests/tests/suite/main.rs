@@ -3,6 +3,7 @@
 //! - [`blackbox`], [`bad_input`]: one real process and its API.
 //! - [`restart`], [`chaos`], [`events`]: the process is stopped and killed while it works.
 //! - [`limits`]: what must be exact however many ask at once.
+//! - [`messages`]: what processes say to each other while a cluster is upgraded.
 //! - [`corpus`]: behaviour beside recordings of the original.
 //! - [`architecture`], [`sources`]: who may know whom; what must not be in the repository.
 
@@ -20,5 +21,6 @@ mod corpus;
 mod dashboards;
 mod events;
 mod limits;
+mod messages;
 mod restart;
 mod sources;

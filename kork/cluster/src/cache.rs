@@ -1,6 +1,9 @@
 //! The cache on Redis. Lost at any moment, it costs nothing but speed.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,14 +24,20 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 const FLUSH_KEYS: usize = 1_000;
 
 pub(crate) struct RedisCache {
-    connection: ConnectionManager,
+    client: redis::Client,
+    connection: Mutex<Connection>,
     prefix: String,
 }
 
-fn unavailable(error: &redis::RedisError) -> CacheError {
-    CacheError::Unavailable {
-        reason: kork::problem::chain(error),
-    }
+struct Connection {
+    manager: ConnectionManager,
+    made: Instant,
+}
+
+fn settings() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_response_timeout(Some(ANSWER_MAX))
+        .set_connection_timeout(Some(ANSWER_MAX))
 }
 
 impl RedisCache {
@@ -49,19 +58,42 @@ impl RedisCache {
             info = info.set_redis_settings(settings);
         }
         let client = redis::Client::open(info).map_err(|e| failed(e.to_string()))?;
-        let settings = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(ANSWER_MAX))
-            .set_connection_timeout(Some(ANSWER_MAX));
-        let connection = ConnectionManager::new_with_config(client, settings).await;
+        let manager = ConnectionManager::new_with_config(client.clone(), settings()).await;
+        let connection = Connection {
+            manager: manager.map_err(|e| failed(kork::problem::chain(&e)))?,
+            made: Instant::now(),
+        };
         Ok(Self {
-            connection: connection.map_err(|e| failed(kork::problem::chain(&e)))?,
+            client,
+            connection: Mutex::new(connection),
             prefix: format!("{}:", config.namespace),
         })
     }
 
-    /// Another handle of the connection.
+    /// A handle of the connection.
     pub(crate) fn connection(&self) -> ConnectionManager {
-        self.connection.clone()
+        let connection = self.connection.lock();
+        let connection = connection.unwrap_or_else(PoisonError::into_inner);
+        connection.manager.clone()
+    }
+
+    /// The manager makes a new connection when the old one breaks, not when it falls silent: then it is
+    /// done here.
+    fn failed(&self, error: &redis::RedisError) -> CacheError {
+        if error.is_timeout() {
+            let connection = self.connection.lock();
+            let mut connection = connection.unwrap_or_else(PoisonError::into_inner);
+            if connection.made.elapsed() > ANSWER_MAX {
+                match ConnectionManager::new_lazy_with_config(self.client.clone(), settings()) {
+                    Ok(manager) => connection.manager = manager,
+                    Err(error) => tracing::warn!(%error, "Redis is not connected anew"),
+                }
+                connection.made = Instant::now();
+            }
+        }
+        CacheError::Unavailable {
+            reason: kork::problem::chain(error),
+        }
     }
 
     fn value(&self, key: &str) -> String {
@@ -76,16 +108,16 @@ impl RedisCache {
 #[async_trait]
 impl Cache for RedisCache {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let found: Option<Vec<u8>> = connection
             .get(self.value(key))
             .await
-            .map_err(|e| unavailable(&e))?;
+            .map_err(|e| self.failed(&e))?;
         Ok(found.map(Bytes::from))
     }
 
     async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let key = self.value(key);
         let put = match ttl {
             None => connection.set(key, &value[..]).await,
@@ -94,25 +126,25 @@ impl Cache for RedisCache {
                 connection.pset_ex(key, &value[..], ms).await
             }
         };
-        put.map_err(|e| unavailable(&e))
+        put.map_err(|e| self.failed(&e))
     }
 
     async fn delete(&self, key: &str) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let deleted: Result<(), _> = connection.del(self.value(key)).await;
-        deleted.map_err(|e| unavailable(&e))
+        deleted.map_err(|e| self.failed(&e))
     }
 
     async fn index_put(&self, index: &str, member: &str, score: u64) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let put: Result<(), _> = connection.zadd(self.index(index), member, score).await;
-        put.map_err(|e| unavailable(&e))
+        put.map_err(|e| self.failed(&e))
     }
 
     async fn index_remove(&self, index: &str, member: &str) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let removed: Result<(), _> = connection.zrem(self.index(index), member).await;
-        removed.map_err(|e| unavailable(&e))
+        removed.map_err(|e| self.failed(&e))
     }
 
     async fn index_newest(
@@ -124,12 +156,12 @@ impl Cache for RedisCache {
         let Some(last) = limit.checked_sub(1).map(|more| offset + more) else {
             return Ok(Vec::new());
         };
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let (from, to) = (offset as isize, last as isize);
         let found: Result<Vec<(String, f64)>, _> = connection
             .zrevrange_withscores(self.index(index), from, to)
             .await;
-        let found = found.map_err(|e| unavailable(&e))?;
+        let found = found.map_err(|e| self.failed(&e))?;
         Ok(found
             .into_iter()
             .map(|(member, score)| (member, score as u64))
@@ -137,16 +169,16 @@ impl Cache for RedisCache {
     }
 
     async fn index_len(&self, index: &str) -> Result<usize, CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         connection
             .zcard(self.index(index))
             .await
-            .map_err(|e| unavailable(&e))
+            .map_err(|e| self.failed(&e))
     }
 
     /// Only what is this suite's: the server may be shared.
     async fn flush(&self) -> Result<(), CacheError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let mut cursor = 0_u64;
         loop {
             let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
@@ -157,10 +189,10 @@ impl Cache for RedisCache {
                 .arg(FLUSH_KEYS)
                 .query_async(&mut connection)
                 .await
-                .map_err(|e| unavailable(&e))?;
+                .map_err(|e| self.failed(&e))?;
             if !keys.is_empty() {
                 let removed: Result<(), _> = connection.unlink(keys).await;
-                removed.map_err(|e| unavailable(&e))?;
+                removed.map_err(|e| self.failed(&e))?;
             }
             if next == 0 {
                 return Ok(());

@@ -86,10 +86,11 @@ pub(crate) async fn connect_and_look(
         Arc::new(nats::NoJournal)
     };
     let queue = nats.queue().await?;
+    let cache = Arc::new(cache);
     let objects: Arc<dyn ObjectStore> = Arc::new(objects);
     let servers = watch::Servers {
         nats: nats::look::NatsLook::new(nats.clone(), logs, &queue, config)?,
-        redis: cache.connection(),
+        redis: Arc::clone(&cache),
         objects: Arc::clone(&objects),
     };
     let ports = Ports {
@@ -97,7 +98,7 @@ pub(crate) async fn connect_and_look(
         queue: Arc::new(queue),
         rpc: Arc::new(nats.rpc()),
         topic: Arc::new(nats.topic().await?),
-        cache: Arc::new(cache),
+        cache,
         objects,
         clock,
         ids,

@@ -10,7 +10,10 @@ use kork::{
 use redis::aio::ConnectionManager;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::nats::look::{NatsFigures, NatsLook};
+use crate::{
+    cache::RedisCache,
+    nats::look::{NatsFigures, NatsLook},
+};
 
 /// Pause between two looks.
 const PACE: Duration = Duration::from_secs(5);
@@ -29,7 +32,7 @@ const REDIS_MIN: u32 = 6;
 /// The servers, as this process reaches them.
 pub(crate) struct Servers {
     pub(crate) nats: NatsLook,
-    pub(crate) redis: ConnectionManager,
+    pub(crate) redis: Arc<RedisCache>,
     pub(crate) objects: Arc<dyn ObjectStore>,
 }
 
@@ -44,7 +47,7 @@ pub(crate) fn spawn(servers: Servers, chassis: &Chassis) {
             pace.tick().await;
             let (nats, redis, objects) = tokio::join!(
                 servers.nats.look(),
-                look_at_redis(servers.redis.clone()),
+                look_at_redis(servers.redis.connection()),
                 look_at_objects(&*servers.objects),
             );
             for (name, seen) in [("nats", nats), ("redis", redis), ("s3", objects)] {

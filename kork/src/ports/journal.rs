@@ -103,7 +103,8 @@ pub trait Journal: Send + Sync {
 /// A durable position in the journal.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next record; waits for one. Cancel-safe: a dropped call loses nothing.
+    /// The next record; waits for one. Cancel-safe: a dropped call loses nothing, and neither does an
+    /// error: the next call goes on where it was.
     async fn next(&mut self) -> Result<Record, JournalError>;
     /// Everything up to this revision is done and is not delivered again to this name.
     async fn ack(&mut self, revision: Revision) -> Result<(), JournalError>;

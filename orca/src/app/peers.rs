@@ -156,12 +156,14 @@ pub(crate) async fn spawn(shell: &Arc<Shell>) -> Result<Box<dyn Registration>, R
 async fn follow(shell: &Arc<Shell>) {
     loop {
         match shell.ports.journal.follow("execution.").await {
+            // After an error it goes on where it was: what others wrote meanwhile must not be missed,
+            // or nobody would take it over from them.
             Ok(mut records) => loop {
                 match records.next().await {
                     Ok(record) => take_in(shell, &record),
                     Err(error) => {
-                        tracing::warn!(%error, "the logs are followed again");
-                        break;
+                        tracing::warn!(%error, "the logs are followed later");
+                        tokio::time::sleep(RETRY).await;
                     }
                 }
             },

@@ -3,9 +3,10 @@
 //! The log is the truth: what was not published when the process died is published again from it, and
 //! the topic knows the ids of what it has.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use kork::ports::{Topic, TopicError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::Shell;
@@ -82,6 +83,24 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
     });
 }
 
+/// Publishes the messages of each execution one after the other, and those of many at the same time: a
+/// message that is lost on its way must not come after the next one.
+async fn in_order(topic: &dyn Topic, messages: &[&Message]) -> Result<(), TopicError> {
+    let mut by_execution: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
+    for message in messages {
+        let execution = message.id.split(':').next().unwrap_or_default();
+        by_execution.entry(execution).or_default().push(message);
+    }
+    let sent = by_execution.into_values().map(|messages| async move {
+        for m in messages {
+            topic.publish(&m.topic, &m.id, m.payload.clone()).await?;
+        }
+        Ok(())
+    });
+    let outcomes = futures_util::future::join_all(sent).await;
+    outcomes.into_iter().collect()
+}
+
 async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
     let messages: Vec<&Message> = batch
         .iter()
@@ -90,15 +109,7 @@ async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
             Item::Reached(_) => None,
         })
         .collect();
-    loop {
-        let topic = &shell.ports.topic;
-        let sent = messages
-            .iter()
-            .map(|m| topic.publish(&m.topic, &m.id, m.payload.clone()));
-        let outcomes = futures_util::future::join_all(sent).await;
-        let Some(error) = outcomes.into_iter().find_map(Result::err) else {
-            break;
-        };
+    while let Err(error) = in_order(&*shell.ports.topic, &messages).await {
         tracing::warn!(%error, "events are published later");
         if shell.shutdown.is_requested() {
             return;
@@ -111,5 +122,71 @@ async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
         {
             tracing::trace!("whoever waited for the publication is gone");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use kork::ports::{Cursor, Start, TopicStream};
+
+    use super::*;
+
+    /// Keeps the ids that it took; it refuses each of these once.
+    struct Refusing {
+        once: Mutex<Vec<&'static str>>,
+        taken: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Topic for Refusing {
+        async fn publish(&self, _: &str, id: &str, _: Bytes) -> Result<Cursor, TopicError> {
+            let mut once = self.once.lock().unwrap();
+            if let Some(at) = once.iter().position(|refused| *refused == id) {
+                once.remove(at);
+                return Err(TopicError::Unavailable {
+                    reason: "the connection is lost".to_owned(),
+                });
+            }
+            let mut taken = self.taken.lock().unwrap();
+            if !taken.iter().any(|known| known == id) {
+                taken.push(id.to_owned());
+            }
+            Ok(Cursor(1))
+        }
+
+        async fn subscribe(&self, _: &str, _: Start) -> Result<Box<dyn TopicStream>, TopicError> {
+            unreachable!("nobody subscribes in this test")
+        }
+
+        async fn newest(&self) -> Result<Cursor, TopicError> {
+            unreachable!("nobody asks in this test")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_on_its_way_does_not_come_late() {
+        let topic = Refusing {
+            once: Mutex::new(vec!["a:1:0", "a:2:1", "b:3:0"]),
+            taken: Mutex::default(),
+        };
+        let ids = ["a:1:0", "b:3:0", "a:2:0", "a:2:1", "b:4:0", "a:5:0"];
+        let messages = ids.map(|id| Message {
+            topic: "events".to_owned(),
+            id: id.to_owned(),
+            payload: Bytes::new(),
+        });
+        let messages: Vec<&Message> = messages.iter().collect();
+        let mut tries = 1;
+        while in_order(&topic, &messages).await.is_err() {
+            tries += 1;
+        }
+        assert_eq!(tries, 3);
+        let taken = topic.taken.into_inner().unwrap();
+        let of = |execution: char| taken.iter().filter(move |id| id.starts_with(execution));
+        assert!(of('a').is_sorted() && of('b').is_sorted(), "{taken:?}");
+        assert_eq!(taken.len(), ids.len());
     }
 }

@@ -8,16 +8,9 @@
 use std::collections::{HashSet, VecDeque};
 
 use async_nats::{
-    Client, HeaderMap,
+    HeaderMap,
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-    jetstream::{
-        self,
-        context::{PublishError, PublishErrorKind},
-        message::PublishMessage,
-        publish::PublishAck,
-        response::Response,
-        stream::Stream,
-    },
+    jetstream::{message::PublishMessage, publish::PublishAck, response::Response, stream::Stream},
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -26,7 +19,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::Nats;
+use super::{
+    Nats,
+    publish::{Published, Sent},
+};
 
 /// Messages from which on a batch is the cheaper way.
 const BATCH_MIN: usize = 6;
@@ -48,19 +44,8 @@ pub(super) struct Outgoing {
     pub(super) expected: u64,
 }
 
-/// Why a message is not in the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// The last message of the subject is another one.
-    Unexpected,
-    /// The stream has no room.
-    Full(String),
-    /// It may be in the stream or not.
-    Unknown(String),
-}
-
-/// Sequence of the message in the stream.
-type Outcome = Result<u64, Refused>;
+/// What became of a message; an error says why it is not in the stream.
+type Outcome = Result<Published, String>;
 
 struct Waiting {
     message: Outgoing,
@@ -76,10 +61,7 @@ impl Group {
     pub(super) fn new(nats: &Nats, stream: &Stream) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let appender = Appender {
-            way: Way {
-                client: nats.client.clone(),
-                context: nats.context.clone(),
-            },
+            way: Way(nats.clone()),
             // A stream of an older version takes no batches.
             batches: stream.cached_info().config.allow_atomic_publish,
             waiting: VecDeque::new(),
@@ -92,8 +74,8 @@ impl Group {
     }
 
     /// Publishes; messages that were handed over in some order are stored in that order.
-    pub(super) async fn publish(&self, message: Outgoing) -> Outcome {
-        let ended = || Refused::Unknown("the connection is closed".to_owned());
+    pub(super) async fn publish(&self, message: Outgoing) -> Result<Published, String> {
+        let ended = || "the connection is closed".to_owned();
         let (done, outcome) = oneshot::channel();
         let handed = self.0.send(Waiting { message, done }).await;
         handed.map_err(|_| ended())?;
@@ -165,10 +147,11 @@ impl Appender {
                     return;
                 };
                 // Sent here and not in the task, so that the order stays.
-                let stored = self.way.single(&message).await;
+                let sent = self.way.send(message).await;
+                let way = self.way.clone();
                 self.singles += 1;
                 self.running.spawn(async move {
-                    answer(done, stored.await);
+                    answer(done, way.0.settle(sent).await);
                     Ended::Single
                 });
             } else {
@@ -195,107 +178,113 @@ fn answer(done: oneshot::Sender<Outcome>, outcome: Outcome) {
     drop(done.send(outcome));
 }
 
-fn refused(error: &PublishError) -> Refused {
-    let reason = kork::problem::chain(error);
-    match error.kind() {
-        PublishErrorKind::WrongLastSequence => Refused::Unexpected,
-        _ if reason.contains("maximum") => Refused::Full(reason),
-        _ => Refused::Unknown(reason),
-    }
-}
-
 #[derive(Clone)]
-struct Way {
-    client: Client,
-    context: jetstream::Context,
-}
+struct Way(Nats);
 
 impl Way {
-    /// Hands the message to the connection; what comes out waits for the server's answer.
-    async fn single(&self, message: &Outgoing) -> impl Future<Output = Outcome> + use<> {
-        let publish = PublishMessage::build()
-            .headers(message.headers.clone())
-            .payload(message.payload.clone())
-            .expected_last_subject_sequence(message.expected);
-        let sent = self.context.send_publish(message.subject.clone(), publish);
-        let sent = sent.await;
-        async move {
-            let stored = async { sent?.await }.await;
-            stored.map(|ack| ack.sequence).map_err(|e| refused(&e))
-        }
+    async fn send(&self, message: Outgoing) -> Sent {
+        let (subject, publish) = message.into_publish();
+        self.0.send(subject, publish).await
     }
 
     /// All or nothing; when nothing, then each by itself, for only one of them may be wrong.
     async fn batch(&self, together: Vec<Waiting>) {
         let count = together.len() as u64;
         let outcome = match together.len() {
-            ..BATCH_MIN => None,
+            ..BATCH_MIN => Batch::Refused,
             _ => self.together(&together).await,
         };
         match outcome {
-            Some(Ok(last)) => {
+            Batch::Stored { last } => {
                 for (n, waiting) in (1..).zip(together) {
-                    answer(waiting.done, Ok(last + n - count));
+                    answer(waiting.done, Ok(Published::Stored(last + n - count)));
                 }
             }
-            Some(Err(reason)) => {
-                for waiting in together {
-                    answer(waiting.done, Err(Refused::Unknown(reason.clone())));
-                }
-            }
-            None => {
+            Batch::Refused => {
                 let mut each = Vec::with_capacity(together.len());
                 for Waiting { message, done } in together {
-                    let stored = self.single(&message).await;
-                    each.push(async move { answer(done, stored.await) });
+                    let sent = self.send(message).await;
+                    each.push(async move { answer(done, self.0.settle(sent).await) });
                 }
+                join_all(each).await;
+            }
+            Batch::Unknown => {
+                let each = together.into_iter().map(|Waiting { message, done }| async {
+                    let (subject, publish) = message.into_publish();
+                    answer(done, self.0.publish_again(&subject, publish).await);
+                });
                 join_all(each).await;
             }
         }
     }
 
-    /// Sequence of the last one; `None` when the server took none; an error when nobody knows.
-    async fn together(&self, together: &[Waiting]) -> Option<Result<u64, String>> {
-        let id = self.client.new_inbox().replace('.', "-");
-        let mut answered = None;
-        for (n, Waiting { message, .. }) in (1..).zip(together) {
-            let mut headers = message.headers.clone();
-            headers.insert(
-                NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-                message.expected.to_string(),
-            );
-            headers.insert("Nats-Batch-Id", id.as_str());
-            headers.insert("Nats-Batch-Sequence", n.to_string());
+    async fn together(&self, together: &[Waiting]) -> Batch {
+        let client = &self.0.client;
+        let next = self.0.connections.next();
+        let id = client.new_inbox().replace('.', "-");
+        let Some((last, before)) = together.split_last() else {
+            return Batch::Refused;
+        };
+        for (n, Waiting { message, .. }) in (1..).zip(before) {
             let (subject, payload) = (message.subject.clone(), message.payload.clone());
-            if n < together.len() {
-                let sent = self
-                    .client
-                    .publish_with_headers(subject, headers, payload)
-                    .await;
-                if sent.is_err() {
-                    return None;
-                }
-            } else {
-                headers.insert("Nats-Batch-Commit", "1");
-                let asked = self
-                    .client
-                    .request_with_headers(subject, headers, payload)
-                    .await;
-                answered = Some(asked);
+            let sent = client.publish_with_headers(subject, message.in_batch(&id, n), payload);
+            if sent.await.is_err() {
+                return Batch::Refused;
             }
         }
-        let message = match answered? {
-            Ok(message) => message,
-            Err(error) => return Some(Err(kork::problem::chain(&error))),
+        let mut headers = last.message.in_batch(&id, together.len());
+        headers.insert("Nats-Batch-Commit", "1");
+        let (subject, payload) = (last.message.subject.clone(), last.message.payload.clone());
+        let asked = tokio::select! {
+            biased;
+            asked = client.request_with_headers(subject, headers, payload) => asked,
+            // The answer will not come on this connection.
+            () = next => return Batch::Unknown,
+        };
+        let Ok(message) = asked else {
+            return Batch::Unknown;
         };
         match serde_json::from_slice::<Response<PublishAck>>(&message.payload) {
-            Ok(Response::Ok(ack)) => Some(Ok(ack.sequence)),
+            Ok(Response::Ok(ack)) => Batch::Stored { last: ack.sequence },
             Ok(Response::Err { error }) => {
                 tracing::debug!(%error, "a batch is refused, its messages go one by one");
-                None
+                Batch::Refused
             }
-            Err(error) => Some(Err(error.to_string())),
+            Err(error) => {
+                tracing::warn!(%error, "NATS answers to a batch what cannot be read");
+                Batch::Unknown
+            }
         }
+    }
+}
+
+/// What became of a batch.
+enum Batch {
+    /// All are stored, the last under this sequence.
+    Stored {
+        last: u64,
+    },
+    /// None is stored.
+    Refused,
+    Unknown,
+}
+
+impl Outgoing {
+    fn into_publish(self) -> (String, PublishMessage) {
+        let message = PublishMessage::build()
+            .headers(self.headers)
+            .payload(self.payload)
+            .expected_last_subject_sequence(self.expected);
+        (self.subject, message)
+    }
+
+    fn in_batch(&self, id: &str, number: usize) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let expected = self.expected.to_string();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);
+        headers.insert("Nats-Batch-Id", id);
+        headers.insert("Nats-Batch-Sequence", number.to_string());
+        headers
     }
 }
 

@@ -15,8 +15,9 @@ use kork::ports::{
 use super::{
     Nats, batch,
     follower::Follower,
-    group::{Group, Outgoing, Refused},
+    group::{Group, Outgoing},
     names,
+    publish::Published,
 };
 
 /// Times that an append which a replicated stream refused without a reason is tried again.
@@ -88,14 +89,19 @@ impl Journal for NatsJournal {
                 payload: payload.clone(),
                 expected: expected.0,
             };
-            match self.group.publish(message).await {
-                Ok(sequence) => return Ok(Revision(sequence)),
-                Err(Refused::Full(reason) | Refused::Unknown(reason)) => {
-                    return Err(JournalError::Unavailable { reason });
+            let published = self.group.publish(message).await;
+            match published.map_err(|reason| JournalError::Unavailable { reason })? {
+                Published::Stored(sequence) => return Ok(Revision(sequence)),
+                Published::Refused { unsure: true } => {
+                    // Records name who wrote them and when: the same bytes are the same append.
+                    let next = self.read(subject, expected).await?.into_iter().next();
+                    if let Some(own) = next.filter(|record| record.payload == payload) {
+                        return Ok(own.revision);
+                    }
                 }
-                Err(Refused::Unexpected) => {}
+                Published::Refused { unsure: false } => {}
             }
-            let actual = Revision(last(&self.stream, &full).await?);
+            let actual = self.last(subject).await?;
             if actual != expected {
                 return Err(JournalError::Conflict {
                     subject: subject.to_owned(),
@@ -115,7 +121,11 @@ impl Journal for NatsJournal {
         let mut records: Vec<Record> = Vec::new();
         let mut from = after.0.saturating_add(1);
         loop {
-            let (found, more) = batch::read(&self.nats.client, &self.stream, &full, from)
+            let read = |_| batch::read(&self.nats.client, &self.stream, &full, from);
+            let (found, more) = self
+                .nats
+                .connections
+                .again(read)
                 .await
                 .map_err(|reason| JournalError::Unavailable { reason })?;
             records.extend(found.into_iter().map(|found| Record {
@@ -131,9 +141,9 @@ impl Journal for NatsJournal {
     }
 
     async fn last(&self, subject: &str) -> Result<Revision, JournalError> {
-        last(&self.stream, &self.subject(subject))
-            .await
-            .map(Revision)
+        let subject = self.subject(subject);
+        let ask = |_| last(&self.stream, &subject);
+        self.nats.connections.again(ask).await.map(Revision)
     }
 
     async fn subjects(&self, prefix: &str) -> Result<Vec<String>, JournalError> {

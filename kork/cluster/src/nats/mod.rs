@@ -5,6 +5,7 @@
 //! account of their own, where only who writes logs can reach them.
 
 mod batch;
+mod connection;
 pub mod flows;
 mod follower;
 mod group;
@@ -16,6 +17,7 @@ mod micro;
 mod names;
 mod no_journal;
 pub mod permissions;
+mod publish;
 mod queue;
 mod rpc;
 mod topic;
@@ -31,7 +33,7 @@ use async_nats::{
 };
 use kork::ports::{Clock, limit};
 
-use self::login::Account;
+use self::{connection::Connections, login::Account};
 pub(crate) use self::{
     journal::NatsJournal, no_journal::NoJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic,
 };
@@ -48,6 +50,10 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Messages that one subscription may hold before it counts as slow.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 64 * 1024;
+/// Signs of life on a quiet connection; two that stay without an answer end it.
+const PING: Duration = Duration::from_secs(2);
+/// How long a server may take to greet a client.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Pauses between tries to connect again.
 const RECONNECT_FIRST_MS: u64 = 20;
 const RECONNECT_LONGEST_MS: u64 = 1_000;
@@ -62,6 +68,7 @@ pub(crate) struct Nats {
     replicas: usize,
     clock: Arc<dyn Clock>,
     positions: follower::Positions,
+    connections: Connections,
 }
 
 impl Nats {
@@ -103,7 +110,10 @@ impl Nats {
             server: server.clone(),
             reason,
         };
-        let options = options(config, service, account).await.map_err(failed)?;
+        let connections = Connections::default();
+        let options = options(config, service, account, &connections)
+            .await
+            .map_err(failed)?;
         let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
@@ -128,6 +138,7 @@ impl Nats {
             replicas: config.nats_replicas,
             clock,
             positions: follower::Positions::default(),
+            connections,
         })
     }
 
@@ -238,21 +249,31 @@ async fn options(
     config: &ClusterConfig,
     service: Option<&str>,
     account: Account,
+    connections: &Connections,
 ) -> Result<ConnectOptions, String> {
+    let connections = connections.clone();
     let mut options = ConnectOptions::new()
         .name(login::name(service))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .request_timeout(Some(ANSWER_MAX))
+        .connection_timeout(CONNECT_MAX)
+        .ping_interval(PING)
         .reconnect_delay_callback(|tries| {
             let doubled = RECONNECT_FIRST_MS << tries.min(10);
             Duration::from_millis(doubled.min(RECONNECT_LONGEST_MS))
         })
-        .event_callback(|event| async move {
-            match event {
-                Event::Connected => tracing::info!("connected with NATS"),
-                Event::Disconnected => tracing::warn!("the connection with NATS is lost"),
-                Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
-                other => tracing::warn!(event = %other, "NATS"),
+        .event_callback(move |event| {
+            let connections = connections.clone();
+            async move {
+                match event {
+                    Event::Connected => {
+                        connections.made();
+                        tracing::info!("connected with NATS");
+                    }
+                    Event::Disconnected => tracing::warn!("the connection with NATS is lost"),
+                    Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
+                    other => tracing::warn!(event = %other, "NATS"),
+                }
             }
         });
     if let Some(service) = service {

@@ -13,7 +13,6 @@ use async_nats::{
     jetstream::{
         self, AckKind,
         consumer::{AckPolicy, PullConsumer, pull},
-        context::PublishErrorKind,
         message::PublishMessage,
         stream::Stream,
     },
@@ -31,9 +30,10 @@ use kork::{
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    Nats, batch,
+    ANSWER_MAX, Nats, batch,
     lease::{Leases, SILENCE_MAX, Taken},
     names,
+    publish::{Published, is_full},
 };
 
 /// Dead letters that are kept.
@@ -194,28 +194,40 @@ impl NatsQueue {
         max: usize,
         wait: Option<Duration>,
     ) -> Result<Vec<jetstream::Message>, QueueError> {
-        let consumer = self.consumer(queue).await?;
-        let batch = match wait {
-            None => consumer.fetch().max_messages(max).messages().await,
-            Some(wait) => {
-                let one = consumer.batch().max_messages(1);
-                one.expires(wait).messages().await
-            }
-        };
-        let outcome = async {
+        let reconnected = self.nats.connections.next();
+        let (mut taken, limit) = (Vec::new(), wait.unwrap_or_default() + ANSWER_MAX);
+        let ask = async {
+            let consumer = self.consumer(queue).await?;
+            let batch = match wait {
+                None => consumer.fetch().max_messages(max).messages().await,
+                Some(wait) => {
+                    let one = consumer.batch().max_messages(1);
+                    one.expires(wait).messages().await
+                }
+            };
             let mut batch = batch.map_err(|e| unavailable(&e))?;
-            let mut taken = Vec::new();
             while let Some(message) = batch.next().await {
                 taken.push(message.map_err(|e| said(&e))?);
             }
-            Ok(taken)
-        }
-        .await;
+            Ok(())
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = ask => outcome,
+            // The request went with the old connection, and so will its answer.
+            () = reconnected => Ok(()),
+            () = tokio::time::sleep(limit) => Err(QueueError::Unavailable {
+                reason: format!("NATS says nothing about the queue {queue} for {limit:?}"),
+            }),
+        };
         if outcome.is_err() {
             // It may have been removed, with its stream; it is made again.
             self.consumers.lock().await.remove(queue);
         }
-        outcome
+        if taken.is_empty() {
+            outcome?;
+        }
+        Ok(taken)
     }
 
     /// The message as a delivery, unless it came before its time and goes back.
@@ -296,19 +308,14 @@ impl Queue for NatsQueue {
         if let Some(at) = deliver_at {
             message = message.header(AT, at.millis().to_string().as_str());
         }
-        let sent = self.nats.context.send_publish(subject, message).await;
-        match async { sent?.await }.await {
-            Ok(_) => Ok(Enqueued::New),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                Ok(Enqueued::Duplicate)
-            }
-            Err(error) if error.to_string().contains("maximum messages exceeded") => {
-                Err(QueueError::Full {
-                    queue: queue.to_owned(),
-                    max: QUEUE_MESSAGES_MAX,
-                })
-            }
-            Err(error) => Err(unavailable(&error)),
+        match self.nats.publish(&subject, message).await {
+            Ok(Published::Stored(_)) => Ok(Enqueued::New),
+            Ok(Published::Refused { .. }) => Ok(Enqueued::Duplicate),
+            Err(reason) if is_full(&reason) => Err(QueueError::Full {
+                queue: queue.to_owned(),
+                max: QUEUE_MESSAGES_MAX,
+            }),
+            Err(reason) => Err(QueueError::Unavailable { reason }),
         }
     }
 

@@ -11,8 +11,9 @@ use kork::ports::{
 use super::{
     Nats,
     follower::{Follower, Gone},
-    group::{Group, Outgoing, Refused},
+    group::{Group, Outgoing},
     journal, names,
+    publish::Published,
 };
 
 /// Header with the id of a message.
@@ -74,12 +75,9 @@ impl Topic for NatsTopic {
                 payload: payload.clone(),
                 expected: 0,
             };
-            match self.group.publish(message).await {
-                Ok(sequence) => return Ok(Cursor(sequence)),
-                Err(Refused::Full(reason) | Refused::Unknown(reason)) => {
-                    return Err(failed(reason));
-                }
-                Err(Refused::Unexpected) => {}
+            match self.group.publish(message).await.map_err(failed)? {
+                Published::Stored(sequence) => return Ok(Cursor(sequence)),
+                Published::Refused { .. } => {}
             }
             let known = journal::last(&self.stream, &full).await;
             match known.map_err(|e| unavailable(&e))? {

@@ -30,6 +30,10 @@ use crate::{ClusterConfig, ClusterError};
 
 /// How long one request may take, and the connection to the server.
 const REQUEST_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long a server may be silent behind a request with a small body: the connection may be none any
+/// more.
+const SMALL_BYTES_MAX: usize = 1024 * 1024;
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Mark of an object that is being deleted.
 const DELETED: &str = "gennaker-deleted";
@@ -203,6 +207,7 @@ impl S3Objects {
         body: Bytes,
         condition: &Condition,
     ) -> Result<Stored, ObjectStoreError> {
+        let small = body.len() <= SMALL_BYTES_MAX;
         let mut put = self
             .client
             .put_object()
@@ -214,11 +219,12 @@ impl S3Objects {
             Condition::IfAbsent => put.if_none_match("*"),
             Condition::IfMatch(etag) => put.if_match(etag),
         };
-        let answer = match condition {
-            Condition::Always => put.send().await,
+        let mut times = if small { impatient() } else { patient() };
+        if *condition != Condition::Always {
             // A second try could meet what the first one wrote.
-            _ => put.customize().config_override(once()).send().await,
-        };
+            times = times.retry_config(RetryConfig::disabled());
+        }
+        let answer = put.customize().config_override(times).send().await;
         let answer = answer.map_err(|error| Self::refused(key, refusal(&error), condition))?;
         Ok(Stored {
             etag: answer.e_tag().unwrap_or_default().to_owned(),
@@ -247,6 +253,7 @@ impl S3Objects {
             .bucket(&self.bucket)
             .key(self.stored(key))
             .set_version_id(version.map(str::to_owned));
+        let get = get.customize().config_override(impatient());
         let answer = match get.send().await {
             Ok(answer) => answer,
             Err(error) => {
@@ -293,7 +300,7 @@ impl S3Objects {
             .metadata(DELETED, "true")
             .if_match(etag)
             .customize()
-            .config_override(once())
+            .config_override(impatient().retry_config(RetryConfig::disabled()))
             .send()
             .await
             .map_err(|e| Self::refused(key, refusal(&e), &condition))?;
@@ -322,8 +329,18 @@ impl S3Objects {
     }
 }
 
-fn once() -> aws_sdk_s3::config::Builder {
-    aws_sdk_s3::config::Config::builder().retry_config(RetryConfig::disabled())
+/// For requests that are small and can be sent again.
+fn impatient() -> aws_sdk_s3::config::Builder {
+    let times = TimeoutConfig::builder()
+        .read_timeout(SILENCE_MAX)
+        .connect_timeout(CONNECT_MAX)
+        .operation_attempt_timeout(REQUEST_MAX)
+        .build();
+    aws_sdk_s3::config::Config::builder().timeout_config(times)
+}
+
+fn patient() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Config::builder()
 }
 
 #[async_trait]

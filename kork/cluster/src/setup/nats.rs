@@ -66,6 +66,9 @@ pub(super) fn config(store: &str, users: &[User]) -> String {
          max_payload: 8388608\n\
          # What is acknowledged is on the disk.\n\
          jetstream {{ store_dir: {store:?}, sync_interval: always }}\n\
+         # Who is silent for so long is gone, and its work goes to others.\n\
+         ping_interval: \"2s\"\n\
+         ping_max: 2\n\
          # The shortest that the server takes.\n\
          lame_duck_duration: \"30s\"\n\
          lame_duck_grace_period: \"1s\"\n\

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use crate::{Context, api::call};
 
-call!("front50", "applications.list",
+call!(repeat "front50", "applications.list",
 /// Every application.
 ListApplications {} -> Vec<Context>);
-call!("front50", "applications.get",
+call!(repeat "front50", "applications.get",
 /// One application by name, any case; `NotFound` when there is none.
 GetApplication { name: String } -> Context);
 call!("front50", "applications.upsert",
@@ -16,17 +16,17 @@ UpsertApplication { application: Context, user: String } -> Context);
 call!("front50", "applications.delete",
 /// Deletes an application with its pipelines, strategies, notifications and project entries; fine when unknown.
 DeleteApplication { name: String, user: String } -> ());
-call!("front50", "applications.history",
+call!(repeat "front50", "applications.history",
 /// Earlier versions, newest first; empty when unknown.
 ApplicationHistory { name: String, limit: u32 } -> Vec<Context>);
 
-call!("front50", "pipelines.list",
+call!(repeat "front50", "pipelines.list",
 /// Pipelines of one application (sorted, `index` renumbered from 0), or of all when `application` is absent.
 ListPipelines { application: Option<String>, name_filter: Option<String>, limit: Option<u32>, strategies: bool } -> Vec<Context>);
-call!("front50", "pipelines.get",
+call!(repeat "front50", "pipelines.get",
 /// One pipeline by id, any case.
 GetPipeline { id: String, strategies: bool } -> Context);
-call!("front50", "pipelines.byName",
+call!(repeat "front50", "pipelines.byName",
 /// One pipeline by application and exact name.
 PipelineByName { application: String, name: String, strategies: bool } -> Context);
 call!("front50", "pipelines.save",
@@ -39,14 +39,14 @@ BulkSavePipelines { pipelines: Vec<Value>, application: Option<String>, stale_ch
 call!("front50", "pipelines.delete",
 /// Deletes by application and name, any case; `NotFound` when there is none.
 DeletePipeline { application: String, name: String, user: String, strategies: bool } -> ());
-call!("front50", "pipelines.history",
+call!(repeat "front50", "pipelines.history",
 /// Earlier versions, newest first.
 PipelineHistory { id: String, limit: u32, strategies: bool } -> Vec<Context>);
 call!("front50", "pipelines.reorder",
 /// Sets `index` of the named pipelines.
 ReorderPipelines { application: String, ids_to_indices: std::collections::BTreeMap<String, i64>, user: String, strategies: bool } -> ());
 
-call!("front50", "notifications.get",
+call!(repeat "front50", "notifications.get",
 /// Notifications of an application (`__global` for all); an empty object when there are none.
 GetNotifications { name: String } -> Context);
 call!("front50", "notifications.save",
@@ -56,10 +56,10 @@ call!("front50", "notifications.delete",
 /// Removes them; fine when there are none.
 DeleteNotifications { name: String, user: String } -> ());
 
-call!("front50", "projects.list",
+call!(repeat "front50", "projects.list",
 /// Every project.
 ListProjects {} -> Vec<Context>);
-call!("front50", "projects.get",
+call!(repeat "front50", "projects.get",
 /// One project by id or name.
 GetProject { id_or_name: String } -> Context);
 call!("front50", "projects.upsert",
@@ -77,11 +77,11 @@ call!("front50", "templates.delete",
 /// Removes one version of a template; refused while pipelines are made from it.
 DeleteTemplate { id: String, tag: Option<String>, digest: Option<String>, user: String } -> ());
 
-call!("front50", "objects.list",
+call!(repeat "front50", "objects.list",
 /// A page of documents of any type by id: `{objects, next}`; `next`, absent at the end, is the `after` of the next page.
 /// Types: application, permission, pipeline, strategy, pipelineTemplate, notification, project, serviceAccount,
 /// snapshot, entityTags, delivery, pluginInfo, pluginVersions. For lists that do not fit into one message.
 ListObjects { object_type: String, after: Option<String> } -> Context);
-call!("front50", "objects.get",
+call!(repeat "front50", "objects.get",
 /// One document of any type by id, any case, as it is stored.
 GetObject { object_type: String, id: String } -> Context);

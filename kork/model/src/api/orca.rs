@@ -49,20 +49,20 @@ StartPipeline { pipeline: Context, trigger: Option<Context>, user: String, id: O
 call!("orca", "executions.startStored",
 /// Starts a stored pipeline by application and name-or-id (`POST /pipelines/{application}/{nameOrId}`).
 StartStored { application: String, name_or_id: String, trigger: Context, user: String, id: Option<String> } -> Ref);
-call!("orca", "executions.get",
+call!(repeat "orca", "executions.get",
 /// One execution, running or archived.
 GetExecution { id: String } -> Execution);
-call!("orca", "executions.list",
+call!(repeat "orca", "executions.list",
 /// Executions that match. `limit_per_config`: newest N of each pipeline (or task list); newest first.
 /// `expand` false leaves out contexts, outputs and tasks.
 ListExecutions { filter: ExecutionFilter, limit_per_config: Option<u32>, offset: u32, limit: Option<u32>, expand: bool, orchestrations: bool } -> Vec<Execution>);
-call!("orca", "executions.cancel",
+call!(repeat "orca", "executions.cancel",
 /// Cancels; nothing happens when it is finished.
 CancelExecution { id: String, reason: Option<String>, user: String } -> ());
-call!("orca", "executions.pause",
+call!(repeat "orca", "executions.pause",
 /// Holds; nothing happens unless it runs.
 PauseExecution { id: String, user: String } -> ());
-call!("orca", "executions.resume",
+call!(repeat "orca", "executions.resume",
 /// Lets go; nothing happens unless it is held.
 ResumeExecution { id: String, user: String } -> ());
 call!("orca", "executions.delete",
@@ -74,10 +74,10 @@ RestartStage { id: String, stage: String, body: Context, user: String } -> Execu
 call!("orca", "executions.patchStage",
 /// Merges keys into a stage's context: judgments, skipped waits; answers with the execution.
 PatchStage { id: String, stage: String, context: Context, user: String } -> Execution);
-call!("orca", "executions.evaluate",
+call!(repeat "orca", "executions.evaluate",
 /// Evaluates an expression against an execution (and a stage of it): `{result, detail?}`.
 EvaluateExpression { id: String, stage: Option<String>, expression: String } -> Context);
-call!("orca", "executions.evaluateVariables",
+call!(repeat "orca", "executions.evaluateVariables",
 /// Evaluates a list of `{key, value}` against an execution: `{result, detail?}`.
 EvaluateVariables { id: String, requisite_stage_ref_ids: Vec<String>, spel_version: Option<String>, variables: Vec<Context> } -> Context);
 
@@ -89,6 +89,6 @@ call!("orca", "webhooks.receive",
 /// An inbound webhook; every matching pipeline is started.
 ReceiveWebhook { kind: String, source: String, payload: Context, headers: std::collections::BTreeMap<String, String>, event_id: Option<String> } -> WebhookTaken);
 
-call!("orca", "stages.list",
+call!(repeat "orca", "stages.list",
 /// The stage types that this orca can run: `[{type, aliases, description, parameters}]`.
 ListStageTypes {} -> Vec<Context>);
