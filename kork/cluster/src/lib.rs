@@ -9,6 +9,7 @@
 
 mod cache;
 pub mod config;
+mod healthy;
 mod nats;
 mod s3;
 pub mod service;

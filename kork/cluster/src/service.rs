@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use camino::Utf8PathBuf;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use kork::{
     ports::{Ports, RpcHandler},
     service::{
@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Common;
+use crate::{config::Common, healthy};
 
 /// Time for a soft stop: work that is not done by then is handed back.
 const STOP_GRACE: Duration = Duration::from_secs(8);
@@ -149,6 +149,9 @@ where
         Ok(loaded) => loaded.config,
         Err(problems) => return refuse(service, &config::problem(&problems)),
     };
+    if matches.get_flag("healthy") {
+        return is_healthy(service, loaded.common());
+    }
     let log = &loaded.common().log;
     let asked = std::env::var("GENNAKER_LOG").unwrap_or_default();
     let filters = [asked.as_str(), &log.filter, "info"];
@@ -188,6 +191,10 @@ fn command(service: Service) -> Command {
     let all = fixed.into_iter().chain(FLAGS);
     let args =
         all.map(|(name, value, help)| Arg::new(name).long(name).value_name(value).help(help));
+    let healthy = Arg::new("healthy")
+        .long("healthy")
+        .action(ArgAction::SetTrue)
+        .help("asks the service that runs with the same settings whether it is ready, and ends");
     Command::new(service.name)
         .about(service.about)
         .version(env!("CARGO_PKG_VERSION"))
@@ -198,6 +205,28 @@ fn command(service: Service) -> Command {
              --s3-endpoint http://127.0.0.1:9000 --s3-bucket gennaker",
         )
         .args(args)
+        .arg(healthy)
+}
+
+/// The health check of a container.
+fn is_healthy(service: Service, common: &Common) -> ExitCode {
+    match management_address(service, common).and_then(healthy::ask) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => ended(service, &reason),
+    }
+}
+
+/// Where health and metrics listen.
+fn management_address(service: Service, common: &Common) -> Result<SocketAddr, String> {
+    let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
+    let host = host.unwrap_or("127.0.0.1");
+    let address = format!(
+        "{host}:{}",
+        common.health_port.unwrap_or(service.health_port)
+    );
+    address
+        .parse()
+        .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))
 }
 
 /// The flags as a layer of the configuration.
@@ -241,15 +270,7 @@ where
 {
     let chassis = Chassis::default();
     let common = settings.common().clone();
-    let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
-    let host = host.unwrap_or("127.0.0.1");
-    let address = format!(
-        "{host}:{}",
-        common.health_port.unwrap_or(service.health_port)
-    );
-    let address: SocketAddr = address
-        .parse()
-        .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))?;
+    let address = management_address(service, &common)?;
     let part = chassis.health.part("cluster");
     let health = management::start(address, &chassis)
         .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))?;
