@@ -9,6 +9,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use kork_cluster::{ClusterConfig, setup::Setup};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -42,15 +43,17 @@ struct Service {
 impl Cluster {
     /// Starts the servers and so many of each service; `None` when a server cannot be had.
     pub async fn start(of_each: usize) -> Option<Self> {
+        let home = tempfile::Builder::new()
+            .prefix("gnk-six-")
+            .tempdir()
+            .expect("a directory can be made");
+        let logins = logins(&home);
         let mut cluster = Self {
-            nats: NatsServer::start().await?,
-            redis: RedisServer::start().await?,
+            nats: NatsServer::start_with(&logins.join("nats/nats.conf")).await?,
+            redis: RedisServer::start_with(&logins.join("redis/redis.conf")).await?,
             s3: S3Server::start().await?,
             services: BTreeMap::new(),
-            home: tempfile::Builder::new()
-                .prefix("gnk-six-")
-                .tempdir()
-                .expect("a directory can be made"),
+            home,
         };
         for name in SERVICES {
             for number in 1..=of_each {
@@ -67,9 +70,13 @@ impl Cluster {
 
     fn service(&self, name: &str) -> Service {
         let (health, port) = (free_port(), free_port());
+        let login = |file: &str| self.login(name, file).into_string();
         let arguments = [
             ("--nats", self.nats.url()),
+            ("--nats-nkey-file", login("nats.nkey")),
             ("--redis", self.redis.url()),
+            ("--redis-user", name.to_owned()),
+            ("--redis-password-file", login("redis.password")),
             ("--s3-endpoint", self.s3.endpoint()),
             ("--s3-bucket", "gennaker".to_owned()),
             (
@@ -105,6 +112,25 @@ impl Cluster {
         gates
             .map(|(_, gate)| Gate::new(&format!("http://127.0.0.1:{}", gate.port)))
             .collect()
+    }
+
+    /// A file of a user's logins, such as `nats.nkey`.
+    pub fn login(&self, user: &str, file: &str) -> Utf8PathBuf {
+        self.dir().join("secrets").join(user).join(file)
+    }
+
+    /// The servers, with the logins of the operator: it may look at everything.
+    pub fn as_operator(&self) -> ClusterConfig {
+        ClusterConfig {
+            nats: self.nats.url(),
+            nats_nkey_file: Some(self.login("operator", "nats.nkey").into_string()),
+            redis: self.redis.url(),
+            redis_user: Some("gate".to_owned()),
+            redis_password_file: Some(self.login("gate", "redis.password").into_string()),
+            s3_endpoint: self.s3.endpoint(),
+            s3_credentials_file: Some(self.s3.credentials_file().into_string()),
+            ..ClusterConfig::default()
+        }
     }
 
     /// Directory in which the tests may write.
@@ -198,6 +224,17 @@ impl Drop for Cluster {
         }
         self.processes().kill();
     }
+}
+
+/// The logins of a cluster as an operator makes them.
+fn logins(home: &TempDir) -> Utf8PathBuf {
+    let home = Utf8Path::from_path(home.path()).expect("the directory is UTF-8");
+    let setup = Setup {
+        operator: true,
+        ..Setup::new(home.join("secrets"))
+    };
+    setup.run().expect("the logins can be made");
+    setup.dir
 }
 
 /// Path of a service's program, built first when it is not there.

@@ -2,13 +2,15 @@
 
 use super::{Process, READY_MAX, free_port, program};
 use crate::harness::eventually;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// One NATS server; its streams survive [`Self::restart`].
 pub struct NatsServer {
     program: Utf8PathBuf,
     process: Process,
     port: u16,
+    /// What the server is told; without it, anybody may do anything.
+    config: Option<Utf8PathBuf>,
 }
 
 impl NatsServer {
@@ -20,6 +22,20 @@ impl NatsServer {
             program,
             process: Process::new(),
             port: free_port(),
+            config: None,
+        };
+        server.run("always").await;
+        Some(server)
+    }
+
+    /// Starts one with a configuration from `gennaker-setup`, on a port and a directory of its own.
+    pub async fn start_with(config: &Utf8Path) -> Option<Self> {
+        let program = program("nats-server")?;
+        let mut server = Self {
+            program,
+            process: Process::new(),
+            port: free_port(),
+            config: Some(config.to_owned()),
         };
         server.run("always").await;
         Some(server)
@@ -32,22 +48,18 @@ impl NatsServer {
             program,
             process: Process::new(),
             port: free_port(),
+            config: None,
         };
         server.run("2m").await;
         Some(server)
     }
 
     async fn run(&mut self, sync: &str) {
-        let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\njetstream {{ store_dir: \"{}\", \
-             sync_interval: {sync} }}\n",
-            self.port,
-            self.process.dir().join("store"),
-        );
-        let path = self.process.dir().join("nats.conf");
-        std::fs::write(&path, config).expect("the configuration can be written");
-        self.process
-            .start(&self.program, &["-c".to_owned(), path.to_string()]);
+        let arguments = match &self.config {
+            Some(config) => self.told(config),
+            None => self.open(sync),
+        };
+        self.process.start(&self.program, &arguments);
         let address = format!("127.0.0.1:{}", self.port);
         eventually("NATS listens", READY_MAX, async || {
             let connected = tokio::net::TcpStream::connect(&address).await;
@@ -56,9 +68,40 @@ impl NatsServer {
         .await;
     }
 
+    fn told(&self, config: &Utf8Path) -> Vec<String> {
+        let (port, store) = (self.port.to_string(), self.process.dir().join("store"));
+        let monitoring = free_port().to_string();
+        let flags = [
+            ("-c", config.as_str()),
+            ("-a", "127.0.0.1"),
+            ("-p", &port),
+            ("-m", &monitoring),
+            ("-sd", store.as_str()),
+        ];
+        let flags = flags.iter().flat_map(|(flag, value)| [*flag, *value]);
+        flags.map(str::to_owned).collect()
+    }
+
+    fn open(&self, sync: &str) -> Vec<String> {
+        let config = format!(
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8388608\njetstream {{ store_dir: \"{}\", \
+             sync_interval: {sync} }}\n",
+            self.port,
+            self.process.dir().join("store"),
+        );
+        let path = self.process.dir().join("nats.conf");
+        std::fs::write(&path, config).expect("the configuration can be written");
+        ["-c".to_owned(), path.to_string()].to_vec()
+    }
+
     /// `nats://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Process id while it runs.

@@ -2,23 +2,35 @@
 
 use super::{Process, READY_MAX, free_port, program};
 use crate::harness::eventually;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// One Redis server.
 pub struct RedisServer {
     program: Utf8PathBuf,
     process: Process,
     port: u16,
+    /// What the server is told; without it, anybody may do anything.
+    config: Option<Utf8PathBuf>,
 }
 
 impl RedisServer {
     /// Starts one; `None` when there is no program.
     pub async fn start() -> Option<Self> {
+        Self::with(None).await
+    }
+
+    /// Starts one with a configuration from `gennaker-setup`, on a port of its own.
+    pub async fn start_with(config: &Utf8Path) -> Option<Self> {
+        Self::with(Some(config.to_owned())).await
+    }
+
+    async fn with(config: Option<Utf8PathBuf>) -> Option<Self> {
         let program = program("redis-server")?;
         let mut server = Self {
             program,
             process: Process::new(),
             port: free_port(),
+            config,
         };
         server.run().await;
         Some(server)
@@ -39,7 +51,9 @@ impl RedisServer {
             "--dir",
             &dir,
         ];
+        let config = self.config.as_ref().map(ToString::to_string);
         let arguments = arguments.map(str::to_owned);
+        let arguments: Vec<String> = config.into_iter().chain(arguments).collect();
         self.process.start(&self.program, &arguments);
         let address = format!("127.0.0.1:{}", self.port);
         eventually("Redis listens", READY_MAX, async || {
@@ -52,6 +66,11 @@ impl RedisServer {
     /// `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Process id while it runs.

@@ -241,14 +241,10 @@ async fn every_service_can_be_discovered() {
     let Some(cluster) = Cluster::start(1).await else {
         return;
     };
-    let config = kork_cluster::ClusterConfig {
-        nats: cluster.nats.url(),
-        redis: cluster.redis.url(),
-        s3_endpoint: cluster.s3.endpoint(),
-        s3_credentials_file: Some(cluster.s3.credentials_file().into_string()),
-        ..kork_cluster::ClusterConfig::default()
-    };
-    let ports = kork_cluster::connect(&config).await.unwrap();
+    let config = cluster.as_operator();
+    let ports = kork_cluster::connect_as(&config, Some("operator"))
+        .await
+        .unwrap();
     let found = ports.rpc.discover().await.unwrap();
     let names: Vec<&str> = found.iter().map(|service| service.name.as_str()).collect();
     let mut expected = SERVICES.to_vec();

@@ -39,6 +39,10 @@ impl RedisCache {
         };
         let info = config.redis.as_str().into_connection_info();
         let mut info = info.map_err(|e| failed(e.to_string()))?;
+        if let Some(user) = &config.redis_user {
+            let settings = info.redis_settings().clone().set_username(user);
+            info = info.set_redis_settings(settings);
+        }
         if let Some(path) = &config.redis_password_file {
             let password = secret(path).map_err(failed)?;
             let settings = info.redis_settings().clone().set_password(password);

@@ -17,7 +17,8 @@ pub struct ClusterConfig {
     pub nats: String,
     /// File with a JWT and a seed, as `nsc` writes it.
     pub nats_credentials_file: Option<String>,
-    /// File with the seed of an nkey.
+    /// File with the seed of an nkey; a second line is the seed for the account of the logs, when they
+    /// have one of their own.
     pub nats_nkey_file: Option<String>,
     pub nats_user: Option<String>,
     /// File with the password of `natsUser`.
@@ -29,6 +30,8 @@ pub struct ClusterConfig {
     /// Redis 6 or later, or Valkey: `redis://host:6379/0`, `rediss://` with TLS; `user:password@` logs
     /// in.
     pub redis: String,
+    /// User for Redis, when it does not stand in the address.
+    pub redis_user: Option<String>,
     /// File with the password, when it should not stand in the address.
     pub redis_password_file: Option<String>,
     /// An S3 that honours conditional writes and keeps versions; empty: AWS.
@@ -55,6 +58,7 @@ impl Default for ClusterConfig {
             nats_ca_file: None,
             nats_replicas: 1,
             redis: "redis://127.0.0.1:6379".to_owned(),
+            redis_user: None,
             redis_password_file: None,
             s3_endpoint: String::new(),
             s3_bucket: "gennaker".to_owned(),

@@ -73,7 +73,7 @@ macro_rules! settings {
 }
 
 /// Flags with a value, with their help. Each is a key of the configuration in camel case.
-const FLAGS: [(&str, &str, &str); 18] = [
+const FLAGS: [(&str, &str, &str); 19] = [
     ("nats", "URL", "NATS: nats://host:4222, several with commas"),
     ("nats-credentials-file", "FILE", "JWT and seed for NATS"),
     ("nats-nkey-file", "FILE", "seed of an nkey for NATS"),
@@ -94,7 +94,8 @@ const FLAGS: [(&str, &str, &str); 18] = [
         "URL",
         "Redis: redis://host:6379, rediss:// with TLS",
     ),
-    ("redis-password-file", "FILE", "password for Redis"),
+    ("redis-user", "NAME", "user for Redis"),
+    ("redis-password-file", "FILE", "password of that user"),
     ("s3-endpoint", "URL", "S3; none: AWS"),
     ("s3-bucket", "NAME", "bucket, made when it is not there"),
     ("s3-region", "NAME", "region of the bucket"),
@@ -279,7 +280,7 @@ where
         service.name
     ));
     let work = async {
-        let ports = connected(&common, &part).await;
+        let ports = connected(service.name, &common, &part).await;
         let _found = ports
             .rpc
             .serve(
@@ -304,10 +305,10 @@ where
 }
 
 /// Tries until all servers are there, and says what is missing.
-async fn connected(common: &Common, part: &Part) -> Ports {
+async fn connected(service: &str, common: &Common, part: &Part) -> Ports {
     let mut pause = CONNECT_FIRST;
     loop {
-        match crate::connect(&common.cluster).await {
+        match crate::connect_as(&common.cluster, Some(service)).await {
             Ok(ports) => {
                 part.ready();
                 return ports;

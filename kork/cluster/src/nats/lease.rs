@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_nats::jetstream::{AckKind, message::Acker};
+use bytes::Bytes;
 use tokio::{task::AbortHandle, time::Instant};
 
 /// The server delivers a message again when it has heard nothing of it for this long.
@@ -26,8 +27,16 @@ pub(super) struct Leases {
     next: Arc<AtomicU64>,
 }
 
+/// A message that was given out of hand.
+pub(super) struct Taken {
+    pub(super) acker: Arc<Acker>,
+    pub(super) payload: Bytes,
+}
+
 struct Held {
     acker: Arc<Acker>,
+    /// For a dead letter: nobody may read a queue again, not even its own messages.
+    payload: Bytes,
     until: Instant,
     /// The last moment in which the server heard of it.
     heard: Instant,
@@ -36,11 +45,12 @@ struct Held {
 
 impl Leases {
     /// Holds a message that was just delivered; answers with its token.
-    pub(super) fn hold(&self, acker: Acker, lease: Duration) -> u64 {
+    pub(super) fn hold(&self, acker: Acker, payload: Bytes, lease: Duration) -> u64 {
         let token = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let now = Instant::now();
         let held = Held {
             acker: Arc::new(acker),
+            payload,
             until: now + lease,
             heard: now,
             signs: None,
@@ -54,12 +64,15 @@ impl Leases {
     }
 
     /// Gives a message out of hand, to be acknowledged; `None` when the lease is lost.
-    pub(super) fn take(&self, token: u64) -> Option<Arc<Acker>> {
+    pub(super) fn take(&self, token: u64) -> Option<Taken> {
         let held = self.lock().remove(&token)?;
         if let Some(signs) = &held.signs {
             signs.abort();
         }
-        held.is_ours().then_some(held.acker)
+        held.is_ours().then_some(Taken {
+            acker: held.acker,
+            payload: held.payload,
+        })
     }
 
     /// Lets the lease run for `lease` from now; false when it is lost.

@@ -1,14 +1,19 @@
 //! NATS: the connection, the streams, and names in subjects.
 //!
 //! Streams are made at the start, with this namespace in front: `<ns>_journal`, `<ns>_queue`,
-//! `<ns>_dead`, `<ns>_topic`, `<ns>_position`.
+//! `<ns>_custom`, `<ns>_dead`, `<ns>_topic`, `<ns>_position`. The journal and its positions may lie in an
+//! account of their own, where only who writes logs can reach them.
 
 mod batch;
+pub mod flows;
 mod follower;
 mod journal;
 mod lease;
+mod login;
 mod micro;
 mod names;
+mod no_journal;
+pub mod permissions;
 mod queue;
 mod rpc;
 mod topic;
@@ -16,7 +21,7 @@ mod topic;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions, Event,
+    Client, ConnectErrorKind, ConnectOptions, Event,
     jetstream::{
         self,
         stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType, Stream},
@@ -24,11 +29,11 @@ use async_nats::{
 };
 use kork::ports::{Clock, limit};
 
-pub(crate) use self::{journal::NatsJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic};
-use crate::{
-    ClusterConfig, ClusterError,
-    config::{secret, shown},
+use self::login::Account;
+pub(crate) use self::{
+    journal::NatsJournal, no_journal::NoJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic,
 };
+use crate::{ClusterConfig, ClusterError, config::shown};
 
 /// What must fit into one message of the server: the largest RPC and its headers.
 const PAYLOAD_BYTES_MIN: usize = limit::RPC_BYTES_MAX + HEADER_BYTES_MAX;
@@ -54,21 +59,63 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
+    /// Connects to the account of the suite.
     pub(crate) async fn connect(
         config: &ClusterConfig,
+        service: Option<&str>,
         clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClusterError> {
+        Self::connect_with(config, service, clock, Account::Suite).await
+    }
+
+    /// The connection to the logs: another one when the login says that they lie in an account of
+    /// their own.
+    pub(crate) async fn to_logs(
+        &self,
+        config: &ClusterConfig,
+        service: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        let seeds = login::seeds(config).map_err(|reason| ClusterError {
+            server: self.server.clone(),
+            reason,
+        })?;
+        if seeds.len() < 2 {
+            return Ok(self.clone());
+        }
+        let clock = Arc::clone(&self.clock);
+        Self::connect_with(config, service, clock, Account::Logs).await
+    }
+
+    async fn connect_with(
+        config: &ClusterConfig,
+        service: Option<&str>,
+        clock: Arc<dyn Clock>,
+        account: Account,
     ) -> Result<Self, ClusterError> {
         let server = format!("NATS at {}", shown(&config.nats));
         let failed = |reason: String| ClusterError {
             server: server.clone(),
             reason,
         };
-        let options = options(config).await.map_err(failed)?;
+        let options = login::options(config, account).await.map_err(failed)?;
+        let name = service.unwrap_or("gennaker");
+        let mut options = dressed(options).name(format!("{name}/{}", env!("CARGO_PKG_VERSION")));
+        if let Some(service) = service {
+            options = options.custom_inbox_prefix(permissions::inbox(service));
+        }
         let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
             .await
-            .map_err(|e| failed(kork::problem::chain(&e)))?;
+            .map_err(|e| match e.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    failed(format!(
+                        "it refuses the login of {name} {}",
+                        login::shown(config)
+                    ))
+                }
+                _ => failed(kork::problem::chain(&e)),
+            })?;
         check(&client).map_err(failed)?;
         let context = jetstream::ContextBuilder::new()
             .timeout(ANSWER_MAX)
@@ -104,13 +151,13 @@ impl Nats {
     }
 
     pub(crate) async fn queue(&self) -> Result<NatsQueue, ClusterError> {
-        let stream = self
-            .stream(Config {
-                retention: RetentionPolicy::WorkQueue,
-                max_messages: limit::QUEUE_MESSAGES_MAX as i64,
-                ..self.config("queue")
-            })
-            .await?;
+        let works = |kind| Config {
+            retention: RetentionPolicy::WorkQueue,
+            max_messages: limit::QUEUE_MESSAGES_MAX as i64,
+            ..self.config(kind)
+        };
+        let queue = self.stream(works("queue")).await?;
+        let custom = self.stream(works("custom")).await?;
         let dead = self
             .stream(Config {
                 max_messages: queue::DEAD_MESSAGES_MAX,
@@ -119,7 +166,12 @@ impl Nats {
                 ..self.config("dead")
             })
             .await?;
-        Ok(NatsQueue::new(self.clone(), stream, dead))
+        let streams = queue::Streams {
+            queue,
+            custom,
+            dead,
+        };
+        Ok(NatsQueue::new(self.clone(), streams))
     }
 
     pub(crate) async fn topic(&self) -> Result<NatsTopic, ClusterError> {
@@ -180,9 +232,9 @@ impl Nats {
     }
 }
 
-async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
-    let mut options = ConnectOptions::new()
-        .name(concat!("gennaker/", env!("CARGO_PKG_VERSION")))
+/// How every connection behaves.
+fn dressed(options: ConnectOptions) -> ConnectOptions {
+    options
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .request_timeout(Some(ANSWER_MAX))
         .reconnect_delay_callback(|tries| {
@@ -196,24 +248,7 @@ async fn options(config: &ClusterConfig) -> Result<ConnectOptions, String> {
                 Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
                 other => tracing::warn!(event = %other, "NATS"),
             }
-        });
-    if let Some(path) = &config.nats_credentials_file {
-        let read = options.credentials_file(path).await;
-        options = read.map_err(|e| format!("{path} cannot be read: {e}"))?;
-    } else if let Some(path) = &config.nats_nkey_file {
-        options = options.nkey(secret(path)?);
-    } else if let Some(user) = &config.nats_user {
-        let password = config
-            .nats_password_file
-            .as_deref()
-            .map(secret)
-            .transpose()?;
-        options = options.user_and_password(user.clone(), password.unwrap_or_default());
-    }
-    if let Some(path) = &config.nats_ca_file {
-        options = options.add_root_certificates(path.into());
-    }
-    Ok(options)
+        })
 }
 
 fn check(client: &Client) -> Result<(), String> {

@@ -7,6 +7,15 @@ pub(super) fn subject(name: &str) -> String {
     name.split('.').map(word).collect::<Vec<_>>().join(".")
 }
 
+/// A name as [`subject`] writes it; `*` and `>` stay what they are to NATS.
+pub(super) fn pattern(name: &str) -> String {
+    let one = |part: &str| match part {
+        "*" | ">" => part.to_owned(),
+        _ => word(part),
+    };
+    name.split('.').map(one).collect::<Vec<_>>().join(".")
+}
+
 /// One word; what is no letter, digit, `-`, `_` or `=` is written as `%` and two digits.
 pub(super) fn word(text: &str) -> String {
     if text.is_empty() {

@@ -1,5 +1,6 @@
-//! Work queues on one JetStream stream: a subject per message, so that an id is there once; a durable
-//! pull consumer per queue.
+//! Work queues on a JetStream stream: a subject per message, so that an id is there once; a durable
+//! pull consumer per queue. The queues of custom stages lie on a stream of their own: their workers are
+//! no part of the suite, and the server can only tell whole streams or single queues apart.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use async_nats::{
         self, AckKind,
         consumer::{AckPolicy, PullConsumer, pull},
         context::PublishErrorKind,
-        message::{Acker, PublishMessage},
+        message::PublishMessage,
         stream::Stream,
     },
 };
@@ -30,7 +31,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     Nats, batch,
-    lease::{Leases, SILENCE_MAX},
+    lease::{Leases, SILENCE_MAX, Taken},
     names,
 };
 
@@ -47,12 +48,62 @@ const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Shortest time that is worth a request.
 const REQUEST_MIN: Duration = Duration::from_millis(2);
 
+/// Queues of custom stages begin so.
+const CUSTOM: &str = "task.custom.";
+
 pub(crate) struct NatsQueue {
     nats: Nats,
-    stream: Stream,
-    dead: Stream,
+    streams: Streams,
     leases: Leases,
     consumers: Mutex<HashMap<String, PullConsumer>>,
+}
+
+/// The streams on which queues lie.
+pub(super) struct Streams {
+    pub(super) queue: Stream,
+    pub(super) custom: Stream,
+    pub(super) dead: Stream,
+}
+
+/// Where a queue lies.
+pub(super) struct Place {
+    /// `queue` or `custom`: what the stream is named after.
+    pub(super) kind: &'static str,
+    /// The name of the queue there.
+    pub(super) name: String,
+    /// The name of its consumer, one word.
+    pub(super) consumer: String,
+}
+
+impl Place {
+    fn of(queue: &str) -> Self {
+        let (kind, name) = match queue.strip_prefix(CUSTOM) {
+            Some(name) => ("custom", name),
+            None => ("queue", queue),
+        };
+        Self {
+            kind,
+            name: name.to_owned(),
+            consumer: names::subject(name).replace('.', "%2e"),
+        }
+    }
+
+    /// The same for a name in which `*` stands for any word.
+    pub(super) fn of_pattern(queue: &str) -> Self {
+        let mut place = Self::of(queue);
+        if place.name == "*" {
+            "*".clone_into(&mut place.consumer);
+        }
+        place
+    }
+
+    pub(super) fn is_custom(&self) -> bool {
+        self.kind == "custom"
+    }
+
+    pub(super) fn stream(&self, namespace: &str) -> String {
+        format!("{namespace}_{}", self.kind)
+    }
 }
 
 fn unavailable(error: &(impl std::error::Error + 'static)) -> QueueError {
@@ -75,18 +126,30 @@ fn check(name: &str, payload_bytes: usize) -> Result<(), QueueError> {
 }
 
 impl NatsQueue {
-    pub(super) fn new(nats: Nats, stream: Stream, dead: Stream) -> Self {
+    pub(super) fn new(nats: Nats, streams: Streams) -> Self {
         Self {
             nats,
-            stream,
-            dead,
+            streams,
             leases: Leases::default(),
             consumers: Mutex::default(),
         }
     }
 
-    fn subject(&self, kind: &str, queue: &str) -> String {
-        format!("{}{}", self.nats.subjects(kind), names::subject(queue))
+    fn subject(&self, place: &Place) -> String {
+        let base = self.nats.subjects(place.kind);
+        format!("{base}{}", names::subject(&place.name))
+    }
+
+    fn dead_subject(&self, queue: &str) -> String {
+        format!("{}{}", self.nats.subjects("dead"), names::subject(queue))
+    }
+
+    fn stream(&self, place: &Place) -> &Stream {
+        if place.is_custom() {
+            &self.streams.custom
+        } else {
+            &self.streams.queue
+        }
     }
 
     async fn consumer(&self, queue: &str) -> Result<PullConsumer, QueueError> {
@@ -94,17 +157,18 @@ impl NatsQueue {
         if let Some(consumer) = consumers.get(queue) {
             return Ok(consumer.clone());
         }
-        let name = names::subject(queue).replace('.', "/").replace('/', "%2e");
+        let place = Place::of(queue);
         let config = pull::Config {
-            durable_name: Some(name.clone()),
-            filter_subject: format!("{}.*", self.subject("queue", queue)),
+            durable_name: Some(place.consumer.clone()),
+            filter_subject: format!("{}.*", self.subject(&place)),
             ack_policy: AckPolicy::Explicit,
             ack_wait: SILENCE_MAX,
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        let made = self.stream.get_or_create_consumer(&name, config).await;
-        let consumer = made.map_err(|e| unavailable(&e))?;
+        let stream = self.stream(&place);
+        let made = stream.get_or_create_consumer(&place.consumer, config);
+        let consumer = made.await.map_err(|e| unavailable(&e))?;
         consumers.insert(queue.to_owned(), consumer.clone());
         Ok(consumer)
     }
@@ -175,7 +239,7 @@ impl NatsQueue {
             lease: Lease {
                 queue: queue.to_owned(),
                 id: id.clone(),
-                token: self.leases.hold(acker, lease),
+                token: self.leases.hold(acker, message.payload.clone(), lease),
             },
             id,
             payload: message.payload,
@@ -183,7 +247,7 @@ impl NatsQueue {
         }))
     }
 
-    fn take(&self, lease: &Lease) -> Result<std::sync::Arc<Acker>, QueueError> {
+    fn take(&self, lease: &Lease) -> Result<Taken, QueueError> {
         self.leases
             .take(lease.token)
             .ok_or_else(|| QueueError::LeaseLost {
@@ -205,8 +269,12 @@ impl Queue for NatsQueue {
         check(queue, payload.len())?;
         check(id, 0)?;
         // Without its consumer, a queue would not be a queue for whoever asks how deep it is.
-        self.consumer(queue).await?;
-        let subject = format!("{}.{}", self.subject("queue", queue), names::hashed(id));
+        let place = Place::of(queue);
+        if place.is_custom() {
+            // Workers of custom stages may not make consumers.
+            self.consumer(queue).await?;
+        }
+        let subject = format!("{}.{}", self.subject(&place), names::hashed(id));
         let mut message = PublishMessage::build()
             .payload(payload)
             .header(ID, names::word(id).as_str())
@@ -254,14 +322,18 @@ impl Queue for NatsQueue {
     }
 
     async fn ack(&self, lease: &Lease) -> Result<(), QueueError> {
-        let acker = self.take(lease)?;
-        acker.double_ack().await.map_err(|e| said(&e))
+        let taken = self.take(lease)?;
+        taken.acker.double_ack().await.map_err(|e| said(&e))
     }
 
     async fn nak(&self, lease: &Lease, delay: Duration) -> Result<(), QueueError> {
-        let acker = self.take(lease)?;
+        let taken = self.take(lease)?;
         let kind = AckKind::Nak((!delay.is_zero()).then_some(delay));
-        acker.double_ack_with(kind).await.map_err(|e| said(&e))
+        taken
+            .acker
+            .double_ack_with(kind)
+            .await
+            .map_err(|e| said(&e))
     }
 
     async fn extend(&self, lease: &Lease, duration: Duration) -> Result<(), QueueError> {
@@ -275,29 +347,19 @@ impl Queue for NatsQueue {
     }
 
     async fn reject(&self, lease: &Lease, reason: &str) -> Result<(), QueueError> {
-        let subject = format!(
-            "{}.{}",
-            self.subject("queue", &lease.queue),
-            names::hashed(&lease.id)
-        );
-        let acker = self.take(lease)?;
-        let stored = self
-            .stream
-            .get_last_raw_message_by_subject(&subject)
-            .await
-            .map_err(|e| unavailable(&e))?;
+        let Taken { acker, payload } = self.take(lease)?;
         let mut headers = HeaderMap::new();
         headers.insert(ID, names::word(&lease.id).as_str());
         headers.insert(REASON, names::word(reason).as_str());
         let to = format!(
             "{}.{}",
-            self.subject("dead", &lease.queue),
+            self.dead_subject(&lease.queue),
             names::hashed(&lease.id)
         );
         let sent = self
             .nats
             .context
-            .publish_with_headers(to, headers, stored.payload)
+            .publish_with_headers(to, headers, payload)
             .await;
         let written = async { sent?.await }.await;
         written.map_err(|e| unavailable(&e))?;
@@ -305,8 +367,9 @@ impl Queue for NatsQueue {
     }
 
     async fn depth(&self, queue: &str) -> Result<usize, QueueError> {
-        let filter = format!("{}.*", self.subject("queue", queue));
-        let listed = self.stream.info_with_subjects(filter).await;
+        let place = Place::of(queue);
+        let filter = format!("{}.*", self.subject(&place));
+        let listed = self.stream(&place).info_with_subjects(filter).await;
         let mut listed = listed.map_err(|e| unavailable(&e))?;
         let mut depth = 0;
         while let Some(entry) = listed.next().await {
@@ -316,11 +379,11 @@ impl Queue for NatsQueue {
     }
 
     async fn dead(&self, queue: &str) -> Result<Vec<(String, String, Bytes)>, QueueError> {
-        let filter = format!("{}.*", self.subject("dead", queue));
+        let filter = format!("{}.*", self.dead_subject(queue));
         let mut letters = Vec::new();
         let mut from = 1;
         loop {
-            let (found, more) = batch::read(&self.nats.client, &self.dead, &filter, from)
+            let (found, more) = batch::read(&self.nats.client, &self.streams.dead, &filter, from)
                 .await
                 .map_err(|reason| QueueError::Unavailable { reason })?;
             for letter in found {

@@ -73,7 +73,8 @@ impl NatsRpc {
         if let Some(served) = services.get(name).and_then(Weak::upgrade) {
             return served;
         }
-        let id = self.nats.client.new_inbox().replace("_INBOX.", "");
+        let id = self.nats.client.new_inbox();
+        let id = id.rsplit('.').next().unwrap_or(&id).to_owned();
         let service = Arc::new(Service::new(name, id, self.nats.clock.now()));
         let answering = tokio::spawn(Arc::clone(&service).answer(self.nats.client.clone()));
         let served = Arc::new(Served {
