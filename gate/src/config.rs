@@ -11,7 +11,8 @@ pub struct Config {
     pub host: String,
     /// For containers only: the address is a container's own, and its port is published on loopback of
     /// the host and nowhere else, so that gate may listen on it although nobody logs in. Danger: gate
-    /// cannot see how the port is published. Set where others reach it, everybody who does can deploy.
+    /// cannot see how the port is published. Set where others reach it, everybody who does can deploy;
+    /// so can every container on its network.
     pub published_on_loopback: bool,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
