@@ -119,11 +119,11 @@ impl Cluster {
         self.dir().join("secrets").join(user).join(file)
     }
 
-    /// The servers, with the logins of the operator: it may look at everything.
-    pub fn as_operator(&self) -> ClusterConfig {
+    /// The servers, with the login of a user on NATS. The operator may look at everything.
+    pub fn as_user(&self, user: &str) -> ClusterConfig {
         ClusterConfig {
             nats: self.nats.url(),
-            nats_nkey_file: Some(self.login("operator", "nats.nkey").into_string()),
+            nats_nkey_file: Some(self.login(user, "nats.nkey").into_string()),
             redis: self.redis.url(),
             redis_user: Some("gate".to_owned()),
             redis_password_file: Some(self.login("gate", "redis.password").into_string()),
@@ -160,6 +160,8 @@ impl Cluster {
         let child = Command::new(&service.program)
             .args(&service.arguments)
             .env("GENNAKER_CLOUDDRIVER_DATA_DIR", directory)
+            // A setting of the tests, unknown to services.
+            .env_remove("GENNAKER_PARTS")
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
@@ -231,6 +233,7 @@ fn logins(home: &TempDir) -> Utf8PathBuf {
     let home = Utf8Path::from_path(home.path()).expect("the directory is UTF-8");
     let setup = Setup {
         operator: true,
+        nats_store: home.join("streams").into_string(),
         ..Setup::new(home.join("secrets"))
     };
     setup.run().expect("the logins can be made");

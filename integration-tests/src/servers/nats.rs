@@ -28,7 +28,7 @@ impl NatsServer {
         Some(server)
     }
 
-    /// Starts one with a configuration from `gennaker-setup`, on a port and a directory of its own.
+    /// Starts one with a configuration from `gennaker-setup`, on a port of its own.
     pub async fn start_with(config: &Utf8Path) -> Option<Self> {
         let program = program("nats-server")?;
         let mut server = Self {
@@ -69,14 +69,12 @@ impl NatsServer {
     }
 
     fn told(&self, config: &Utf8Path) -> Vec<String> {
-        let (port, store) = (self.port.to_string(), self.process.dir().join("store"));
-        let monitoring = free_port().to_string();
+        let (port, monitoring) = (self.port.to_string(), free_port().to_string());
         let flags = [
             ("-c", config.as_str()),
             ("-a", "127.0.0.1"),
             ("-p", &port),
             ("-m", &monitoring),
-            ("-sd", store.as_str()),
         ];
         let flags = flags.iter().flat_map(|(flag, value)| [*flag, *value]);
         flags.map(str::to_owned).collect()
@@ -102,6 +100,14 @@ impl NatsServer {
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What it did not let somebody do, in its own words.
+    pub fn refusals(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.process.dir().join("log"));
+        let log = log.expect("the server has a log");
+        let lines = log.lines().filter(|line| line.contains("Violation"));
+        lines.map(str::to_owned).collect()
     }
 
     /// Process id while it runs.

@@ -128,6 +128,7 @@ impl Guarded {
         let path = Utf8Path::from_path(dir.path()).unwrap();
         let setup = Setup {
             operator: true,
+            nats_store: path.join("streams").into_string(),
             ..Setup::new(path)
         };
         setup.run().unwrap();
@@ -213,28 +214,34 @@ async fn everybody_may_do_what_the_list_says_and_no_more() {
         };
         assert_eq!(logs.is_some(), user == "orca");
         for line in &lines {
-            let wire = Wire::of(line);
-            let (from, to) = (line.from.contains(user), line.to.contains(user));
             let is_log = line.kind == "journal";
-            for (account, raw) in [(false, Some(&mut suite)), (true, logs.as_mut())] {
-                let (Some(raw), may) = (raw, account == is_log) else {
-                    continue;
-                };
-                let label = format!("{user} (logs: {account}): {line:?}");
-                assert_eq!(raw.may_publish(&wire.says).await, may && from, "{label}");
-                for subject in &wire.hears {
-                    assert_eq!(raw.may_subscribe(subject).await, may && to, "{label}");
-                }
-                for subject in &wire.takes {
-                    let may = may && to;
-                    assert_eq!(raw.may_publish(subject).await, may, "{subject} {label}");
-                }
-                // What is stored nobody hears without the server's leave.
-                if line.kind != "rpc" {
-                    assert!(!raw.may_subscribe(&wire.says).await, "{label}");
-                }
+            is_as_listed(&mut suite, user, line, !is_log).await;
+            if let Some(logs) = &mut logs {
+                is_as_listed(logs, user, line, is_log).await;
             }
         }
+    }
+    // Those who run a cluster see them too.
+    assert!(guarded.nats.refusals().len() > 100);
+}
+
+/// Tries one line of the list with one login; in another account than its own nothing is allowed.
+async fn is_as_listed(raw: &mut Raw, user: &str, line: &Line, is_here: bool) {
+    let wire = Wire::of(line);
+    let says = is_here && line.from.contains(user);
+    let hears = is_here && line.to.contains(user);
+    let label = format!("{user} (its account: {is_here}): {line:?}");
+    assert_eq!(raw.may_publish(&wire.says).await, says, "{label}");
+    for subject in &wire.hears {
+        assert_eq!(raw.may_subscribe(subject).await, hears, "{label}");
+    }
+    for subject in &wire.takes {
+        let may = raw.may_publish(subject).await;
+        assert_eq!(may, hears, "{subject} {label}");
+    }
+    // What is stored is read through the server, never heard as it passes.
+    if line.kind != "rpc" {
+        assert!(!raw.may_subscribe(&wire.says).await, "{label}");
     }
 }
 
@@ -383,8 +390,9 @@ async fn a_key_that_nobody_knows_is_refused_and_said() {
     std::fs::write(&file, &seed).unwrap();
     cluster.start_again("igor-1");
     let said = format!(
-        "NATS at {} cannot be used: it refuses the login of igor with what is in {file}",
-        cluster.nats.url()
+        "NATS at {} cannot be used: it refuses the login of igor/{} with what is in {file}",
+        cluster.nats.url(),
+        env!("CARGO_PKG_VERSION"),
     );
     let patience = Duration::from_secs(20);
     // Once for each try: it goes on to try, and goes on to say so.
@@ -394,6 +402,48 @@ async fn a_key_that_nobody_knows_is_refused_and_said() {
     })
     .await;
     assert!(!cluster.log("igor-1").contains(&seed));
+}
+
+/// Who cannot read a message puts it where only people look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_messages_may_make_dead_letters_of_them() {
+    let Some(cluster) = Cluster::start(1).await else {
+        return;
+    };
+    let config = cluster.as_user("orca");
+    let orca = kork_cluster::connect_as(&config, Some("orca")).await;
+    let orca = orca.unwrap();
+    let queues = [
+        "orca.commands",
+        "orca.reports",
+        "task.clouddriver",
+        "task.front50",
+        "task.orca",
+    ];
+    for queue in queues {
+        let body = format!("no message for {queue}");
+        let sent = orca.queue.enqueue(queue, "1", body.into(), None).await;
+        sent.unwrap();
+    }
+    let seed = std::fs::read_to_string(cluster.login("operator", "nats.nkey")).unwrap();
+    let operator = Raw::login(&cluster.nats.address(), "operator", seed.trim()).await;
+    let mut operator = operator.unwrap();
+    let patience = Duration::from_secs(20);
+    let ask = r#"{"subjects_filter":"gennaker.dead.>"}"#;
+    let info = eventually("every queue has a dead letter", patience, async || {
+        let info = operator.ask("$JS.API.STREAM.INFO.gennaker_dead", ask).await;
+        let is_all = info["state"]["messages"] == queues.len();
+        is_all.then(|| info.clone()).ok_or(info.to_string())
+    })
+    .await;
+    let subjects = info["state"]["subjects"].as_object().unwrap();
+    let found: Vec<&str> = subjects
+        .keys()
+        .filter_map(|s| s.strip_prefix("gennaker.dead.")?.rsplit_once('.'))
+        .map(|(queue, _)| queue)
+        .collect();
+    assert_eq!(found, queues);
+    assert_eq!(cluster.nats.refusals(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -421,6 +471,7 @@ async fn redis_takes_what_the_cache_says_and_no_more() {
         ("ZREM gennaker:i:a x", ":1"),
         ("SCAN 0 MATCH gennaker:*", "*2"),
         ("UNLINK gennaker:v:b", ":1"),
+        ("INFO server", "$"),
         ("SET other:a 1", "-NOPERM"),
         ("GET other:a", "-NOPERM"),
         ("FLUSHALL", "-NOPERM"),

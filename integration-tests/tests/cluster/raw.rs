@@ -79,11 +79,10 @@ impl Raw {
         loop {
             let line = self.line().await;
             match line.split_whitespace().next() {
-                Some("PONG") => return (messages, refusals),
+                // None: the connection is closed.
+                Some("PONG") | None => return (messages, refusals),
                 Some("PING") => self.stream.write_all(b"PONG\r\n").await.unwrap(),
                 Some("-ERR") => refusals.push(line),
-                // The connection is closed.
-                None => return (messages, refusals),
                 Some(_) => messages.extend(self.message(&line).await),
             }
         }

@@ -35,9 +35,9 @@ fn files(dir: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for folder in fs::read_dir(dir).unwrap().flatten() {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&folder.path()), 0o700, "{:?}", folder.path());
+        assert_eq!(mode(&folder.path()), 0o700, "{}", folder.path().display());
         for file in fs::read_dir(folder.path()).unwrap().flatten() {
-            assert_eq!(mode(&file.path()), 0o600, "{:?}", file.path());
+            assert_eq!(mode(&file.path()), 0o600, "{}", file.path().display());
             let name = file.path().strip_prefix(dir).unwrap().to_owned();
             let text = fs::read_to_string(file.path()).unwrap();
             found.insert(name.to_str().unwrap().to_owned(), text);

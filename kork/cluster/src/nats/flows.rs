@@ -194,7 +194,7 @@ pub static FLOWS: [Flow; 18] = [
             "igor.health",
             "orca.health",
         ],
-        &[OPERATOR],
+        &[GATE, OPERATOR],
         &[],
     ),
 ];

@@ -1,7 +1,5 @@
 //! How a service proves to NATS who it is.
 
-use async_nats::ConnectOptions;
-
 use crate::{ClusterConfig, config::secret};
 
 /// The accounts of a suite.
@@ -13,41 +11,35 @@ pub(super) enum Account {
     Logs,
 }
 
-/// Seeds of the file with nkeys: the first is for the account of the suite, the second, if there is
-/// one, for that of the logs.
-pub(super) fn seeds(config: &ClusterConfig) -> Result<Vec<String>, String> {
-    let Some(path) = &config.nats_nkey_file else {
-        return Ok(Vec::new());
+/// What a service calls itself: its name and version.
+pub(super) fn name(service: Option<&str>) -> String {
+    let name = service.unwrap_or("gennaker");
+    format!("{name}/{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The seed for an account.
+pub(super) fn seed(path: &str, account: Account) -> Result<String, String> {
+    let at = match account {
+        Account::Suite => 0,
+        Account::Logs => 1,
     };
+    let seed = seeds(path)?.into_iter().nth(at);
+    seed.ok_or_else(|| format!("{path} has no seed"))
+}
+
+/// True when the login says that the logs are in an account of their own.
+pub(super) fn has_logs(config: &ClusterConfig) -> Result<bool, String> {
+    let file = config.nats_nkey_file.as_deref();
+    let own = file.filter(|_| config.nats_credentials_file.is_none());
+    own.map_or(Ok(false), |path| Ok(seeds(path)?.len() > 1))
+}
+
+/// Lines of a file with nkeys: the first is for the account of the suite, the second, if there is one,
+/// for that of the logs.
+fn seeds(path: &str) -> Result<Vec<String>, String> {
     let text = secret(path)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(str::to_owned).collect())
-}
-
-pub(super) async fn options(
-    config: &ClusterConfig,
-    account: Account,
-) -> Result<ConnectOptions, String> {
-    let mut options = ConnectOptions::new();
-    if let Some(path) = &config.nats_credentials_file {
-        let read = options.credentials_file(path).await;
-        options = read.map_err(|e| format!("{path} cannot be read: {e}"))?;
-    } else if let Some(path) = &config.nats_nkey_file {
-        let mut seeds = seeds(config)?.into_iter();
-        let seed = match account {
-            Account::Suite => seeds.next(),
-            Account::Logs => seeds.nth(1),
-        };
-        options = options.nkey(seed.ok_or_else(|| format!("{path} has no seed"))?);
-    } else if let Some(user) = &config.nats_user {
-        let file = config.nats_password_file.as_deref();
-        let password = file.map(secret).transpose()?;
-        options = options.user_and_password(user.clone(), password.unwrap_or_default());
-    }
-    if let Some(path) = &config.nats_ca_file {
-        options = options.add_root_certificates(path.into());
-    }
-    Ok(options)
 }
 
 /// With what a service logs in, for a message about its refusal; never a secret.

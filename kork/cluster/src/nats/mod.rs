@@ -33,7 +33,10 @@ use self::login::Account;
 pub(crate) use self::{
     journal::NatsJournal, no_journal::NoJournal, queue::NatsQueue, rpc::NatsRpc, topic::NatsTopic,
 };
-use crate::{ClusterConfig, ClusterError, config::shown};
+use crate::{
+    ClusterConfig, ClusterError,
+    config::{secret, shown},
+};
 
 /// What must fit into one message of the server: the largest RPC and its headers.
 const PAYLOAD_BYTES_MIN: usize = limit::RPC_BYTES_MAX + HEADER_BYTES_MAX;
@@ -75,11 +78,11 @@ impl Nats {
         config: &ClusterConfig,
         service: Option<&str>,
     ) -> Result<Self, ClusterError> {
-        let seeds = login::seeds(config).map_err(|reason| ClusterError {
+        let apart = login::has_logs(config).map_err(|reason| ClusterError {
             server: self.server.clone(),
             reason,
         })?;
-        if seeds.len() < 2 {
+        if !apart {
             return Ok(self.clone());
         }
         let clock = Arc::clone(&self.clock);
@@ -97,22 +100,15 @@ impl Nats {
             server: server.clone(),
             reason,
         };
-        let options = login::options(config, account).await.map_err(failed)?;
-        let name = service.unwrap_or("gennaker");
-        let mut options = dressed(options).name(format!("{name}/{}", env!("CARGO_PKG_VERSION")));
-        if let Some(service) = service {
-            options = options.custom_inbox_prefix(permissions::inbox(service));
-        }
+        let options = options(config, service, account).await.map_err(failed)?;
         let addresses: Vec<&str> = config.nats.split(',').map(str::trim).collect();
         let client = options
             .connect(addresses)
             .await
             .map_err(|e| match e.kind() {
                 ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                    failed(format!(
-                        "it refuses the login of {name} {}",
-                        login::shown(config)
-                    ))
+                    let (name, login) = (login::name(service), login::shown(config));
+                    failed(format!("it refuses the login of {name} {login}"))
                 }
                 _ => failed(kork::problem::chain(&e)),
             })?;
@@ -232,9 +228,13 @@ impl Nats {
     }
 }
 
-/// How every connection behaves.
-fn dressed(options: ConnectOptions) -> ConnectOptions {
-    options
+async fn options(
+    config: &ClusterConfig,
+    service: Option<&str>,
+    account: Account,
+) -> Result<ConnectOptions, String> {
+    let mut options = ConnectOptions::new()
+        .name(login::name(service))
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
         .request_timeout(Some(ANSWER_MAX))
         .reconnect_delay_callback(|tries| {
@@ -248,7 +248,27 @@ fn dressed(options: ConnectOptions) -> ConnectOptions {
                 Event::LameDuckMode => tracing::warn!("a server of NATS is about to stop"),
                 other => tracing::warn!(event = %other, "NATS"),
             }
-        })
+        });
+    if let Some(service) = service {
+        options = options.custom_inbox_prefix(permissions::inbox(service));
+    }
+    if let Some(path) = &config.nats_credentials_file {
+        let read = options.credentials_file(path).await;
+        options = read.map_err(|e| format!("{path} cannot be read: {e}"))?;
+    } else if let Some(path) = &config.nats_nkey_file {
+        options = options.nkey(login::seed(path, account)?);
+    } else if let Some(user) = &config.nats_user {
+        let password = config
+            .nats_password_file
+            .as_deref()
+            .map(secret)
+            .transpose()?;
+        options = options.user_and_password(user.clone(), password.unwrap_or_default());
+    }
+    if let Some(path) = &config.nats_ca_file {
+        options = options.add_root_certificates(path.into());
+    }
+    Ok(options)
 }
 
 fn check(client: &Client) -> Result<(), String> {

@@ -27,7 +27,13 @@ pub fn in_suite(namespace: &str, user: &str) -> Permissions {
     match user {
         OPERATOR => made.looks(),
         WORKER => {}
-        _ => made.opens(&["custom", "dead", "queue", "topic"]),
+        _ => {
+            made.opens(&["custom", "dead", "queue", "topic"]);
+            // Whoever measures all streams hears that these are not here, instead of nothing.
+            for stream in ["journal", "position"] {
+                made.api(&format!("STREAM.INFO.{namespace}_{stream}"));
+            }
+        }
     }
     made.queues();
     made.topic();
@@ -77,6 +83,8 @@ impl<'a> Making<'a> {
             user,
             permissions: Permissions::default(),
         };
+        // Publishing there too: it hears itself when the server is well.
+        made.publish(format!("{}.>", inbox(user)));
         made.subscribe(format!("{}.>", inbox(user)));
         made
     }
@@ -215,7 +223,7 @@ mod tests {
         let logs = in_logs("n", "orca").unwrap();
         assert!(logs.publish.contains("n.journal.execution.*"), "{logs:?}");
         let suite = in_suite("n", "orca");
-        assert!(!suite.publish.iter().any(|s| s.contains("journal")));
+        assert!(!suite.publish.iter().any(|s| s.contains("n.journal")));
     }
 
     #[test]
@@ -224,6 +232,7 @@ mod tests {
             "$JS.ACK.n_custom.*.>",
             "$JS.API.CONSUMER.INFO.n_custom.*",
             "$JS.API.CONSUMER.MSG.NEXT.n_custom.*",
+            "_INBOX_worker.>",
             "n.dead.task.custom.*.*",
             "n.queue.orca.reports.*",
         ];

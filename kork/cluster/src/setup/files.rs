@@ -58,7 +58,7 @@ impl<'a> Folder<'a> {
             let mut random = [0_u8; SECRET_BYTES_MAX];
             let some = &mut random[..bytes.min(SECRET_BYTES_MAX)];
             fill(some)?;
-            Ok(some.iter().map(|byte| format!("{byte:02x}")).collect())
+            Ok(hex(some))
         })?;
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
         if text.is_empty() {
@@ -117,6 +117,14 @@ impl<'a> Folder<'a> {
 /// Random bytes of the operating system.
 pub(super) fn fill(bytes: &mut [u8]) -> Result<(), SetupError> {
     SysRng.try_fill_bytes(bytes).map_err(SetupError::Random)
+}
+
+/// In hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    halves
+        .filter_map(|half| char::from_digit(half.into(), 16))
+        .collect()
 }
 
 /// Makes a directory; one that is there, such as a volume, is closed to others.

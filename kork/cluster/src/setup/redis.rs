@@ -3,32 +3,20 @@
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
-/// What [`crate::cache`] says to Redis. SCAN is the only one that sees keys of others, by name.
-const COMMANDS: [&str; 11] = [
-    "get",
-    "set",
-    "psetex",
-    "del",
-    "zadd",
-    "zrem",
-    "zrevrange",
-    "zcard",
-    "scan",
-    "unlink",
-    "ping",
-];
+use super::files::hex;
+
+/// What [`crate::cache`] says to Redis, and what tells how the server is. Of keys that are not the
+/// suite's, SCAN shows the names.
+const COMMANDS: &str =
+    "+get +set +psetex +del +zadd +zrem +zrevrange +zcard +scan +unlink +ping +info +select";
 
 /// The file of users: hashes of their passwords, the keys and the commands of the suite.
 pub(super) fn users(namespace: &str, passwords: &[(&str, String)]) -> String {
-    let commands: Vec<String> = COMMANDS.iter().map(|c| format!("+{c}")).collect();
-    let commands = commands.join(" ");
     let mut text = "user default off\n".to_owned();
     for (name, password) in passwords {
-        let hash = Sha256::digest(password.as_bytes());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let user = format!(
-            "user {name} on #{hash} resetchannels ~{namespace}:* -@all {commands} +select\n"
-        );
+        let hash = hex(&Sha256::digest(password.as_bytes()));
+        let user =
+            format!("user {name} on #{hash} resetchannels ~{namespace}:* -@all {COMMANDS}\n");
         text.push_str(&user);
     }
     text
