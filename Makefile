@@ -1,10 +1,10 @@
 # The handful of commands a developer types; the logic is in Rust tests. CI runs `make test`.
-.PHONY: help demo run check fmt lint doc unit test simulate bench chaos
+.PHONY: help demo run check fmt lint doc unit test compose-test simulate bench chaos
 
 CARGO ?= cargo
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: ## Three deliveries of a sample service, the last one broken (half a minute)
 	$(CARGO) run --release --locked -- demo
@@ -28,15 +28,18 @@ unit: parts ## All tests, from pure functions to six services on real servers un
 	$(CARGO) build --workspace --all-features --bins --locked
 	$(CARGO) test --workspace --all-features --locked
 
-test: fmt lint doc unit ## Everything that CI checks
+test: fmt lint doc unit compose-test ## Everything that CI checks
+
+compose-test: ## compose.yaml and the image with a Docker engine of their own (what `unit` has built)
+	@integration-tests/compose.sh
 
 SEEDS ?= 1000
 simulate: ## Seeded simulations of the orchestration; SEEDS=100000 for more
 	$(CARGO) run --release --locked -p integration-tests --bin simulate -- --seeds $(SEEDS)
 
-bench: ## Steps per second, latency, memory and start of the suite beside the bare limits
-	$(CARGO) build --release --locked -p gennaker
-	$(CARGO) run --release --locked -p integration-tests --bin bench
+bench: parts ## Steps per second, latency, memory and start of the suite beside the bare limits
+	$(CARGO) build --release --locked --workspace --all-features --bins
+	$(CARGO) run --release --locked --all-features -p integration-tests --bin bench
 
 ROUNDS ?= 100
 chaos: parts ## So many faults against two of each service while they deliver; ends with a table

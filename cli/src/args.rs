@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::exit;
+use crate::{exit, relay::Route};
 
 /// Where the client commands look for gate unless told otherwise.
 pub(crate) const GATE_DEFAULT: &str = "http://127.0.0.1:8084";
@@ -123,6 +123,9 @@ pub(crate) enum Command {
         /// The code, such as ORCA-0004; without it all codes are listed.
         code: Option<String>,
     },
+    /// Pass connections on to services by name, as in `compose.yaml`.
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// The web service that the demo deploys.
     #[command(hide = true)]
     SampleService(SampleServiceArgs),
@@ -429,6 +432,16 @@ pub(crate) enum Shell {
     Bash,
     Zsh,
     Fish,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RelayArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: std::net::IpAddr,
+    /// `PORT[-PORT]=HOST[:PORT]`
+    #[arg(required = true)]
+    pub(crate) routes: Vec<Route>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,6 +4,7 @@
 //! - `suite`, `signals`: the suite in one process, until it is told to stop; `demo`: three deliveries before the user's eyes.
 //! - `client`: gate's HTTP API; `command`: one module per noun of the command line.
 //! - `output`: the only module that prints. `sample_service`: what the demo deploys.
+//! - `relay`: the door of a network of containers.
 
 mod args;
 mod client;
@@ -13,6 +14,7 @@ mod demo;
 mod exit;
 mod leftovers;
 mod output;
+mod relay;
 mod sample_service;
 mod signals;
 mod suite;

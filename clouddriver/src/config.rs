@@ -18,6 +18,10 @@ pub struct Config {
     pub self_exe: Vec<String>,
     /// Address that load balancers listen on.
     pub load_balancer_host: String,
+    /// Name by which clients reach that address, as in a container; empty: the address itself.
+    pub load_balancer_name: String,
+    /// Ports that load balancers are given; none: any free one.
+    pub load_balancer_ports: Option<PortRange>,
     /// Ports that are given to instances. Below 32768 they do not collide with outgoing connections.
     pub instance_ports: PortRange,
     /// Variables that instances inherit; all others are not handed on.
@@ -43,6 +47,8 @@ impl Default for Config {
             accounts: vec![Account::default()],
             self_exe: Vec::new(),
             load_balancer_host: "127.0.0.1".to_owned(),
+            load_balancer_name: String::new(),
+            load_balancer_ports: None,
             instance_ports: PortRange::default(),
             inherited_environment: inherited.map(str::to_owned).to_vec(),
             drain_ms: 30_000,

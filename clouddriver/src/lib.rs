@@ -149,12 +149,23 @@ fn check(config: &Config) -> Result<(), Box<Problem>> {
             "clouddriver.loadBalancerHost is {host:?}, not an IP address"
         )));
     }
-    let range = config.instance_ports;
-    if range.first == 0 || range.last < range.first {
+    let name = &config.load_balancer_name;
+    if !name.is_empty() && url::Host::parse(name).is_err() {
         return Err(wrong(format!(
-            "clouddriver.instancePorts from {} to {} are no ports",
-            range.first, range.last
+            "clouddriver.loadBalancerName is {name:?}, not a name or an address"
         )));
+    }
+    let ranges = [
+        ("instancePorts", Some(config.instance_ports)),
+        ("loadBalancerPorts", config.load_balancer_ports),
+    ];
+    for (key, range) in ranges {
+        if let Some(range) = range.filter(|r| r.first == 0 || r.last < r.first) {
+            return Err(wrong(format!(
+                "clouddriver.{key} from {} to {} are no ports",
+                range.first, range.last
+            )));
+        }
     }
     if config.accounts.is_empty() {
         return Err(wrong("clouddriver.accounts is empty".to_owned()));
@@ -177,7 +188,20 @@ mod tests {
             accounts: Vec::new(),
             ..Config::default()
         };
-        for (config, word) in [(host, "loadBalancerHost"), (accounts, "accounts")] {
+        let name = Config {
+            load_balancer_name: "apps:80".to_owned(),
+            ..Config::default()
+        };
+        let ports = Config {
+            load_balancer_ports: Some(config::PortRange { first: 9, last: 8 }),
+            ..Config::default()
+        };
+        for (config, word) in [
+            (host, "loadBalancerHost"),
+            (accounts, "accounts"),
+            (name, "loadBalancerName"),
+            (ports, "loadBalancerPorts"),
+        ] {
             assert!(check(&config).unwrap_err().detail.contains(word));
         }
     }

@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address to listen on: a loopback address or `localhost` as long as `identity` is `none`.
     pub host: String,
+    /// For containers only: the address is a container's own, and its port is published on loopback of
+    /// the host and nowhere else, so that gate may listen on it although nobody logs in. Danger: gate
+    /// cannot see how the port is published. Set where others reach it, everybody who does can deploy;
+    /// so can every container on its network.
+    pub published_on_loopback: bool,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
     /// Threads that serve requests.
@@ -27,7 +32,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Identity {
-    /// Nobody logs in; everybody is `anonymous`. Only on loopback.
+    /// Nobody logs in; everybody is `anonymous`. Only on loopback, or published there.
     #[default]
     None,
 }
@@ -54,6 +59,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             host: "127.0.0.1".to_owned(),
+            published_on_loopback: false,
             port: 8084,
             workers: 2,
             identity: Identity::None,

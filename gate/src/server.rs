@@ -46,7 +46,7 @@ pub struct Server {
 /// Binds the address and answers with the server; nothing is served before [`Server::run`].
 ///
 /// `config.port` 0 takes a free port; [`Server::addr`] says which. Refuses an address that others
-/// can reach as long as nobody is asked who they are.
+/// can reach as long as nobody is asked who they are, unless the configuration vouches for it.
 pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Error> {
     let problems = config.problems();
     if !problems.is_empty() {
@@ -142,9 +142,15 @@ fn listen(config: &Config) -> Result<TcpListener, Error> {
     let others = addresses.iter().any(|address| !is_own(address.ip()));
     match config.identity {
         Identity::None if others || !may_be_own(&config.host) => {
-            return Err(Error::OpenToOthers {
-                host: config.host.clone(),
-            });
+            if !config.published_on_loopback {
+                return Err(Error::OpenToOthers {
+                    host: config.host.clone(),
+                });
+            }
+            tracing::warn!(
+                host = config.host,
+                "nobody logs in: the port must be published on loopback of the host only"
+            );
         }
         Identity::None => {}
     }

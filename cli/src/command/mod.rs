@@ -26,7 +26,7 @@ use crate::{
     demo,
     exit::Exit,
     output::Out,
-    sample_service,
+    relay, sample_service,
 };
 
 /// Carries a command out.
@@ -51,6 +51,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
             Ok(Exit::Success)
         }
         Command::Errors { code } => errors::run(code.as_deref(), out),
+        Command::Relay(args) => relay::run(&args, out).await,
         Command::SampleService(args) => sample_service::run(&args, out).await,
         // `main` runs the proxy before there is a runtime.
         Command::Proxy { .. } => Ok(Exit::Success),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -43,10 +44,12 @@ pub(super) struct Load {
 impl Load {
     /// Starts calling this address.
     pub(super) fn start(address: &str) -> Result<Self, Failure> {
-        let http = kork_http::client()
-            .timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .build();
+        let mut http = kork_http::client().timeout(REQUEST_TIMEOUT).no_proxy();
+        if let Some(name) = name_of_this_machine(address) {
+            // The port is that of the address.
+            http = http.resolve(&name, (Ipv4Addr::LOCALHOST, 0).into());
+        }
+        let http = http.build();
         let http = http.map_err(|e| Failure::Internal {
             detail: "the HTTP client of the load cannot be made".to_owned(),
             cause: e.to_string(),
@@ -107,6 +110,14 @@ impl Load {
     }
 }
 
+/// The name in an address if it means this machine whatever a resolver says, as browsers and curl have
+/// it: below `localhost`.
+fn name_of_this_machine(address: &str) -> Option<String> {
+    let url = reqwest::Url::parse(address).ok()?;
+    let name = url.domain()?;
+    name.ends_with(".localhost").then(|| name.to_owned())
+}
+
 /// The version that answered.
 async fn call(http: &reqwest::Client, url: &str) -> Result<String, String> {
     let response = http.get(url).send().await.map_err(|e| chain(&e))?;
@@ -145,5 +156,35 @@ fn count(counted: &Mutex<Counted>, answer: Result<String, String>) {
                 counted.reasons.push(reason);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn names_below_localhost_mean_this_machine() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let asked = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(asked > 0);
+                let answer =
+                    "HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\nversion 7 x";
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
+        });
+        let load = Load::start(&format!("http://apps.localhost:{port}")).unwrap();
+        assert_eq!(load.ask().await, "7");
+        let counted = load.stop().await;
+        assert_eq!(counted.failed, 0, "{:?}", counted.reasons);
+        assert_eq!(name_of_this_machine("http://localhost.example/"), None);
     }
 }

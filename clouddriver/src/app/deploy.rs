@@ -343,7 +343,12 @@ impl Driver {
 
     /// Where clients call a load balancer.
     pub(crate) fn address(&self, port: u16) -> String {
-        format!("{}:{port}", self.config.load_balancer_host)
+        let config = &self.config;
+        let host = match config.load_balancer_name.as_str() {
+            "" => &config.load_balancer_host,
+            name => name,
+        };
+        format!("{host}:{port}")
     }
 
     /// How long one operation on instances may take unless the order says otherwise.

@@ -287,7 +287,9 @@ impl Driver {
     }
 
     /// Makes a load balancer if there is none; one of another application cannot be used.
-    pub(crate) async fn ensure_balancer(&self, wanted: LoadBalancer) -> Result<(), Problem> {
+    pub(crate) async fn ensure_balancer(&self, mut wanted: LoadBalancer) -> Result<(), Problem> {
+        // Two new ones at the same moment do not get the same port.
+        let _one = self.writing.lock().await;
         let owner = self
             .world()
             .balancers
@@ -302,6 +304,9 @@ impl Driver {
                 wanted.name
             );
             return Err(Problem::new("CLOUDDRIVER-0011", Kind::Conflict, text));
+        }
+        if let (0, Some(range)) = (wanted.port, self.config.load_balancer_ports) {
+            wanted.port = self.world().free_port(range)?;
         }
         let key = format!("{BALANCERS}{}", wanted.name);
         let (record, etag) = match self.put(&key, &wanted, Condition::IfAbsent).await? {

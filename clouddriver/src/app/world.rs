@@ -1,13 +1,14 @@
 //! What should be and what is, in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use kork_model::Timestamp;
+use kork_model::{Kind, Problem, Timestamp};
 
 use super::ports::{Found, RunId, Running};
+use crate::config::PortRange;
 use crate::domain::{
     group::{LoadBalancer, ServerGroup},
     plan::{Observed, State},
@@ -195,6 +196,20 @@ impl World {
                 enabled: r.enabled,
             })
             .collect()
+    }
+
+    /// The first port of the range that no load balancer has.
+    pub fn free_port(&self, range: PortRange) -> Result<u16, Problem> {
+        let given: BTreeSet<u16> = self.balancers.values().map(|b| b.record.port).collect();
+        let mut ports = range.first..=range.last;
+        ports.find(|port| !given.contains(port)).ok_or_else(|| {
+            let text = format!(
+                "load balancers have all ports from {} to {}; delete one, or widen \
+                 clouddriver.loadBalancerPorts",
+                range.first, range.last
+            );
+            Problem::new("CLOUDDRIVER-0011", Kind::Conflict, text)
+        })
     }
 
     /// Takes in what was found of an earlier life.

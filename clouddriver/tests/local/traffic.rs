@@ -1,6 +1,7 @@
 //! What must hold for requests, whatever happens around them.
 
 use camino::Utf8PathBuf;
+use clouddriver::config::PortRange;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
@@ -282,4 +283,32 @@ async fn a_lost_instance_leaves_the_traffic_and_idempotent_requests_go_to_anothe
             Ok((200, "one".to_owned()))
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_balancers_get_ports_of_the_range_and_are_called_by_name() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    drop(holder);
+    let suite = Suite::start_with(|config| {
+        config.load_balancer_name = "apps.localhost".to_owned();
+        config.load_balancer_ports = Some(PortRange {
+            first: port,
+            last: port,
+        });
+    })
+    .await;
+    let address = json!(format!("apps.localhost:{port}"));
+    let called = |name: &str| json!({"name": name, "application": "shop"});
+    let one = suite.must("upsertLoadBalancer", &called("one")).await;
+    assert_eq!(one["loadBalancers"][0]["address"], address);
+    let (status, _) = get(&http(), &format!("127.0.0.1:{port}"), "/")
+        .await
+        .unwrap();
+    assert_eq!(status, 503);
+    let two = suite.order("upsertLoadBalancer", &called("two")).await;
+    assert_eq!(two.error.unwrap().code, "CLOUDDRIVER-0011");
+    suite.must("deleteLoadBalancer", &called("one")).await;
+    let two = suite.must("upsertLoadBalancer", &called("two")).await;
+    assert_eq!(two["loadBalancers"][0]["address"], address);
 }

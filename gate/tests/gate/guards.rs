@@ -38,6 +38,22 @@ async fn gate_listens_on_loopback_only() {
 }
 
 #[tokio::test]
+async fn in_a_container_gate_listens_everywhere_but_keeps_to_its_names() {
+    let config = Config {
+        host: "0.0.0.0".to_owned(),
+        published_on_loopback: true,
+        ..config()
+    };
+    let gate = TestGate::start_with(config, in_memory());
+    assert!(gate.base.starts_with("http://0.0.0.0:"), "{}", gate.base);
+    for (host, status) in [("localhost:8084", 200), ("gate:8084", 403)] {
+        let request = gate.request("GET", "/version").header("host", host);
+        assert_eq!(request.send().await.unwrap().status(), status, "{host}");
+    }
+    gate.stop().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_and_bad_values_are_told() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();

@@ -12,6 +12,7 @@
 
 mod cache;
 pub mod config;
+mod healthy;
 pub mod nats;
 mod otlp;
 mod s3;

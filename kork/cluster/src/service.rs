@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, process::ExitCode, task::Poll, time::Duration};
 
 use camino::Utf8PathBuf;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use kork::{
     embedded::{SeededIds, SystemClock},
     ports::{Ids, Ports, RpcHandler},
@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     Telemetry,
     config::Common,
+    healthy,
     otlp::{self, Exporter},
     watch::{self, Servers},
 };
@@ -156,6 +157,9 @@ where
         Ok(loaded) => loaded.config,
         Err(problems) => return refuse(service, &config::problem(&problems)),
     };
+    if matches.get_flag("healthy") {
+        return is_healthy(service, loaded.common());
+    }
     let log = &loaded.common().log;
     let asked = std::env::var("GENNAKER_LOG").unwrap_or_default();
     let filters = [asked.as_str(), &log.filter, "info"];
@@ -195,6 +199,10 @@ fn command(service: Service) -> Command {
     let all = fixed.into_iter().chain(FLAGS);
     let args =
         all.map(|(name, value, help)| Arg::new(name).long(name).value_name(value).help(help));
+    let healthy = Arg::new("healthy")
+        .long("healthy")
+        .action(ArgAction::SetTrue)
+        .help("asks the service that runs with the same settings whether it is ready, and ends");
     Command::new(service.name)
         .about(service.about)
         .version(env!("CARGO_PKG_VERSION"))
@@ -205,6 +213,28 @@ fn command(service: Service) -> Command {
              --s3-endpoint http://127.0.0.1:9000 --s3-bucket gennaker",
         )
         .args(args)
+        .arg(healthy)
+}
+
+/// The health check of a container.
+fn is_healthy(service: Service, common: &Common) -> ExitCode {
+    match management_address(service, common).and_then(healthy::ask) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => ended(service, &reason),
+    }
+}
+
+/// Where health and metrics listen.
+fn management_address(service: Service, common: &Common) -> Result<SocketAddr, String> {
+    let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
+    let host = host.unwrap_or("127.0.0.1");
+    let address = format!(
+        "{host}:{}",
+        common.health_port.unwrap_or(service.health_port)
+    );
+    address
+        .parse()
+        .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))
 }
 
 /// The flags as a layer of the configuration.
@@ -250,15 +280,7 @@ where
     let common = settings.common().clone();
     chassis.metrics.add_process();
     let _exporter = traces(service, &common.telemetry, &chassis)?;
-    let host = Some(common.health_host.as_str()).filter(|host| !host.is_empty());
-    let host = host.unwrap_or("127.0.0.1");
-    let address = format!(
-        "{host}:{}",
-        common.health_port.unwrap_or(service.health_port)
-    );
-    let address: SocketAddr = address
-        .parse()
-        .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))?;
+    let address = management_address(service, &common)?;
     let part = chassis.health.part("cluster");
     let health = management::start(address, &chassis)
         .map_err(|e| format!("health and metrics cannot listen on {address}: {e}"))?;
