@@ -115,9 +115,11 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// With the login of somebody who may do anything in one of the accounts, `SUITE` or `LOGS`.
-    pub fn url_for(&self, account: &str) -> String {
-        format!("nats://{account}:{account}@127.0.0.1:{}", self.port)
+    /// A connection of somebody who may do anything in one of the accounts, `SUITE` or `LOGS`.
+    pub async fn anything_in(&self, account: &str) -> Result<async_nats::Client, String> {
+        let login =
+            async_nats::ConnectOptions::with_user_and_password(account.into(), account.into());
+        login.connect(self.url()).await.map_err(|e| e.to_string())
     }
 
     /// Where it listens: `127.0.0.1:PORT`.

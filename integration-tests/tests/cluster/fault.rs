@@ -138,8 +138,8 @@ async fn limit(cluster: &Cluster, stream: &str, messages: i64) -> i64 {
     let name = format!("gennaker_{stream}");
     eventually(&name, CHANGE_MAX, async || {
         let account = if stream == "journal" { "LOGS" } else { "SUITE" };
-        let client = async_nats::connect(cluster.nats.url_for(account)).await;
-        let context = async_nats::jetstream::new(client.map_err(|e| e.to_string())?);
+        let client = cluster.nats.anything_in(account).await?;
+        let context = async_nats::jetstream::new(client);
         let stream = context.get_stream(&name).await.map_err(|e| e.to_string())?;
         let mut config = stream.cached_info().config.clone();
         let before = std::mem::replace(&mut config.max_messages, messages);

@@ -19,7 +19,7 @@ const APPLICATION: &str = "instances";
 /// How long an instance stands still.
 const HELD: Duration = Duration::from_secs(10);
 /// Nobody waits longer for an answer meanwhile.
-const HELD_ANSWER_MAX: Duration = Duration::from_secs(5);
+const HELD_ANSWER_MAX: Duration = Duration::from_secs(8);
 /// Executions that run while an orca is killed.
 const EXECUTIONS: usize = 12;
 /// Steps of each, a second apart.

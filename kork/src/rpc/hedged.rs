@@ -16,8 +16,10 @@ const PATIENCE: [Duration; 6] = [
     Duration::from_millis(400),
     Duration::from_millis(500),
     Duration::from_millis(750),
-    Duration::from_secs(1),
+    EVERY,
 ];
+/// After those, one each.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Asks until somebody answers, or `timeout` is over.
 pub(super) async fn call(
@@ -31,7 +33,7 @@ pub(super) async fn call(
     let mut patience = PATIENCE.into_iter();
     loop {
         asked.push(rpc.call(service, endpoint, request.clone(), left));
-        let wait = patience.next().filter(|wait| *wait < left).unwrap_or(left);
+        let wait = patience.next().unwrap_or(EVERY).min(left);
         let answered = async {
             loop {
                 let outcome = asked.next().await?;
@@ -130,11 +132,12 @@ mod tests {
         assert_eq!(asks(0, 10_000).await, (true, 1, 0));
         assert_eq!(asks(1, 10_000).await, (true, 2, 300));
         assert_eq!(asks(3, 10_000).await, (true, 4, 1_000));
+        assert_eq!(asks(9, 10_000).await, (true, 10, 6_250));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_asked_for() {
-        assert_eq!(asks(99, 10_000).await, (false, 7, 10_000));
+        assert_eq!(asks(99, 10_000).await, (false, 13, 10_000));
         assert_eq!(asks(99, 500).await, (false, 2, 500));
         assert_eq!(asks(99, 100).await, (false, 1, 100));
     }

@@ -33,7 +33,7 @@ const REQUEST_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 /// How long a server may be silent behind a request with a small body: the connection may be none any
 /// more.
 const SMALL_BYTES_MAX: usize = 1024 * 1024;
-const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(6);
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Mark of an object that is being deleted.
 const DELETED: &str = "gennaker-deleted";
