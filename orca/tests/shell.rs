@@ -11,8 +11,9 @@ use kork::{
         api::{
             front50::{GetObject, GetPipeline, ListPipelines},
             orca::{
-                CancelExecution, DeleteExecution, GetExecution, ListExecutions, PatchStage,
-                PauseExecution, ReceiveWebhook, RestartStage, ResumeExecution, StartPipeline,
+                CancelExecution, DeleteExecution, ExecutionFilter, GetExecution, ListExecutions,
+                PatchStage, PauseExecution, ReceiveWebhook, RestartStage, ResumeExecution,
+                StartPipeline,
             },
         },
     },
@@ -377,6 +378,58 @@ async fn a_webhook_delivered_twice_starts_once_and_a_flushed_cache_changes_nothi
     assert_eq!(rpc::call(&*world.ports.rpc, &list).await.unwrap().len(), 2);
     world.ports.cache.flush().await.unwrap();
     assert_eq!(rpc::call(&*world.ports.rpc, &list).await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_by_status_find_the_newest_whatever_else_there_is() {
+    let world = World::new(Vec::new()).await;
+    let _orca = world.orca().await;
+    let waits = |seconds: u64| {
+        json!({"application": "app", "name": "p", "stages": [
+            {"refId": "1", "type": "wait", "waitTime": seconds}]})
+    };
+    let (mut open, mut ended) = (Vec::new(), Vec::new());
+    for n in 0..40 {
+        if n % 16 == 0 {
+            open.push(world.start(waits(3_600)).await);
+        }
+        let id = world.start(waits(0)).await;
+        world.until(&id, Status::Succeeded).await;
+        ended.push(id);
+    }
+    open.reverse();
+    ended.reverse();
+    let listed = async |status: &str, offset: u32, limit: u32| {
+        let list = ListExecutions {
+            filter: ExecutionFilter {
+                application: Some("app".to_owned()),
+                statuses: vec![status.to_owned()],
+                ..ExecutionFilter::default()
+            },
+            offset,
+            limit: Some(limit),
+            ..ListExecutions::default()
+        };
+        let found = rpc::call(&*world.ports.rpc, &list).await.unwrap();
+        found.iter().map(|e| e.id.to_string()).collect::<Vec<_>>()
+    };
+    for flushed in [false, true] {
+        if flushed {
+            world.ports.cache.flush().await.unwrap();
+        }
+        assert_eq!(listed("RUNNING", 0, 50).await, open);
+        assert_eq!(listed("RUNNING", 1, 1).await, open[1..2]);
+        assert_eq!(listed("SUCCEEDED", 0, 50).await, ended);
+        assert_eq!(listed("SUCCEEDED", 30, 5).await, ended[30..35]);
+    }
+    let cancel = CancelExecution {
+        id: open.remove(1),
+        ..CancelExecution::default()
+    };
+    rpc::call(&*world.ports.rpc, &cancel).await.unwrap();
+    world.until(&cancel.id, Status::Canceled).await;
+    assert_eq!(listed("RUNNING", 0, 50).await, open);
+    assert_eq!(listed("CANCELED", 0, 50).await, [cancel.id]);
 }
 
 /// A template whose only stage waits as long as its variable says.

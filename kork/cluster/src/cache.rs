@@ -116,6 +116,21 @@ impl Cache for RedisCache {
         Ok(found.map(Bytes::from))
     }
 
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, CacheError> {
+        // Redis refuses to be asked for nothing.
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = keys.iter().map(|key| self.value(key)).collect();
+        let mut connection = self.connection();
+        let found: Result<Vec<Option<Vec<u8>>>, _> = connection.mget(keys).await;
+        let found = found.map_err(|e| self.failed(&e))?;
+        Ok(found
+            .into_iter()
+            .map(|body| body.map(Bytes::from))
+            .collect())
+    }
+
     async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError> {
         let mut connection = self.connection();
         let key = self.value(key);

@@ -16,6 +16,7 @@ where
 {
     checks!(make:
         a_value_is_there_until_it_is_deleted,
+        many_values_come_in_the_order_in_which_they_are_asked_for,
         a_value_is_gone_after_its_time,
         an_index_is_sorted_by_falling_score,
         a_flush_forgets_everything,
@@ -36,6 +37,20 @@ async fn a_value_is_there_until_it_is_deleted(ports: Ports) {
     cache.delete("k").await.expect("delete");
     cache.delete("k").await.expect("deleting nothing is fine");
     assert_eq!(cache.get("k").await.expect("get"), None);
+}
+
+/// What is not there has its place, and a key may be asked for twice.
+async fn many_values_come_in_the_order_in_which_they_are_asked_for(ports: Ports) {
+    let cache = &*ports.cache;
+    for key in ["a", "b"] {
+        cache.put(key, Bytes::from(key), None).await.expect("put");
+    }
+    let keys = ["b", "gone", "a", "b"].map(str::to_owned);
+    let found = cache.get_many(&keys).await.expect("get_many");
+    let found: Vec<Option<&[u8]>> = found.iter().map(Option::as_deref).collect();
+    assert_eq!(found, [Some(&b"b"[..]), None, Some(b"a"), Some(b"b")]);
+    let none = cache.get_many(&[]).await.expect("get_many");
+    assert!(none.is_empty());
 }
 
 /// A time to live is an upper bound; putting again sets it anew.

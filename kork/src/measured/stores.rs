@@ -139,6 +139,20 @@ impl Cache for MeasuredCache {
         outcome
     }
 
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, CacheError> {
+        let outcome = self.inner.get_many(keys).await;
+        match &outcome {
+            Ok(found) => {
+                for value in found {
+                    let word = if value.is_some() { "hit" } else { "miss" };
+                    self.reads.inc(&[("outcome", word)]);
+                }
+            }
+            Err(_) => self.reads.inc(&[("outcome", "failed")]),
+        }
+        outcome
+    }
+
     async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError> {
         self.inner.put(key, value, ttl).await
     }

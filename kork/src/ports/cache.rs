@@ -16,6 +16,8 @@ pub enum CacheError {
 #[async_trait]
 pub trait Cache: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError>;
+    /// The values of these keys, in their order, in one go.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, CacheError>;
     /// Stores a value, for `ttl` or until it is evicted.
     async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<(), CacheError>;
     async fn delete(&self, key: &str) -> Result<(), CacheError>;

@@ -1,12 +1,13 @@
 //! The index that lists are served from: in the cache, and rebuilt when the cache lost it.
 //!
-//! Sorted indexes hold ids by build time: one per application, per pipeline, and per kind. A row per
-//! execution holds what filters need. A row that is missing is read from the execution itself.
+//! Sorted indexes hold ids by build time: one per application, per pipeline, and per kind, and beside each
+//! one of those that have not ended. A row per execution holds what filters need. A row that is missing is
+//! read from the execution itself.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::try_join_all, stream};
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
 use serde::{Deserialize, Serialize};
@@ -14,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Shell, token};
 
 /// Says that the index was built since the cache was last empty.
-const BUILT: &str = "orca.index.built";
-/// Ids that are read from an index in one go.
+const BUILT: &str = "orca.index.built.2";
+/// Ids that are read from an index in one go, at most and at least.
 const PAGE: usize = 256;
+const PAGE_MIN: usize = 16;
 /// Executions that are read at the same time when the index is built.
 const READS_AT_ONCE: usize = 32;
 
@@ -60,6 +62,11 @@ impl Row {
     }
 }
 
+/// The part of an index that has not ended.
+fn open(index: &str) -> String {
+    format!("{index}.open")
+}
+
 /// Index of one application.
 pub(crate) fn by_application(kind: ExecutionType, application: &str) -> String {
     let kind = match kind {
@@ -93,23 +100,27 @@ impl Shell {
         let row = Row::of(state);
         let id = &state.execution.id;
         let body = serde_json::to_vec(&row).unwrap_or_default();
-        self.ports
-            .cache
-            .put(&row_key(id), Bytes::from(body), None)
-            .await?;
-        for index in row.indexes() {
-            self.ports
-                .cache
-                .index_put(&index, id.as_str(), row.built)
-                .await?;
-        }
-        Ok(())
+        let cache = &self.ports.cache;
+        cache.put(&row_key(id), Bytes::from(body), None).await?;
+        let ended = row.status.is_complete();
+        let put = row.indexes().into_iter().map(|index| async move {
+            cache.index_put(&index, id.as_str(), row.built).await?;
+            let open = open(&index);
+            if ended {
+                cache.index_remove(&open, id.as_str()).await
+            } else {
+                cache.index_put(&open, id.as_str(), row.built).await
+            }
+        });
+        try_join_all(put).await.map(drop)
     }
 
     pub(crate) async fn index_remove(&self, state: &State) {
         let row = Row::of(state);
         let id = &state.execution.id;
-        for index in row.indexes() {
+        let indexes = row.indexes();
+        let open: Vec<String> = indexes.iter().map(|index| open(index)).collect();
+        for index in indexes.into_iter().chain(open) {
             let removed = self.ports.cache.index_remove(&index, id.as_str()).await;
             removed.unwrap_or_else(
                 |error| tracing::warn!(%error, "the index keeps a deleted execution"),
@@ -171,42 +182,46 @@ impl Shell {
         Ok(Some(loaded.state))
     }
 
-    /// Ids of an index, newest first, that a row filter lets through; stops when `enough` says so.
+    /// Ids of an index, newest first, that a row filter lets through: as many as are wanted.
     pub(crate) async fn newest(
         self: &Arc<Self>,
         index: &str,
+        part: Part,
         wanted: usize,
         lets: impl Fn(&Row) -> bool,
     ) -> Result<Vec<ExecutionId>, Error> {
         self.ensure_index().await?;
+        let mut walk = Walk::of(index, part);
         let mut found = Vec::new();
-        let mut offset = 0;
         while found.len() < wanted {
-            let page = self
-                .ports
-                .cache
-                .index_newest(index, offset, PAGE)
-                .await
-                .unwrap_or_default();
-            if page.is_empty() {
+            let Some(page) = walk.page(self, wanted - found.len()).await else {
                 break;
-            }
-            offset += page.len();
-            for (id, _) in page {
-                let id = ExecutionId::from(id);
-                if found.len() < wanted && self.row(&id).await.is_some_and(|row| lets(&row)) {
-                    found.push(id);
-                }
-            }
+            };
+            let of_page = page.into_iter().filter(|(_, row)| lets(row));
+            found.extend(of_page.map(|(id, _)| id));
         }
+        found.truncate(wanted);
         Ok(found)
     }
 
-    async fn row(&self, id: &ExecutionId) -> Option<Row> {
-        let stored = self.ports.cache.get(&row_key(id)).await.ok().flatten();
-        if let Some(row) = stored.and_then(|body| serde_json::from_slice(&body).ok()) {
-            return Some(row);
+    /// The rows of these executions, in one go as far as they are there.
+    async fn rows(&self, ids: Vec<ExecutionId>) -> Vec<(ExecutionId, Row)> {
+        let keys: Vec<String> = ids.iter().map(row_key).collect();
+        let stored = self.ports.cache.get_many(&keys).await;
+        let stored = stored.unwrap_or_else(|_| vec![None; ids.len()]);
+        let mut rows = Vec::with_capacity(ids.len());
+        for (id, body) in ids.into_iter().zip(stored) {
+            let row = body.and_then(|body| serde_json::from_slice(&body).ok());
+            let row = match row {
+                Some(row) => Some(row),
+                None => self.missing_row(&id).await,
+            };
+            rows.extend(row.map(|row| (id, row)));
         }
+        rows
+    }
+
+    async fn missing_row(&self, id: &ExecutionId) -> Option<Row> {
         let _one_at_a_time = self.lock(id).await;
         let state = self.peek(id).await.ok().flatten()?;
         self.index_put(&state).await;
@@ -224,5 +239,43 @@ impl Shell {
             Ok(None) => self.rebuild_index().await,
             Ok(Some(_)) | Err(_) => Ok(()),
         }
+    }
+}
+
+/// What of an index is gone through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    All,
+    /// What has not ended.
+    Open,
+}
+
+/// A way through an index, newest first.
+struct Walk {
+    index: String,
+    offset: usize,
+}
+
+impl Walk {
+    fn of(index: &str, part: Part) -> Self {
+        let index = match part {
+            Part::All => index.to_owned(),
+            Part::Open => open(index),
+        };
+        Self { index, offset: 0 }
+    }
+
+    /// The next executions, about as many as are wanted; `None` at the end.
+    async fn page(&mut self, shell: &Shell, wanted: usize) -> Option<Vec<(ExecutionId, Row)>> {
+        let size = wanted.clamp(PAGE_MIN, PAGE);
+        let cache = &shell.ports.cache;
+        let page = cache.index_newest(&self.index, self.offset, size).await;
+        let page = page.unwrap_or_default();
+        if page.is_empty() {
+            return None;
+        }
+        self.offset += page.len();
+        let ids = page.into_iter().map(|(id, _)| ExecutionId::from(id));
+        Some(shell.rows(ids.collect()).await)
     }
 }

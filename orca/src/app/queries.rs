@@ -9,10 +9,15 @@ use kork_model::{
 use orca_engine::{expression, scope_root};
 use serde_json::Value;
 
-use super::{Error, Shell, index};
+use super::{
+    Error, Shell,
+    index::{self, Part},
+};
 
 /// Executions that one answer may hold.
 const LIST_MAX: usize = 1_000;
+/// Candidates beyond those that are asked for: a row may be older than its execution.
+const SPARE: usize = 16;
 /// Bytes that one answer may hold; a single execution may have more.
 const LIST_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Memory that one pattern of a search may take when it is compiled.
@@ -68,13 +73,19 @@ impl Shell {
                 .collect());
         }
         let lets = |row: &index::Row| statuses.is_empty() || statuses.contains(&row.status);
+        let only_open = !statuses.is_empty() && !statuses.iter().any(|s| s.is_complete());
+        let part = if only_open { Part::Open } else { Part::All };
         let per_config = query.limit_per_config.map(|n| n as usize);
+        let most = match query.limit {
+            Some(limit) if rows_decide(filter) => query.offset as usize + limit as usize + SPARE,
+            _ => LIST_MAX,
+        };
         if !filter.pipeline_config_ids.is_empty() {
             let mut all = Vec::new();
             for config in &filter.pipeline_config_ids {
                 let index = index::by_config(config);
                 all.extend(
-                    self.newest(&index, per_config.unwrap_or(LIST_MAX), lets)
+                    self.newest(&index, part, per_config.unwrap_or(most), lets)
                         .await?,
                 );
             }
@@ -92,7 +103,7 @@ impl Shell {
             Some(application) => index::by_application(kind, application),
         };
         match per_config.filter(|_| !query.orchestrations) {
-            None => self.newest(&index, LIST_MAX, lets).await,
+            None => self.newest(&index, part, most, lets).await,
             Some(most) => {
                 let counted = std::sync::Mutex::new(BTreeMap::<Option<String>, usize>::new());
                 let lets_few = |row: &index::Row| {
@@ -104,7 +115,7 @@ impl Shell {
                     *seen += usize::from(takes);
                     takes
                 };
-                self.newest(&index, LIST_MAX, lets_few).await
+                self.newest(&index, part, LIST_MAX, lets_few).await
             }
         }
     }
@@ -246,6 +257,17 @@ fn statuses(filter: &ExecutionFilter) -> Result<Vec<Status>, Error> {
         .filter(|name| !name.is_empty())
         .map(read)
         .collect()
+}
+
+/// Nothing is asked for that a row does not know.
+fn rows_decide(filter: &ExecutionFilter) -> bool {
+    filter.pipeline_name_filter.is_none()
+        && filter.pipeline_name.is_none()
+        && filter.event_id.is_none()
+        && filter.trigger_types.is_empty()
+        && filter.trigger_time_start.is_none()
+        && filter.trigger_time_end.is_none()
+        && filter.trigger.is_none()
 }
 
 fn matches(execution: &Execution, filter: &ExecutionFilter, statuses: &[Status]) -> bool {

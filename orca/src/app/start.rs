@@ -267,7 +267,7 @@ impl Shell {
             return Vec::new();
         };
         let newest = self
-            .newest(&index::by_config(config), 1, |_| true)
+            .newest(&index::by_config(config), index::Part::All, 1, |_| true)
             .await
             .unwrap_or_default();
         let Some(id) = newest.first() else {

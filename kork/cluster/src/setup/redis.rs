@@ -8,7 +8,7 @@ use super::files::hex;
 /// What [`crate::cache`] says to Redis, and what tells how the server is. Of keys that are not the
 /// suite's, SCAN shows the names.
 const COMMANDS: &str =
-    "+get +set +psetex +del +zadd +zrem +zrevrange +zcard +scan +unlink +ping +info +select";
+    "+get +mget +set +psetex +del +zadd +zrem +zrevrange +zcard +scan +unlink +ping +info +select";
 
 /// The file of users: hashes of their passwords, the keys and the commands of the suite.
 pub(super) fn users(namespace: &str, passwords: &[(&str, String)]) -> String {
