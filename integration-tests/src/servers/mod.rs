@@ -5,6 +5,7 @@
 //! `integration-tests/parts.sh` puts them) and in `PATH`. A test whose server cannot be had says so.
 
 mod collector;
+mod minio;
 mod nats;
 mod proxy;
 mod redis;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 pub use self::{
     collector::{CollectedSpan, Collector},
+    minio::MinioServer,
     nats::NatsServer,
     proxy::{Passes, Proxy},
     redis::RedisServer,
@@ -74,6 +76,15 @@ impl Process {
     }
 
     fn start(&mut self, program: &Utf8Path, arguments: &[String]) {
+        self.start_with(program, arguments, &[]);
+    }
+
+    fn start_with(
+        &mut self,
+        program: &Utf8Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -82,6 +93,7 @@ impl Process {
         let errors = log.try_clone().expect("a log has two ends");
         let child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

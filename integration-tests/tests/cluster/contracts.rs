@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use integration_tests::servers::{NatsServer, RedisServer, S3Server};
+use integration_tests::servers::{MinioServer, NatsServer, RedisServer, S3Server};
 use kork::{contract, ports::Ports};
 use kork_cluster::ClusterConfig;
 
@@ -31,6 +31,12 @@ impl Servers {
 
     /// Where they are, for a suite that nobody has used.
     pub(crate) fn config(&self) -> ClusterConfig {
+        let keys = self.s3.credentials_file().into_string();
+        self.ports_on(self.s3.endpoint(), keys).await
+    }
+
+    /// The same with the objects on another server.
+    async fn ports_on(&self, s3_endpoint: String, keys: String) -> Ports {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let mut config = ClusterConfig {
             namespace: format!("t{number}"),
@@ -38,9 +44,9 @@ impl Servers {
         };
         config.nats = self.nats.url();
         config.redis = self.redis.url();
-        config.s3_endpoint = self.s3.endpoint();
+        config.s3_endpoint = s3_endpoint;
         config.s3_bucket = format!("bucket-{number}");
-        config.s3_credentials_file = Some(self.s3.credentials_file().into_string());
+        config.s3_credentials_file = Some(keys);
         config
     }
 }
@@ -65,4 +71,13 @@ contracts! {
     rpc, the_rpc_on_nats;
     cache, the_cache_on_redis;
     objects, the_objects_on_s3;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_objects_on_minio() {
+    let (Some(servers), Some(minio)) = (Servers::start().await, MinioServer::start().await) else {
+        return;
+    };
+    let keys = minio.credentials_file().into_string();
+    contract::objects(|| servers.ports_on(minio.endpoint(), keys.clone())).await;
 }
