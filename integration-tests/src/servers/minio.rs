@@ -1,4 +1,4 @@
-//! An S3 server: MinIO, as in `compose.yaml`.
+//! An S3 server: the one of `compose.yaml`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 const ACCESS_KEY: &str = "gennaker-test";
 const SECRET_KEY: &str = "gennaker-test-secret";
 
-/// One MinIO with one user.
+/// One server with one user.
 pub struct MinioServer {
     process: Process,
     port: u16,

@@ -7,7 +7,7 @@
 //! - [`process`]: the real binary: memory, start, timers.
 //!
 //! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown. `BENCH_ONLY` names one
-//! part: `steps`, `process` or `cluster`.
+//! part: `steps`, `process` or `cluster`. `BENCH_LOG` shows the log, such as `warn,kork_cluster=trace`.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
@@ -62,6 +62,8 @@ pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
 async fn main() {
     let runs = integration_tests::harness::number("BENCH_RUNS", 5);
     let mut rows = Vec::new();
+    let filter = std::env::var("BENCH_LOG").unwrap_or_else(|_| "off".to_owned());
+    let _log = kork::service::telemetry::init(kork::service::telemetry::Format::Human, &filter);
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only == part;
     if wanted("steps") {
