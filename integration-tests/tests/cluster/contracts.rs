@@ -31,12 +31,6 @@ impl Servers {
 
     /// Where they are, for a suite that nobody has used.
     pub(crate) fn config(&self) -> ClusterConfig {
-        let keys = self.s3.credentials_file().into_string();
-        self.ports_on(self.s3.endpoint(), keys).await
-    }
-
-    /// The same with the objects on another server.
-    async fn ports_on(&self, s3_endpoint: String, keys: String) -> Ports {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let mut config = ClusterConfig {
             namespace: format!("t{number}"),
@@ -44,9 +38,9 @@ impl Servers {
         };
         config.nats = self.nats.url();
         config.redis = self.redis.url();
-        config.s3_endpoint = s3_endpoint;
+        config.s3_endpoint = self.s3.endpoint();
         config.s3_bucket = format!("bucket-{number}");
-        config.s3_credentials_file = Some(keys);
+        config.s3_credentials_file = Some(self.s3.credentials_file().into_string());
         config
     }
 }
@@ -78,6 +72,13 @@ async fn the_objects_on_minio() {
     let (Some(servers), Some(minio)) = (Servers::start().await, MinioServer::start().await) else {
         return;
     };
-    let keys = minio.credentials_file().into_string();
-    contract::objects(|| servers.ports_on(minio.endpoint(), keys.clone())).await;
+    let ports = async || {
+        let config = ClusterConfig {
+            s3_endpoint: minio.endpoint(),
+            s3_credentials_file: Some(minio.credentials_file().into_string()),
+            ..servers.config()
+        };
+        kork_cluster::connect(&config).await.unwrap()
+    };
+    contract::objects(ports).await;
 }
