@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kork_cluster::{ClusterConfig, setup::Setup};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     harness::{Gate, Processes, announce, eventually, profile_dir, settings, workspace_root},
@@ -25,6 +26,9 @@ const READY_MAX: Duration = Duration::from_mins(1);
 /// How long a service may take to stop: its grace and a moment.
 const STOP_MAX: Duration = Duration::from_secs(12);
 
+/// Two clusters at the same moment would disturb each other's measurements.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// A running cluster; everything in it ends with it. Of each service, every second instance reaches the
 /// servers through [`Proxies`].
 pub struct Cluster {
@@ -35,6 +39,7 @@ pub struct Cluster {
     services: BTreeMap<String, Service>,
     home: TempDir,
     environment: Vec<(String, String)>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 /// The network between some of the services and the servers.
@@ -60,6 +65,7 @@ impl Cluster {
 
     /// The same, with these variables in the environment of each service.
     pub async fn start_with(of_each: usize, environment: Vec<(String, String)>) -> Option<Self> {
+        let alone = ONE_AT_A_TIME.lock().await;
         let home = tempfile::Builder::new()
             .prefix("gnk-six-")
             .tempdir()
@@ -80,6 +86,7 @@ impl Cluster {
             services: BTreeMap::new(),
             environment,
             home,
+            _alone: alone,
         };
         for name in SERVICES {
             for number in 1..=of_each {

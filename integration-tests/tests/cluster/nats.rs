@@ -20,6 +20,8 @@ use tokio::{
 
 use crate::contracts::Servers;
 
+/// Whoever pulls has an answer by then.
+const PULLED_MAX: Duration = Duration::from_mins(1);
 /// A connection that broke is made again, and what waited for it goes on, within this time.
 const SOON: Duration = Duration::from_secs(4);
 /// The same for a connection that says nothing any more.
@@ -124,9 +126,18 @@ async fn payloads(journal: &dyn Journal, subject: &str) -> Vec<Bytes> {
     records.into_iter().map(|record| record.payload).collect()
 }
 
+/// Pulls as a worker does: an error of a moment is no reason to stop.
 async fn pull(queue: &dyn Queue, wait: Duration) -> Vec<Delivery> {
     let lease = Duration::from_secs(30);
-    queue.pull("work", 10, lease, wait).await.unwrap()
+    let again = async {
+        loop {
+            match queue.pull("work", 10, lease, wait).await {
+                Err(QueueError::Unavailable { .. }) => {}
+                pulled => return pulled.unwrap(),
+            }
+        }
+    };
+    timeout(PULLED_MAX, again).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,8 +40,9 @@ use crate::Config;
 /// Times that a command is decided again because another writer was first.
 const CONFLICTS_MAX: usize = 64;
 /// Locks that keep commands on one execution from getting in each other's way. They save work;
-/// the journal's expected revision is what decides.
-const LOCKS: usize = 256;
+/// the journal's expected revision is what decides. Many, because two executions may share one, and one that
+/// is archived holds it for as long as the object store takes.
+const LOCKS: usize = 8192;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
