@@ -88,15 +88,18 @@ async fn in_process(runs: u64, rows: &mut Vec<Row>) {
         format!("p50 {step:.2} ms, {}", ratio(step, hop)),
     );
     rows.push(row.aim("<= 4x a hop"));
-    let batched = bare::appended(&url, IN_FLIGHT).await;
-    let how = format!("NATS, {IN_FLIGHT} in flight");
-    let steps = compare(&how, &orca, IN_FLIGHT, batched, rows).await;
+    let in_flight = integration_tests::harness::number("BENCH_IN_FLIGHT", IN_FLIGHT as u64);
+    let in_flight = usize::try_from(in_flight).unwrap_or(IN_FLIGHT);
+    let batched = bare::appended(&url, in_flight).await;
+    let how = format!("NATS, {in_flight} in flight");
+    let steps = compare(&how, &orca, in_flight, batched, rows).await;
     rows.push(steps.aim(">= 0.5x"));
     let worker = tokio::spawn(work_on(Arc::clone(&ports.queue)));
-    let four = bare::dispatched(&url, DISPATCHED).await;
-    let how = format!("another service, {DISPATCHED} in flight");
+    let in_flight = in_flight.min(DISPATCHED);
+    let four = bare::dispatched(&url, in_flight).await;
+    let how = format!("another service, {in_flight} in flight");
     let orca = Arc::new(orca.dispatching());
-    let steps = compare(&how, &orca, DISPATCHED, four, rows).await;
+    let steps = compare(&how, &orca, in_flight, four, rows).await;
     rows.push(steps.aim(">= 0.6x"));
     worker.abort();
     if let Ok(orca) = Arc::try_unwrap(orca) {
