@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 
@@ -106,11 +106,8 @@ impl Appender {
             tokio::select! {
                 biased;
                 Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
-                    match ended {
-                        Ok(Ended::Single) => self.singles -= 1,
-                        Ok(Ended::Batch) => self.batch_runs = false,
-                        // Only the end of the runtime ends one of them early.
-                        Err(_) => return,
+                    if !self.note(&ended) {
+                        return;
                     }
                 }
                 received = receiver.recv_many(&mut handed, WAITING_MAX) => {
@@ -124,12 +121,21 @@ impl Appender {
         }
         while !self.waiting.is_empty() || !self.running.is_empty() {
             self.send().await;
-            match self.running.join_next().await {
-                Some(Ok(Ended::Single)) => self.singles -= 1,
-                Some(Ok(Ended::Batch)) => self.batch_runs = false,
-                _ => return,
+            let ended = self.running.join_next().await;
+            if !ended.is_some_and(|ended| self.note(&ended)) {
+                return;
             }
         }
+    }
+
+    /// Makes room for more. False at the end of the runtime, which alone ends a task early.
+    fn note(&mut self, ended: &Result<Ended, JoinError>) -> bool {
+        match ended {
+            Ok(Ended::Single) => self.singles -= 1,
+            Ok(Ended::Batch) => self.batch_runs = false,
+            Err(_) => return false,
+        }
+        true
     }
 
     /// Sends what can go now. While a batch is on its way the others gather behind it.

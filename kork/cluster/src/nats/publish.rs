@@ -38,8 +38,27 @@ impl Nats {
         subject: &str,
         message: PublishMessage,
     ) -> Result<Published, String> {
+        self.publish_from(0, subject, message).await
+    }
+
+    /// The same for a message that may be stored already.
+    pub(super) async fn publish_again(
+        &self,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<Published, String> {
+        self.publish_from(1, subject, message).await
+    }
+
+    /// Publishes after so many tries of which nobody knows what became of them.
+    async fn publish_from(
+        &self,
+        tries: usize,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<Published, String> {
         let message = &message;
-        let publish = |number| self.try_publish(subject, message, number > 0);
+        let publish = |number| self.try_publish(subject, message, tries + number > 0);
         self.connections.again(publish).await
     }
 
@@ -81,17 +100,6 @@ impl Nats {
             }
             Some((_, error)) => Err(said(&subject, &error)),
         }
-    }
-
-    /// Publishes a message that may be stored already.
-    pub(super) async fn publish_again(
-        &self,
-        subject: &str,
-        message: PublishMessage,
-    ) -> Result<Published, String> {
-        let message = &message;
-        let publish = |_| self.try_publish(subject, message, true);
-        self.connections.again(publish).await
     }
 
     async fn try_publish(
