@@ -11,6 +11,10 @@
 
 pub use kork_model as model;
 
+/// The allocator of every process of the suite: a state of an execution is a few hundred small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod contract;
 pub mod embedded;
 mod measured;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kork::ports::{Cursor, Message, Start, Topic, TopicError, TopicStream};
-use kork_model::{Kind, Problem, SuiteEvent, event::subject};
+use kork_model::{
+    Kind, Problem, SuiteEvent,
+    event::{self, subject},
+};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -44,7 +47,8 @@ async fn follow(call: Call) -> Outcome {
             .into());
     };
     let filter = Filter::of(&call)?;
-    let start = start(&call)?;
+    let seen = seen(&call)?;
+    let start = seen.map_or(Start::Now, Seen::start);
     let topic = std::sync::Arc::clone(&gate.ports.topic);
     let (stream, first) = subscribe(&*topic, start).await.map_err(|e| {
         Problem::new(
@@ -64,6 +68,7 @@ async fn follow(call: Call) -> Outcome {
         heartbeat,
         stall: Duration::from_millis(limits.event_stall_ms),
         filter,
+        seen,
         passed_over: None,
     };
     let connection = call.connection.clone();
@@ -79,21 +84,67 @@ async fn follow(call: Call) -> Outcome {
     Answer::events(answer)
 }
 
-fn start(call: &Call) -> Result<Start, Refusal> {
+/// What a client sees of the stream's cursors: the number of a message, and how many of its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    message: u64,
+    /// [`Seen::WHOLE`] for all.
+    events: u64,
+}
+
+impl Seen {
+    /// Ids of one message.
+    const EACH: u64 = 1 << 10;
+    const WHOLE: u64 = Self::EACH - 1;
+
+    const fn whole(message: u64) -> Self {
+        Self {
+            message,
+            events: Self::WHOLE,
+        }
+    }
+
+    const fn of(id: u64) -> Self {
+        Self {
+            message: id / Self::EACH,
+            events: id % Self::EACH,
+        }
+    }
+
+    /// Grows from event to event.
+    const fn id(self) -> u64 {
+        self.message
+            .saturating_mul(Self::EACH)
+            .saturating_add(self.events)
+    }
+
+    /// Where the topic is followed from: a message that was seen in part comes again.
+    const fn start(self) -> Start {
+        let before = if self.events == Self::WHOLE { 0 } else { 1 };
+        Start::After(Cursor(self.message.saturating_sub(before)))
+    }
+
+    /// Events of a message that the client has.
+    fn has(self, message: u64) -> usize {
+        if self.message == message {
+            return usize::try_from(self.events).unwrap_or_default();
+        }
+        0
+    }
+}
+
+fn seen(call: &Call) -> Result<Option<Seen>, Refusal> {
     let header = call
         .header("last-event-id")
         .map(str::trim)
         .filter(|id| !id.is_empty());
     match header.or_else(|| call.query.text(&AFTER)) {
-        None => Ok(Start::Now),
-        Some(id) => id
-            .parse()
-            .map(|cursor| Start::After(Cursor(cursor)))
-            .map_err(|_| {
-                AFTER.refuse(&format!(
-                    "(or Last-Event-ID) is {id:?}, it must be the id of an event"
-                ))
-            }),
+        None => Ok(None),
+        Some(id) => id.parse().map(|id| Some(Seen::of(id))).map_err(|_| {
+            AFTER.refuse(&format!(
+                "(or Last-Event-ID) is {id:?}, it must be the id of an event"
+            ))
+        }),
     }
 }
 
@@ -116,9 +167,10 @@ async fn subscribe(
 }
 
 fn reset(oldest: Cursor) -> Bytes {
-    let before = oldest.0.saturating_sub(1);
-    let data =
-        json!({"oldest": oldest, "reason": "earlier events are gone, load everything again"});
+    let before = Seen::whole(oldest.0.saturating_sub(1)).id();
+    let data = json!({
+        "oldest": before + 1, "reason": "earlier events are gone, load everything again",
+    });
     Bytes::from(format!("id: {before}\nevent: reset\ndata: {data}\n\n"))
 }
 
@@ -134,6 +186,8 @@ struct Client {
     heartbeat: Interval,
     stall: Duration,
     filter: Filter,
+    /// What the client had when it came.
+    seen: Option<Seen>,
     /// The last message that the client did not want, when nothing was sent since.
     passed_over: Option<Cursor>,
 }
@@ -158,8 +212,10 @@ impl Client {
                 _ = self.heartbeat.tick() => next = Some(self.sign_of_life()),
                 message = stream.next() => match message {
                     Ok(message) => {
-                        next = self.filter.frame(&message);
-                        self.passed_over = next.is_none().then_some(message.cursor);
+                        let seen = self.seen.map_or(0, |seen| seen.has(message.cursor.0));
+                        let frames = self.filter.frames(&message, seen);
+                        self.passed_over = (!frames.to_the_end).then_some(message.cursor);
+                        next = (!frames.text.is_empty()).then(|| Bytes::from(frames.text));
                     }
                     Err(TopicError::Expired { oldest, .. }) => {
                         match topic.subscribe(subject::ALL, Start::Oldest).await {
@@ -178,7 +234,10 @@ impl Client {
     /// not come back with a cursor that was forgotten long ago.
     fn sign_of_life(&mut self) -> Bytes {
         match self.passed_over.take() {
-            Some(cursor) => Bytes::from(format!("id: {}\n: still here\n\n", cursor.0)),
+            Some(Cursor(message)) => {
+                let id = Seen::whole(message).id();
+                Bytes::from(format!("id: {id}\n: still here\n\n"))
+            }
             None => Bytes::from_static(b": still here\n\n"),
         }
     }
@@ -202,6 +261,14 @@ impl Client {
     }
 }
 
+/// Frames of one message.
+#[derive(Debug, Default)]
+struct Frames {
+    text: String,
+    /// The last event of the message is among them.
+    to_the_end: bool,
+}
+
 /// Which events a client wants.
 #[derive(Debug, Default)]
 struct Filter {
@@ -219,24 +286,34 @@ impl Filter {
         })
     }
 
-    /// The frame of a message, none when the client does not want it.
-    fn frame(&self, message: &Message) -> Option<Bytes> {
-        let event: SuiteEvent = match serde_json::from_slice(&message.payload) {
-            Ok(event) => event,
+    /// The frames of a message that the client wants, without so many of its first events.
+    fn frames(&self, message: &Message, seen: usize) -> Frames {
+        let mut frames = Frames::default();
+        let events = match event::read(&message.payload) {
+            Ok(events) => events,
             Err(error) => {
                 tracing::warn!(%error, subject = message.subject, "a message is no event");
-                return None;
+                return frames;
             }
         };
-        if !self.wants(&event) {
-            return None;
+        let count = events.len();
+        for (n, event) in (1..).zip(events) {
+            frames.to_the_end = n == count && n > seen && self.wants(&event);
+            if n <= seen || !self.wants(&event) {
+                continue;
+            }
+            let id = Seen {
+                message: message.cursor.0,
+                events: if n == count { Seen::WHOLE } else { n as u64 },
+            };
+            let kind = event.kind.replace(['\r', '\n'], " ");
+            let Ok(data) = serde_json::to_string(&event) else {
+                continue;
+            };
+            let frame = format!("id: {}\nevent: {kind}\ndata: {data}\n\n", id.id());
+            frames.text.push_str(&frame);
         }
-        let kind = event.kind.replace(['\r', '\n'], " ");
-        let data = serde_json::to_string(&event).ok()?;
-        Some(Bytes::from(format!(
-            "id: {}\nevent: {kind}\ndata: {data}\n\n",
-            message.cursor.0
-        )))
+        frames
     }
 
     fn wants(&self, event: &SuiteEvent) -> bool {
@@ -310,9 +387,51 @@ mod tests {
             id: "1".to_owned(),
             payload: Bytes::from(serde_json::to_vec(&event).unwrap()),
         };
-        let frame = Filter::default().frame(&message).unwrap();
-        let text = std::str::from_utf8(&frame).unwrap();
+        let text = Filter::default().frames(&message, 0).text;
         assert_eq!(text.lines().count(), 4, "{text}");
-        assert!(text.starts_with("id: 7\nevent: a b\ndata: {"), "{text}");
+        let id = 7 * 1024 + 1023;
+        assert!(
+            text.starts_with(&format!("id: {id}\nevent: a b\ndata: {{")),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_message_of_many_events_can_be_gone_on_with_in_the_middle() {
+        let kinds = ["orca:stage:starting", "x", "orca:stage:complete", "y"];
+        let events = (0..).zip(kinds).map(|(n, kind)| SuiteEvent {
+            id: format!("E:1:{n}"),
+            kind: kind.to_owned(),
+            ..event()
+        });
+        let told = event::messages(&events.collect::<Vec<_>>()).unwrap();
+        let message = Message {
+            cursor: Cursor(7),
+            subject: "events.x".to_owned(),
+            id: told[0].id.clone(),
+            payload: Bytes::from(told[0].payload.clone()),
+        };
+        let ids = |filter: &Filter, seen| {
+            let frames = filter.frames(&message, seen);
+            let ids = frames.text.lines().filter_map(|l| l.strip_prefix("id: "));
+            let ids: Vec<u64> = ids.map(|id| id.parse().unwrap()).collect();
+            (ids, frames.to_the_end)
+        };
+        let all = ids(&Filter::default(), 0);
+        assert_eq!(all, (vec![7_169, 7_170, 7_171, 8_191], true));
+        // Coming back with any of them goes on behind it.
+        for (n, id) in (1..).zip(&all.0) {
+            let seen = Seen::of(*id);
+            let again = match seen.start() {
+                Start::After(Cursor(7)) => Vec::new(),
+                Start::After(Cursor(6)) => ids(&Filter::default(), seen.has(7)).0,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(again, all.0[n..], "{id}");
+            assert_eq!(seen.has(8), 0);
+        }
+        let some = filter(None, None, &["orca:stage:*"]);
+        assert_eq!(ids(&some, 0), (vec![7_169, 7_171], false));
+        assert_eq!(ids(&some, 4), (vec![], false));
     }
 }

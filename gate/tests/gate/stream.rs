@@ -40,6 +40,11 @@ async fn publish(
     topic.publish(&subject, id, payload).await.unwrap()
 }
 
+/// What a client sees of the cursor of a message with one event.
+fn id_of(cursor: Cursor) -> u64 {
+    cursor.0 * 1_024 + 1_023
+}
+
 /// Frames of a stream as text, one by one.
 struct Frames {
     answer: Response,
@@ -47,10 +52,10 @@ struct Frames {
 }
 
 impl Frames {
-    async fn open(gate: &TestGate, query: &str, last: Option<Cursor>) -> Self {
+    async fn open(gate: &TestGate, query: &str, last: Option<u64>) -> Self {
         let mut request = gate.request("GET", &format!("/events{query}"));
         if let Some(last) = last {
-            request = request.header("Last-Event-ID", last.0.to_string());
+            request = request.header("Last-Event-ID", last.to_string());
         }
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -124,9 +129,47 @@ async fn events_come_as_they_happen_and_only_the_wanted_ones() {
     }
     for stream in [&mut some, &mut one] {
         let (id, kind, data) = stream.event().await;
-        assert_eq!((id, kind.as_str()), (third.0, "orca:stage:complete"));
+        assert_eq!((id, kind.as_str()), (id_of(third), "orca:stage:complete"));
         assert_eq!(data["data"]["text"], "a\nb");
         assert_eq!(data["type"], "orca:stage:complete");
+    }
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_comes_back_into_the_middle_of_a_decision() {
+    let gate = TestGate::start().await;
+    let event = |n: usize| SuiteEvent {
+        id: format!("E:1:{n}"),
+        kind: format!("k{n}"),
+        time: Timestamp(1),
+        application: None,
+        subject: None,
+        data: json!({}),
+    };
+    let mut all = Frames::open(&gate, "", None).await;
+    let events: Vec<SuiteEvent> = (0..3).map(event).collect();
+    for told in kork_model::event::messages(&events).unwrap() {
+        let payload = Bytes::from(told.payload);
+        let published = gate
+            .ports
+            .topic
+            .publish("events.execution.a", &told.id, payload);
+        published.await.unwrap();
+    }
+    publish(&*gate.ports.topic, "2", "shop", "k3", json!({})).await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        let (id, kind, _) = all.event().await;
+        assert_eq!(kind, format!("k{n}"));
+        ids.push(id);
+    }
+    assert!(ids.is_sorted());
+    for (n, id) in ids.into_iter().take(3).enumerate() {
+        let mut again = Frames::open(&gate, "", Some(id)).await;
+        for next in n + 1..4 {
+            assert_eq!(again.event().await.1, format!("k{next}"));
+        }
     }
     gate.stop().await;
 }
@@ -135,13 +178,13 @@ async fn events_come_as_they_happen_and_only_the_wanted_ones() {
 async fn a_client_comes_back_where_it_left() {
     let gate = TestGate::start().await;
     let topic = &*gate.ports.topic;
-    let first = publish(topic, "1", "shop", "a", json!({})).await;
+    let first = id_of(publish(topic, "1", "shop", "a", json!({})).await);
     publish(topic, "2", "shop", "b", json!({})).await;
     publish(topic, "3", "shop", "c", json!({})).await;
     let mut again = Frames::open(&gate, "", Some(first)).await;
     assert_eq!(again.event().await.1, "b");
     assert_eq!(again.event().await.1, "c");
-    let mut again = Frames::open(&gate, &format!("?after={}&types=c", first.0), None).await;
+    let mut again = Frames::open(&gate, &format!("?after={first}&types=c"), None).await;
     assert_eq!(again.event().await.1, "c");
     let bad = gate
         .request("GET", "/events")
@@ -201,12 +244,15 @@ async fn who_was_away_too_long_is_told_to_load_again() {
         oldest: cursors[2],
     });
     let gate = TestGate::start_with(config(), ports);
-    let mut stream = Frames::open(&gate, "?types=4", Some(cursors[0])).await;
+    let mut stream = Frames::open(&gate, "?types=4", Some(id_of(cursors[0]))).await;
     let (id, kind, data) = stream.event().await;
-    assert_eq!((id, kind.as_str()), (cursors[2].0 - 1, "reset"));
-    assert_eq!(data["oldest"], cursors[2].0);
+    assert_eq!(
+        (id, kind.as_str()),
+        (id_of(Cursor(cursors[2].0 - 1)), "reset")
+    );
+    assert_eq!(data["oldest"], id + 1);
     assert_eq!(stream.event().await.1, "4");
-    let mut stream = Frames::open(&gate, "", Some(Cursor(id))).await;
+    let mut stream = Frames::open(&gate, "", Some(id)).await;
     assert_eq!(
         stream.event().await.1,
         "3",
@@ -243,7 +289,7 @@ async fn who_wants_few_events_keeps_a_young_cursor() {
     let topic = &*gate.ports.topic;
     publish(topic, "1", "shop", "often", json!({})).await;
     let last = publish(topic, "2", "shop", "often", json!({})).await;
-    let moved = format!("id: {}\n: still here", last.0);
+    let moved = format!("id: {}\n: still here", id_of(last));
     loop {
         // The signs of life before it are the comment alone, or the cursor of the first event.
         let frame = stream.next().await.expect("the stream goes on");
@@ -254,7 +300,7 @@ async fn who_wants_few_events_keeps_a_young_cursor() {
     }
     assert_eq!(stream.next().await.unwrap(), ": still here", "said once");
     let rare = publish(topic, "3", "shop", "rare", json!({})).await;
-    assert_eq!(stream.event().await.0, rare.0);
+    assert_eq!(stream.event().await.0, id_of(rare));
     gate.stop().await;
 }
 

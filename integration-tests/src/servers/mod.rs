@@ -13,6 +13,7 @@ mod s3;
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -127,8 +128,21 @@ impl Drop for Process {
     }
 }
 
-/// A port that was free a moment ago.
+/// Ports that servers are given. Systems take those of outgoing connections from 32,768 on, and one of
+/// these must not take a port before the server that it was chosen for.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port that was free a moment ago, and that this process has not given out before.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Test processes that run side by side begin at different places.
+    let first = (std::process::id() % u32::from(count)) as u16;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (first.wrapping_mul(61).wrapping_add(number) % count);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

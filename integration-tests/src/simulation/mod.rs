@@ -19,7 +19,7 @@ use kork::{
     model::{
         Execution, Kind, Problem, Status, Timestamp, WorkOrder, WorkReport, WorkResult,
         api::orca::{GetExecution, PatchStage, StartPipeline},
-        work,
+        event, work,
     },
     ports::{Ports, Start, TopicStream},
     rpc,
@@ -415,18 +415,18 @@ async fn check_events(events: &mut dyn TopicStream, ended: &[Execution]) -> Resu
     let mut trace = 0xcbf2_9ce4_8422_2325_u64;
     let nothing_for = Duration::from_secs(1);
     while let Ok(Ok(message)) = tokio::time::timeout(nothing_for, events.next()).await {
-        let event: Value = serde_json::from_slice(&message.payload).map_err(|e| e.to_string())?;
         for byte in message.id.bytes().chain(message.payload.iter().copied()) {
             trace = (trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        let kind = event["type"].as_str().unwrap_or_default();
-        let of = if kind.starts_with("orca:stage") {
-            &event["data"]["stageId"]
-        } else {
-            &event["subject"]
-        };
-        let of = of.as_str().unwrap_or_default();
-        *seen.entry(format!("{kind} {of}")).or_default() += 1;
+        for event in event::read(&message.payload).map_err(|e| e.to_string())? {
+            let of = if event.kind.starts_with("orca:stage") {
+                event.data["stageId"].as_str()
+            } else {
+                event.subject.as_deref()
+            };
+            let of = of.unwrap_or_default();
+            *seen.entry(format!("{} {of}", event.kind)).or_default() += 1;
+        }
     }
     let count = |kinds: &[&str], of: &str| -> usize {
         kinds

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{checks, stays_pending};
-use crate::ports::{Cursor, Ports, Start, Topic, TopicError, TopicStream, limit};
+use crate::ports::{Cursor, NewMessage, Ports, Start, Topic, TopicError, TopicStream, limit};
 
 /// Everything a topic guarantees.
 pub async fn topic<F, Fut>(make: F)
@@ -19,6 +19,8 @@ where
         a_subscription_starts_where_it_was_asked_to,
         a_subscription_hears_only_its_prefix,
         an_id_is_published_once,
+        many_are_published_in_their_order_and_once,
+        what_is_refused_lets_nothing_through,
         a_dropped_next_loses_nothing,
         what_is_too_large_is_refused,
         whoever_fell_too_far_behind_is_told,
@@ -116,6 +118,61 @@ async fn an_id_is_published_once(ports: Ports) {
     assert_eq!(publish(topic, "s", "m").await, cursors[0]);
     publish(topic, "s", "n").await;
     assert_eq!(ids(&mut *stream, 2).await, ["m", "n"]);
+}
+
+/// However many they are, whether some are there already, or twice among them.
+async fn many_are_published_in_their_order_and_once(ports: Ports) {
+    let topic = &*ports.topic;
+    for count in [0, 1, 3, 40, 1_200] {
+        let id = |number: usize| format!("m{count}.{number}");
+        let message = |number| NewMessage {
+            subject: format!("s.{}", number % 3),
+            id: id(number),
+            payload: Bytes::from(id(number)),
+        };
+        let messages: Vec<NewMessage> = (0..count).map(message).collect();
+        let mut stream = subscribe(topic, "s.", Start::Now).await;
+        topic.publish_all(&messages).await.expect("publish");
+        let first = ids(&mut *stream, count).await;
+        assert_eq!(first, (0..count).map(id).collect::<Vec<_>>());
+        let again: Vec<NewMessage> = (0..count)
+            .flat_map(|n| [message(n), message(n + 1)])
+            .collect();
+        topic.publish_all(&again).await.expect("publish");
+        if count > 0 {
+            assert_eq!(ids(&mut *stream, 1).await, [id(count)]);
+        }
+        stays_pending("nothing is published twice", stream.next()).await;
+    }
+}
+
+/// One that is refused does not let those behind it through.
+async fn what_is_refused_lets_nothing_through(ports: Ports) {
+    let topic = &*ports.topic;
+    let mut stream = subscribe(topic, "", Start::Now).await;
+    let message = |number: usize| NewMessage {
+        subject: "s".to_owned(),
+        id: format!("m{number}"),
+        payload: Bytes::from(vec![
+            0;
+            if number == 30 {
+                limit::MESSAGE_BYTES_MAX + 1
+            } else {
+                1
+            }
+        ]),
+    };
+    let messages: Vec<NewMessage> = (0..60).map(message).collect();
+    let outcome = topic.publish_all(&messages).await;
+    assert!(
+        matches!(outcome, Err(TopicError::TooLarge { .. })),
+        "{outcome:?}"
+    );
+    topic.publish_all(&messages[..30]).await.expect("publish");
+    publish(topic, "s", "end").await;
+    let mut found = ids(&mut *stream, 31).await;
+    assert_eq!(found.pop().as_deref(), Some("end"));
+    assert_eq!(found, (0..30).map(|n| format!("m{n}")).collect::<Vec<_>>());
 }
 
 /// `next` is cancel-safe.

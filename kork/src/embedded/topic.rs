@@ -8,12 +8,13 @@ use std::{collections::VecDeque, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::ReadableTable;
+use tokio::sync::oneshot;
 
 use super::{
     is_under, oversized,
     store::{COUNTERS, DROPPED, MESSAGES, Mutation, Store, StoreError, unguard},
 };
-use crate::ports::{Cursor, Message, Start, Topic, TopicError, TopicStream};
+use crate::ports::{Cursor, Message, NewMessage, Start, Topic, TopicError, TopicStream};
 
 /// Most messages that a subscription reads ahead.
 const READ_AHEAD_MAX: usize = 256;
@@ -52,24 +53,63 @@ impl EmbeddedTopic {
     }
 }
 
-#[async_trait]
-impl Topic for EmbeddedTopic {
-    async fn publish(&self, subject: &str, id: &str, payload: Bytes) -> Result<Cursor, TopicError> {
+type Answer = oneshot::Receiver<Result<u64, StoreError>>;
+
+impl EmbeddedTopic {
+    async fn hand_over(
+        &self,
+        subject: &str,
+        id: &str,
+        payload: Bytes,
+    ) -> Result<Answer, TopicError> {
         let too_large = oversized(subject, payload.len()).or_else(|| oversized(id, 0));
         if let Some((what, size, max)) = too_large {
             return Err(TopicError::TooLarge { what, size, max });
         }
         let (subject, id) = (subject.to_owned(), id.to_owned());
-        self.store
-            .submit(|reply| Mutation::Publish {
-                subject,
-                id,
-                payload,
-                reply,
-            })
-            .await
-            .map(Cursor)
-            .map_err(|error| refused(&error))
+        let handed = self.store.hand_over(|reply| Mutation::Publish {
+            subject,
+            id,
+            payload,
+            reply,
+        });
+        handed.await.map_err(|error| refused(&error))
+    }
+
+    async fn stored(&self, answer: Answer) -> Result<Cursor, TopicError> {
+        let outcome = self.store.outcome(answer).await;
+        outcome.map(Cursor).map_err(|error| refused(&error))
+    }
+}
+
+#[async_trait]
+impl Topic for EmbeddedTopic {
+    async fn publish(&self, subject: &str, id: &str, payload: Bytes) -> Result<Cursor, TopicError> {
+        let answer = self.hand_over(subject, id, payload).await?;
+        self.stored(answer).await
+    }
+
+    /// They are handed to the writer one behind the other, and then waited for: one commit takes many.
+    async fn publish_all(&self, messages: &[NewMessage]) -> Result<(), TopicError> {
+        let (mut handed, mut refused) = (Vec::with_capacity(messages.len()), Ok(()));
+        for NewMessage {
+            subject,
+            id,
+            payload,
+        } in messages
+        {
+            match self.hand_over(subject, id, payload.clone()).await {
+                Ok(answer) => handed.push(answer),
+                Err(error) => {
+                    refused = Err(error);
+                    break;
+                }
+            }
+        }
+        for answer in handed {
+            self.stored(answer).await?;
+        }
+        refused
     }
 
     async fn subscribe(

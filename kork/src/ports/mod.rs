@@ -19,7 +19,7 @@ pub use journal::{Journal, JournalError, Record, Revision, Subscription};
 pub use object_store::{Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored};
 pub use queue::{Delivery, Enqueued, Lease, Queue, QueueError};
 pub use rpc::{Endpoint, Registration, Rpc, RpcError, RpcHandler, ServiceInfo};
-pub use topic::{Cursor, Message, Start, Topic, TopicError, TopicStream};
+pub use topic::{Cursor, Message, NewMessage, Start, Topic, TopicError, TopicStream};
 
 /// All ports that a service is started with.
 #[derive(Clone)]

@@ -29,6 +29,14 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+/// A message that is to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    pub subject: String,
+    pub id: String,
+    pub payload: Bytes,
+}
+
 /// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -65,6 +73,15 @@ pub enum TopicError {
 pub trait Topic: Send + Sync {
     /// Publishes once per id; answers with the cursor of the (first) message.
     async fn publish(&self, subject: &str, id: &str, payload: Bytes) -> Result<Cursor, TopicError>;
+    /// Publishes many, each as [`Self::publish`] does, in this order. When it fails, the first of them are
+    /// published and the others are not.
+    async fn publish_all(&self, messages: &[NewMessage]) -> Result<(), TopicError> {
+        for message in messages {
+            let payload = message.payload.clone();
+            self.publish(&message.subject, &message.id, payload).await?;
+        }
+        Ok(())
+    }
     /// Follows subjects that start with `prefix`.
     async fn subscribe(
         &self,

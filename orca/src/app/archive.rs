@@ -7,7 +7,7 @@ use kork::ports::{Condition, Revision};
 use kork_model::ExecutionId;
 use orca_engine::State;
 
-use super::{Error, Shell, states::Loaded, token};
+use super::{Error, Shell, results, states::Loaded, token};
 
 /// Folder of archived executions in the object store.
 const FOLDER: &str = "orca/executions/";
@@ -80,17 +80,21 @@ impl Shell {
     /// Moves a finished execution out of the log. Doing it twice, or after a restart of the
     /// execution has written on, does nothing.
     pub(crate) async fn archive(self: &Arc<Self>, id: &ExecutionId) -> Result<(), Error> {
-        let _one_at_a_time = self.lock(id).await;
-        // Once the log is gone, nobody could publish what was not.
-        let loaded = self.tell_from_log(id).await?;
-        if loaded.revision == Revision::NONE || !loaded.state.execution.status.is_complete() {
-            return Ok(());
-        }
-        // At a stop the next start does it.
+        // Once the log is gone, nobody could publish what was not. At a stop the next start does it.
+        let told = self.told_up_to(id);
         if !self.publisher.flush().await {
             return Ok(());
         }
-        self.forget_results(id).await?;
+        let _one_at_a_time = self.lock(id).await;
+        let Some(loaded) = self.told(id).await? else {
+            return Ok(());
+        };
+        if loaded.revision != told && !self.publisher.flush().await {
+            return Ok(());
+        }
+        if keeps_results(&loaded.state) {
+            self.forget_results(id).await?;
+        }
         let bytes = self.put_archive(&loaded.state).await?;
         self.ports
             .journal
@@ -114,6 +118,18 @@ impl Shell {
         Ok(())
     }
 
+    /// What the log of a finished execution comes to, with all of it handed to the publisher. `None` when
+    /// there is no log, or the execution goes on.
+    async fn told(self: &Arc<Self>, id: &ExecutionId) -> Result<Option<Loaded>, Error> {
+        let mut loaded = self.load(id).await?;
+        let known = !loaded.archived && self.told_up_to(id) == loaded.revision;
+        if !known || !self.is_newest(id, &loaded).await? {
+            loaded = self.tell_from_log(id).await?;
+        }
+        let ended = loaded.state.execution.status.is_complete();
+        Ok((loaded.revision != Revision::NONE && ended).then_some(loaded))
+    }
+
     /// Removes a finished execution for good.
     pub(crate) async fn erase(self: &Arc<Self>, id: &ExecutionId) -> Result<(), Error> {
         self.archive(id).await?;
@@ -129,4 +145,10 @@ impl Shell {
         self.states.forget(id);
         Ok(())
     }
+}
+
+/// Some of its work was of the kind whose first result is kept.
+fn keeps_results(state: &State) -> bool {
+    let mut tasks = state.meta.values().flat_map(|notes| &notes.tasks);
+    tasks.any(|task| task.kind == results::KEPT)
 }

@@ -8,12 +8,15 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use kork::ports::Revision;
-use kork_model::{ExecutionId, ExecutionType, StageId, Status, SuiteEvent, event::subject};
+use kork::ports::{NewMessage, Revision};
+use kork_model::{
+    ExecutionId, ExecutionType, StageId, Status, SuiteEvent,
+    event::{self, subject},
+};
 use orca_engine::{Event, State};
 use serde_json::{Value, json};
 
-use super::{Error, Shell, publisher::Message, recovery, states::Loaded};
+use super::{Error, Shell, recovery, states::Loaded};
 
 impl Shell {
     /// Tells of events that lead from the revision `before` to `revision`. Called under the lock of the
@@ -60,10 +63,11 @@ impl Shell {
     pub(crate) fn nothing_to_tell(&self, id: &ExecutionId) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.remove(id);
-        self.measures.open(marks.len());
+        let ended = self.archiver.len();
+        self.measures.open(marks.len().saturating_sub(ended));
     }
 
-    fn told_up_to(&self, id: &ExecutionId) -> Revision {
+    pub(crate) fn told_up_to(&self, id: &ExecutionId) -> Revision {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.get(id).copied().unwrap_or(Revision::NONE)
     }
@@ -71,7 +75,8 @@ impl Shell {
     fn mark(&self, id: &ExecutionId, revision: Revision) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.insert(id.clone(), revision);
-        self.measures.open(marks.len());
+        let ended = self.archiver.len();
+        self.measures.open(marks.len().saturating_sub(ended));
     }
 
     /// Tells the world. The id follows from the revision: a message published twice is one message.
@@ -82,30 +87,26 @@ impl Shell {
             subject::EXECUTION,
             super::token(&execution.application)
         );
-        for (n, event) in events.iter().enumerate() {
-            let Some((kind, data)) = told(state, event) else {
-                continue;
-            };
-            let message = SuiteEvent {
+        let told = events.iter().enumerate().filter_map(|(n, event)| {
+            let (kind, data) = told(state, event)?;
+            Some(SuiteEvent {
                 id: format!("{}:{}:{n}", execution.id, revision.0),
                 kind,
                 time: self.ports.clock.now(),
                 application: Some(execution.application.clone()),
                 subject: Some(execution.id.to_string()),
                 data,
+            })
+        });
+        let told: Vec<SuiteEvent> = told.collect();
+        // They are made of strings and numbers, which JSON has.
+        for event::Told { id, payload } in event::messages(&told).unwrap_or_default() {
+            let message = NewMessage {
+                subject: topic.clone(),
+                id,
+                payload: Bytes::from(payload),
             };
-            let Ok(payload) = serde_json::to_vec(&message) else {
-                continue;
-            };
-            let id = message.id.clone();
-            let payload = Bytes::from(payload);
-            self.publisher
-                .publish(Message {
-                    topic: topic.clone(),
-                    id,
-                    payload,
-                })
-                .await;
+            self.publisher.publish(message).await;
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) struct Measures {
     late_seconds: Histogram,
     timers: Gauge,
     open: Gauge,
+    to_archive: Gauge,
     stage_seconds: Histogram,
     task_seconds: Histogram,
 }
@@ -38,6 +39,10 @@ impl Measures {
             open: metrics.gauge(
                 "gennaker_orca_executions_open",
                 "executions without an end that this instance wrote to",
+            ),
+            to_archive: metrics.gauge(
+                "gennaker_orca_executions_to_archive",
+                "executions that ended and wait to be moved into the object store",
             ),
             stage_seconds: metrics.histogram(
                 "gennaker_orca_stage_duration_seconds",
@@ -107,6 +112,10 @@ impl Measures {
 
     pub(crate) fn open(&self, executions: usize) {
         self.open.set(&[], executions as i64);
+    }
+
+    pub(crate) fn to_archive(&self, executions: usize) {
+        self.to_archive.set(&[], executions as i64);
     }
 
     pub(crate) fn fired(&self, due: Timestamp, now: Timestamp) {

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod archive;
+pub(crate) mod archiver;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
 mod event_stream;
@@ -14,7 +15,7 @@ pub(crate) mod peers;
 pub(crate) mod publisher;
 pub mod queries;
 pub mod recovery;
-mod results;
+pub(crate) mod results;
 mod spans;
 pub mod start;
 mod states;
@@ -137,6 +138,7 @@ pub struct Shell {
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
     index_building: tokio::sync::Mutex<()>,
+    pub(crate) archiver: archiver::Archiver,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
     /// Up to where the log of each open execution was told on the event stream.
@@ -156,6 +158,7 @@ impl Shell {
                 config.states_in_memory_bytes_max,
             ),
             index_building: tokio::sync::Mutex::default(),
+            archiver: archiver::Archiver::default(),
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),

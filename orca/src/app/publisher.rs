@@ -3,10 +3,12 @@
 //! The log is the truth: what was not published when the process died is published again from it, and
 //! the topic knows the ids of what it has.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use kork::ports::{Topic, TopicError};
+use kork::{
+    ports::{NewMessage, Topic},
+    service::Shutdown,
+};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::Shell;
@@ -14,19 +16,12 @@ use super::Shell;
 /// Messages that wait for the topic; past it, commands wait.
 const WAITING_MAX: usize = 16_384;
 /// Messages that are handed to the topic at the same time.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 1_000;
 /// Pause before a refused batch is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// One message for the event stream.
-pub(crate) struct Message {
-    pub topic: String,
-    pub id: String,
-    pub payload: Bytes,
-}
-
 enum Item {
-    Message(Message),
+    Message(NewMessage),
     /// Everything before this was published.
     Reached(oneshot::Sender<()>),
 }
@@ -49,7 +44,7 @@ impl Default for Publisher {
 
 impl Publisher {
     /// Hands a message over; it is published after all that were handed over before.
-    pub(crate) async fn publish(&self, message: Message) {
+    pub(crate) async fn publish(&self, message: NewMessage) {
         // The task ends only with the process, and then the log still has the event.
         drop(self.sender.send(Item::Message(message)).await);
     }
@@ -78,48 +73,29 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
             if received == 0 {
                 return;
             }
-            publish_all(&shell, &mut batch).await;
+            publish_all(&*shell.ports.topic, &shell.shutdown, &mut batch).await;
         }
     });
 }
 
-/// Publishes the messages of each execution one after the other, and those of many at the same time: a
-/// message that is lost on its way must not come after the next one.
-async fn in_order(topic: &dyn Topic, messages: &[&Message]) -> Result<(), TopicError> {
-    let mut by_execution: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
-    for message in messages {
-        let execution = message.id.split(':').next().unwrap_or_default();
-        by_execution.entry(execution).or_default().push(message);
+async fn publish_all(topic: &dyn Topic, shutdown: &Shutdown, batch: &mut Vec<Item>) {
+    let (mut messages, mut waiting) = (Vec::with_capacity(batch.len()), Vec::new());
+    for item in batch.drain(..) {
+        match item {
+            Item::Message(message) => messages.push(message),
+            Item::Reached(sender) => waiting.push(sender),
+        }
     }
-    let sent = by_execution.into_values().map(|messages| async move {
-        for m in messages {
-            topic.publish(&m.topic, &m.id, m.payload.clone()).await?;
-        }
-        Ok(())
-    });
-    let outcomes = futures_util::future::join_all(sent).await;
-    outcomes.into_iter().collect()
-}
-
-async fn publish_all(shell: &Arc<Shell>, batch: &mut Vec<Item>) {
-    let messages: Vec<&Message> = batch
-        .iter()
-        .filter_map(|item| match item {
-            Item::Message(message) => Some(message),
-            Item::Reached(_) => None,
-        })
-        .collect();
-    while let Err(error) = in_order(&*shell.ports.topic, &messages).await {
+    // A message that is lost on its way must not come after the next one, so all go again.
+    while let Err(error) = topic.publish_all(&messages).await {
         tracing::warn!(%error, "events are published later");
-        if shell.shutdown.is_requested() {
+        if shutdown.is_requested() {
             return;
         }
         tokio::time::sleep(RETRY).await;
     }
-    for item in batch.drain(..) {
-        if let Item::Reached(sender) = item
-            && sender.send(()).is_err()
-        {
+    for sender in waiting {
+        if sender.send(()).is_err() {
             tracing::trace!("whoever waited for the publication is gone");
         }
     }
@@ -130,7 +106,8 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use kork::ports::{Cursor, Start, TopicStream};
+    use bytes::Bytes;
+    use kork::ports::{Cursor, Start, TopicError, TopicStream};
 
     use super::*;
 
@@ -166,24 +143,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_lost_on_its_way_does_not_come_late() {
         let topic = Refusing {
             once: Mutex::new(vec!["a:1:0", "a:2:1", "b:3:0"]),
             taken: Mutex::default(),
         };
         let ids = ["a:1:0", "b:3:0", "a:2:0", "a:2:1", "b:4:0", "a:5:0"];
-        let messages = ids.map(|id| Message {
-            topic: "events".to_owned(),
-            id: id.to_owned(),
-            payload: Bytes::new(),
-        });
-        let messages: Vec<&Message> = messages.iter().collect();
-        let mut tries = 1;
-        while in_order(&topic, &messages).await.is_err() {
-            tries += 1;
-        }
-        assert_eq!(tries, 3);
+        let mut batch: Vec<Item> = ids
+            .map(|id| {
+                Item::Message(NewMessage {
+                    subject: "events".to_owned(),
+                    id: id.to_owned(),
+                    payload: Bytes::new(),
+                })
+            })
+            .into();
+        let (reached, told) = oneshot::channel();
+        batch.push(Item::Reached(reached));
+        publish_all(&topic, &Shutdown::default(), &mut batch).await;
+        told.await.unwrap();
+        assert!(topic.once.lock().unwrap().is_empty());
         let taken = topic.taken.into_inner().unwrap();
         let of = |execution: char| taken.iter().filter(move |id| id.starts_with(execution));
         assert!(of('a').is_sorted() && of('b').is_sorted(), "{taken:?}");

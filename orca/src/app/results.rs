@@ -6,6 +6,9 @@ use kork_model::{ExecutionId, WorkKey, WorkOrder, WorkResult};
 
 use super::{Error, Shell, token};
 
+/// The work whose first result is kept.
+pub(crate) const KEPT: &str = "createWebhook";
+
 fn subject(execution: &ExecutionId, key: &WorkKey) -> String {
     format!("work.{}.{}", token(execution.as_str()), token(&key.0))
 }

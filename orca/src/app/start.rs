@@ -45,11 +45,14 @@ impl Shell {
         let chosen = start.id.clone().or_else(|| chosen_id(start));
         if let Some(id) = &chosen {
             check_id(id)?;
-            if self.state(id).await.is_ok() {
-                return Ok(id.clone());
+            match self.state(id).await {
+                Ok(_) => return Ok(id.clone()),
+                Err(Error::Rejected(Rejection::UnknownExecution(_))) => {}
+                Err(error) => return Err(error),
             }
         }
         let id = chosen.unwrap_or_else(|| self.ports.ids.ulid().into());
+        self.states.is_new(&id);
         let id = match self.correlated(start, id).await? {
             Correlated::Open(open) => return Ok(open),
             Correlated::ToStart(id) => id,
@@ -105,6 +108,7 @@ impl Shell {
         user: &str,
     ) -> Result<ExecutionId, Error> {
         let id: ExecutionId = self.ports.ids.ulid().into();
+        self.states.is_new(&id);
         let request = Request {
             id: id.clone(),
             now: self.ports.clock.now(),

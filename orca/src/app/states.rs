@@ -89,6 +89,11 @@ impl States {
         }
     }
 
+    /// Nobody has written an execution under this id: it need not be looked for.
+    pub(crate) fn is_new(&self, id: &ExecutionId) {
+        self.put_if_absent(id, &Loaded::default());
+    }
+
     pub(crate) fn put_if_absent(&self, id: &ExecutionId, loaded: &Loaded) {
         if self.get(id).is_none() {
             self.put(id, loaded.clone());

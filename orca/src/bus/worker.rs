@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands;
 use crate::{
-    app::{Error, Shell, start::Start},
+    app::{Error, Shell, results, start::Start},
     webhook::{Caller, Listener},
 };
 
@@ -142,7 +142,7 @@ impl Work {
             stop,
         };
         match order.kind.as_str() {
-            "createWebhook" => self.create_webhook(order, &listener).await.map(Some),
+            results::KEPT => self.create_webhook(order, &listener).await.map(Some),
             "monitorWebhook" => Ok(Some(self.caller.monitor(order, &listener).await)),
             "startPipeline" => self.start_child(order).await.map(Some),
             "monitorPipeline" => self.watch_child(order).await,
@@ -178,7 +178,7 @@ impl Work {
             stop.cancel();
         }
         match order.kind.as_str() {
-            "createWebhook" | "monitorWebhook" => self.caller.cancel(order).await,
+            results::KEPT | "monitorWebhook" => self.caller.cancel(order).await,
             "monitorPipeline" => {
                 let Some(child) = child_of(order) else { return };
                 let by = "parent pipeline".to_owned();

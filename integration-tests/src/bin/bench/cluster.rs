@@ -14,10 +14,14 @@ use integration_tests::{
 };
 use kork::ports::{Ports, Queue, Start};
 use kork_cluster::ClusterConfig;
-use kork_model::{Status, SuiteEvent, WorkOrder, WorkReport, WorkResult, event::subject, work};
+use kork_model::{
+    Status, WorkOrder, WorkReport, WorkResult,
+    event::{self, subject},
+    work,
+};
 use serde_json::{Value, json};
 
-use crate::{IN_FLIGHT, Row, STEPS, bare, percentile, steps};
+use crate::{IN_FLIGHT, Row, STEPS, Table, bare, percentile, steps};
 
 /// The queue of the stages that the bench works on.
 const QUEUE: &str = "task.custom.bench";
@@ -39,7 +43,7 @@ const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Measures and adds to the table.
-pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
+pub(crate) async fn measure(runs: u64, rows: &mut Table) {
     in_process(runs, rows).await;
     six(rows).await;
 }
@@ -48,7 +52,7 @@ fn ratio(ours: f64, bare: f64) -> String {
     format!("{:.2}x", ours / bare)
 }
 
-async fn in_process(runs: u64, rows: &mut Vec<Row>) {
+async fn in_process(runs: u64, rows: &mut Table) {
     let servers = (
         NatsServer::start().await,
         RedisServer::start().await,
@@ -113,7 +117,7 @@ async fn compare(
     orca: &Arc<steps::Orca>,
     in_flight: usize,
     bare: f64,
-    rows: &mut Vec<Row>,
+    rows: &mut Table,
 ) -> Row {
     rows.push(Row::new(
         format!("bare steps, {how}"),
@@ -155,7 +159,7 @@ async fn work_on(queue: Arc<dyn Queue>) {
     }
 }
 
-async fn six(rows: &mut Vec<Row>) {
+async fn six(rows: &mut Table) {
     let Some(mut cluster) = Cluster::start(1).await else {
         return;
     };
@@ -191,7 +195,7 @@ async fn restarted(cluster: &mut Cluster, with: &str) -> Row {
 }
 
 /// Runs so many executions of one step to their end.
-async fn store(gate: &Gate, count: u64, rows: &mut Vec<Row>) {
+async fn store(gate: &Gate, count: u64, rows: &mut Table) {
     let definition = pipeline("stored", "short", &[wait("1", &[], 0)]);
     let began = Instant::now();
     start(gate, &definition, count).await;
@@ -220,7 +224,7 @@ async fn start(gate: &Gate, definition: &Value, count: u64) {
 }
 
 /// Resident memory of the services and servers, in MiB.
-async fn memory(cluster: &Cluster, rows: &mut Vec<Row>) {
+async fn memory(cluster: &Cluster, rows: &mut Table) {
     tokio::time::sleep(QUIET).await;
     let names = cluster.names();
     let mut parts: Vec<(String, Option<u32>)> = names
@@ -248,7 +252,7 @@ fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
+async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
     let Some(nats) = NatsServer::start().await else {
         return;
     };
@@ -299,12 +303,13 @@ async fn started(gate: &Gate, ports: &Ports) -> Vec<f64> {
         let mut seen = None;
         loop {
             let message = stream.next().await.expect("an event comes");
-            let event: SuiteEvent =
-                serde_json::from_slice(&message.payload).expect("an event is JSON");
-            match event.kind.as_str() {
-                "orca:stage:starting" => seen = Some(began.elapsed().as_secs_f64() * 1_000.0),
-                "orca:pipeline:complete" => break,
-                _ => {}
+            let events = event::read(&message.payload).expect("events are JSON");
+            let has = |kind| events.iter().any(|event| event.kind == kind);
+            if has("orca:stage:starting") {
+                seen = Some(began.elapsed().as_secs_f64() * 1_000.0);
+            }
+            if has("orca:pipeline:complete") {
+                break;
             }
         }
         times.push(seen.expect("the stage ran"));
@@ -312,7 +317,7 @@ async fn started(gate: &Gate, ports: &Ports) -> Vec<f64> {
     times
 }
 
-async fn held(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
+async fn held(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
     let orca = cluster.pid("orca-1").expect("orca runs");
     let before = resident_kib(orca).expect("orca runs");
     let definition = pipeline("bench", "held", &[wait("1", &[], 3_600)]);
@@ -328,7 +333,7 @@ async fn held(cluster: &Cluster, gate: &Gate, rows: &mut Vec<Row>) {
 }
 
 /// Lists of the newest 50, many at the same moment.
-async fn lists(gate: &Gate, stored: u64, rows: &mut Vec<Row>) {
+async fn lists(gate: &Gate, stored: u64, rows: &mut Table) {
     const LISTS: usize = 4_000;
     let path = "/applications/stored/pipelines?limit=50";
     let first = eventually("executions are listed", PATIENCE, async || {

@@ -46,6 +46,23 @@ impl Row {
     }
 }
 
+/// The table, printed as it grows.
+#[derive(Default)]
+pub(crate) struct Table {
+    has_head: bool,
+}
+
+impl Table {
+    pub(crate) fn push(&mut self, row: Row) {
+        if !self.has_head {
+            self.has_head = true;
+            println!("| what | measured | aim |\n|---|---|---|");
+        }
+        let Row { what, value, aim } = row;
+        println!("| {what} | {value} | {aim} |");
+    }
+}
+
 /// The value in the middle; the later of two.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 50)
@@ -62,7 +79,7 @@ pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
 #[tokio::main]
 async fn main() {
     let runs = integration_tests::harness::number("BENCH_RUNS", 5);
-    let mut rows = Vec::new();
+    let mut rows = Table::default();
     let filter = std::env::var("BENCH_LOG").unwrap_or_else(|_| "off".to_owned());
     let _log = kork::service::telemetry::init(kork::service::telemetry::Format::Human, &filter);
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
@@ -75,10 +92,6 @@ async fn main() {
     }
     if wanted("cluster") {
         cluster::measure(runs, &mut rows).await;
-    }
-    println!("| what | measured | aim |\n|---|---|---|");
-    for row in rows {
-        println!("| {} | {} | {} |", row.what, row.value, row.aim);
     }
 }
 

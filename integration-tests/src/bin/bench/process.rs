@@ -9,7 +9,7 @@ use integration_tests::{
 };
 use serde_json::Value;
 
-use crate::{Row, median, percentile};
+use crate::{Row, Table, median, percentile};
 
 /// Pending waits at which memory and timers are measured.
 const PENDING: [usize; 2] = [1_000, 10_000];
@@ -27,7 +27,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Measures and adds to the table.
-pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
+pub(crate) async fn measure(runs: u64, rows: &mut Table) {
     let mut starts = Vec::new();
     for _ in 0..runs {
         let mut suite = Suite::start().await;

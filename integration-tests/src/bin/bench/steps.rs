@@ -15,19 +15,28 @@ use kork::{
     rpc,
     service::Chassis,
 };
-use kork_model::{SuiteEvent, api::orca::StartPipeline, event::subject};
+use kork_model::{
+    SuiteEvent,
+    api::orca::StartPipeline,
+    event::{self, subject},
+};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{IN_FLIGHT, Row, STEPS, median, percentile, raw};
+use crate::{IN_FLIGHT, Row, STEPS, Table, median, percentile, raw};
 
 /// Executions of a run that goes one after the other.
 const ALONE: usize = 200;
 /// Executions of a run with many in flight, as a multiple of those in flight.
 const ROUNDS: usize = 4;
 
-/// Who waits for the end of an execution.
-type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>;
+/// Whoever waits for the end of an execution, or the end that nobody waits for yet.
+enum Wait {
+    For(oneshot::Sender<()>),
+    Ended,
+}
+
+type Waiting = Arc<Mutex<HashMap<String, Wait>>>;
 
 /// orca in this process.
 #[derive(Clone)]
@@ -75,37 +84,42 @@ impl Orca {
 
     /// Runs one execution to its end; how long that took in milliseconds.
     async fn run(&self) -> f64 {
-        let id = self.ports.ids.ulid();
-        let ended = self.end_of(&id);
         let began = Instant::now();
-        self.begin(&self.definition, id).await;
-        ended.await.expect("every execution ends");
+        let id = self.begin(&self.definition).await;
+        if let Some(ended) = self.end_of(id) {
+            ended.await.expect("every execution ends");
+        }
         began.elapsed().as_secs_f64() * 1_000.0
     }
 
-    fn end_of(&self, id: &str) -> oneshot::Receiver<()> {
+    /// Waits for an execution that has not ended yet.
+    fn end_of(&self, id: String) -> Option<oneshot::Receiver<()>> {
         let (sender, ended) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(id.to_owned(), sender);
-        ended
+        if let Some(Wait::Ended) = waiting.remove(&id) {
+            return None;
+        }
+        waiting.insert(id, Wait::For(sender));
+        Some(ended)
     }
 
-    async fn begin(&self, definition: &Value, id: String) {
+    /// Starts one as gate does, which leaves the choice of its id to orca.
+    async fn begin(&self, definition: &Value) -> String {
         let request = StartPipeline {
             pipeline: definition.as_object().cloned().unwrap_or_default(),
             user: "bench".to_owned(),
-            id: Some(id),
             ..StartPipeline::default()
         };
         let started = rpc::call(&*self.ports.rpc, &request).await;
-        started.expect("the execution starts");
+        let started = started.expect("the execution starts");
+        let path = started["ref"].as_str().expect("a reference is a path");
+        path.trim_start_matches("/pipelines/").to_owned()
     }
 
     /// Bytes of one record of an execution's log, on average.
     async fn record_bytes(&self) -> usize {
-        let id = self.ports.ids.ulid();
         let held = pipeline("bench", "held", &[wait("1", &[], 3_600)]);
-        self.begin(&held, id.clone()).await;
+        let id = self.begin(&held).await;
         let subject = format!("execution.{id}");
         let read = self.ports.journal.read(&subject, Revision::NONE).await;
         let records = read.expect("the log can be read");
@@ -136,15 +150,18 @@ async fn listen(ports: &Ports, waiting: &Waiting) {
     let waiting = Arc::clone(waiting);
     tokio::spawn(async move {
         while let Ok(message) = stream.next().await {
-            let event: SuiteEvent =
-                serde_json::from_slice(&message.payload).expect("an event is JSON");
-            if event.kind != "orca:pipeline:complete" {
+            let events = event::read(&message.payload).expect("events are JSON");
+            let ended = |event: &SuiteEvent| event.kind == "orca:pipeline:complete";
+            let Some(event) = events.into_iter().find(ended) else {
                 continue;
-            }
+            };
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = event.subject.and_then(|id| waiting.remove(&id));
-            // Nobody waits for an execution of a run that was given up.
-            ended.map(|sender| sender.send(()).ok());
+            let Some(id) = event.subject else { continue };
+            match waiting.remove(&id) {
+                // Nobody waits for an execution of a run that was given up.
+                Some(Wait::For(sender)) => drop(sender.send(())),
+                _ => drop(waiting.insert(id, Wait::Ended)),
+            }
         }
     });
 }
@@ -180,7 +197,7 @@ pub(crate) async fn together(orca: &Arc<Orca>, in_flight: usize) -> (f64, Vec<f6
 }
 
 /// Measures and adds to the table.
-pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
+pub(crate) async fn measure(runs: u64, rows: &mut Table) {
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let data = Utf8Path::from_path(dir.path()).expect("temporary paths are UTF-8");
     let embedded = Embedded::open(&data.join("data"));
@@ -227,7 +244,7 @@ pub(crate) async fn measure(runs: u64, rows: &mut Vec<Row>) {
     }
 }
 
-pub(crate) fn tell(how: &str, rates: &mut [f64], latencies: &mut [f64], rows: &mut Vec<Row>) {
+pub(crate) fn tell(how: &str, rates: &mut [f64], latencies: &mut [f64], rows: &mut Table) {
     let rate = median(rates);
     rows.push(Row::new(
         format!("durable steps, {how}"),

@@ -20,11 +20,12 @@ pub(super) struct Found {
     pub(super) payload: Bytes,
 }
 
-/// Messages from a sequence on whose subject is under `filter`, oldest first, and whether there are more.
+/// Messages from a sequence on whose subject is under `filter`, or all, oldest first, and whether there
+/// are more.
 pub(super) async fn read(
     client: &Client,
     stream: &Stream,
-    filter: &str,
+    filter: Option<&str>,
     from: u64,
 ) -> Result<(Vec<Found>, bool), String> {
     let name = &stream.cached_info().config.name;
@@ -33,8 +34,10 @@ pub(super) async fn read(
         .subscribe(inbox.clone())
         .await
         .map_err(|e| e.to_string())?;
-    let request =
-        json!({"seq": from, "next_by_subj": filter, "batch": MESSAGES_MAX, "max_bytes": BYTES_MAX});
+    let mut request = json!({"seq": from, "batch": MESSAGES_MAX, "max_bytes": BYTES_MAX});
+    if let Some(filter) = filter {
+        request["next_by_subj"] = filter.into();
+    }
     client
         .publish_with_reply(
             format!("$JS.API.DIRECT.GET.{name}"),

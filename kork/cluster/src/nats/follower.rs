@@ -25,6 +25,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// have to be filled from end to end.
 const SAFE: Duration = Duration::from_millis(200);
 
+/// With less than one of so many messages under the prefix, the server leaves the others out.
+const SPARSE: usize = 4;
+
 /// How far the followers of this process have read, by kind of stream, as long as they live.
 #[derive(Clone, Default)]
 pub(super) struct Positions(Arc<Mutex<Vec<Position>>>);
@@ -56,9 +59,13 @@ pub(super) struct Follower {
     stream: Stream,
     filters: Vec<String>,
     wakes: SelectAll<Subscriber>,
-    /// Everything up to here was read.
+    /// Everything up to here was given out, or is not under the prefix.
     last: u64,
     ahead: VecDeque<Found>,
+    /// Everything up to here is in `ahead`, or is not under the prefix.
+    read_to: u64,
+    /// Most of the stream is under the prefix.
+    dense: bool,
     checked: Option<Instant>,
     /// The end of the stream at the last look.
     end: u64,
@@ -96,14 +103,16 @@ impl Follower {
             wakes,
             last: 0,
             ahead: VecDeque::new(),
+            read_to: 0,
+            dense: true,
             checked: None,
         })
     }
 
     pub(super) fn start_behind(&mut self, sequence: u64) {
-        self.last = sequence;
         self.ahead.clear();
-        self.position.store(sequence, Ordering::Relaxed);
+        self.read_to = sequence;
+        self.reached(sequence);
     }
 
     /// The next message; waits for one. `Err(Some)` when some were dropped before they were read: the
@@ -111,18 +120,22 @@ impl Follower {
     pub(super) async fn next(&mut self) -> Result<Result<Found, Gone>, String> {
         loop {
             if let Some(found) = self.ahead.pop_front() {
-                self.last = found.sequence;
-                self.position.store(self.last, Ordering::Relaxed);
+                self.reached(found.sequence);
                 return Ok(Ok(found));
             }
+            self.reached(self.last.max(self.read_to));
             // Wake-ups until now are answered by the look that follows.
             while let Some(Some(_)) = self.wakes.next().now_or_never() {}
             if let Some(gone) = self.gone().await? {
                 self.last = gone.oldest - 1;
                 return Ok(Err(gone));
             }
-            self.ahead = self.read().await?;
-            if self.ahead.is_empty() {
+            let before = self.last;
+            let found = self.read().await?;
+            self.read_to = found.to;
+            self.dense = found.is_dense(before);
+            self.ahead = found.messages;
+            if self.ahead.is_empty() && self.read_to == before {
                 // What lies between is not under the prefix.
                 self.position
                     .store(self.last.max(self.end), Ordering::Relaxed);
@@ -150,26 +163,104 @@ impl Follower {
         }))
     }
 
-    async fn read(&self) -> Result<VecDeque<Found>, String> {
-        let mut all = Vec::new();
+    fn reached(&mut self, sequence: u64) {
+        self.last = sequence;
+        self.position.store(sequence, Ordering::Relaxed);
+    }
+
+    /// What comes next. The server counts what matches a filter for each answer, over all subjects of the
+    /// stream; so where most of it is wanted, all of it is read, and what is not wanted is left out here.
+    async fn read(&self) -> Result<Read, String> {
+        let (client, from) = (&self.nats.client, self.last + 1);
+        if self.dense {
+            let (found, _) = batch::read(client, &self.stream, None, from).await?;
+            return Ok(Read::all(found, &self.filters, self.last));
+        }
+        let mut messages = Vec::new();
         let mut complete_to = u64::MAX;
         for filter in &self.filters {
-            let (found, more) =
-                batch::read(&self.nats.client, &self.stream, filter, self.last + 1).await?;
+            let (found, more) = batch::read(client, &self.stream, Some(filter), from).await?;
             if let (true, Some(last)) = (more, found.last()) {
                 complete_to = complete_to.min(last.sequence);
             }
-            all.extend(found);
+            messages.extend(found);
         }
-        all.retain(|found| found.sequence <= complete_to);
-        all.sort_by_key(|found| found.sequence);
-        Ok(all.into())
+        messages.retain(|found| found.sequence <= complete_to);
+        messages.sort_by_key(|found| found.sequence);
+        Ok(Read {
+            to: messages.last().map_or(self.last, |last| last.sequence),
+            of: None,
+            messages: messages.into(),
+        })
+    }
+}
+
+/// What was read in one go.
+struct Read {
+    messages: VecDeque<Found>,
+    /// Nothing up to here is left.
+    to: u64,
+    /// Messages of which these were taken; unknown when the server left the others out.
+    of: Option<usize>,
+}
+
+impl Read {
+    /// From everything behind `last`.
+    fn all(mut found: Vec<Found>, filters: &[String], last: u64) -> Self {
+        let (to, of) = (found.last().map_or(last, |f| f.sequence), found.len());
+        found.retain(|f| {
+            filters
+                .iter()
+                .any(|filter| names::is_under(&f.subject, filter))
+        });
+        Self {
+            messages: found.into(),
+            to,
+            of: Some(of),
+        }
+    }
+
+    /// Whether everything should be read next time, and not what matches.
+    fn is_dense(&self, before: u64) -> bool {
+        let taken = self.messages.len();
+        match self.of {
+            Some(of) => taken * SPARSE >= of,
+            // Purged messages count as others here: then it stays as it is.
+            None => taken > 0 && taken as u64 * 2 >= self.to - before,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_reads_everything_where_most_is_wanted() {
+        let found = |subject: &str, sequence| Found {
+            subject: subject.to_owned(),
+            sequence,
+            headers: async_nats::HeaderMap::new(),
+            payload: bytes::Bytes::new(),
+        };
+        let filters = ["t.a.>".to_owned()];
+        let all = |subjects: &[&str]| {
+            let found = (6..).zip(subjects).map(|(n, s)| found(s, n));
+            Read::all(found.collect(), &filters, 5)
+        };
+        let read = all(&["t.a.1", "t.b.1", "t.a.2", "t.b.2"]);
+        let sequences: Vec<u64> = read.messages.iter().map(|f| f.sequence).collect();
+        assert_eq!((sequences, read.to), (vec![6, 8], 9));
+        assert!(read.is_dense(5));
+        let read = all(&["t.b.1", "t.b.2"]);
+        assert_eq!((read.messages.len(), read.to), (0, 7));
+        assert!(!read.is_dense(5));
+        let read = all(&[]);
+        assert!(read.is_dense(5) && read.to == 5);
+        let mut read = all(&["t.a.1", "t.a.2", "t.a.3", "t.a.4"]);
+        read.of = None;
+        assert!(read.is_dense(5) && !read.is_dense(0));
+    }
 
     #[test]
     fn the_slowest_living_follower_counts() {

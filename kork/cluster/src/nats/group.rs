@@ -27,6 +27,8 @@ use super::{
 
 /// Messages from which on a batch is the cheaper way.
 const BATCH_MIN: usize = 24;
+/// The same for messages that otherwise go one after the other, each when the one before it is stored.
+const FIRST_MIN: usize = 12;
 /// Messages of a batch; the server takes 1,000.
 const BATCH_MAX: usize = 500;
 /// Bytes of a batch.
@@ -37,6 +39,7 @@ const SINGLE_MAX: usize = BATCH_MIN;
 const WAITING_MAX: usize = 4096;
 
 /// A message for the stream.
+#[derive(Clone)]
 pub(super) struct Outgoing {
     pub(super) subject: String,
     pub(super) headers: HeaderMap,
@@ -55,33 +58,60 @@ struct Waiting {
 
 /// The way into one stream.
 #[derive(Clone)]
-pub(super) struct Group(mpsc::Sender<Waiting>);
+pub(super) struct Group {
+    sender: mpsc::Sender<Waiting>,
+    way: Way,
+    batches: bool,
+}
 
 impl Group {
     /// For the stream; it ends with its last copy.
     pub(super) fn new(nats: &Nats, stream: &Stream) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let way = Way(nats.clone());
+        // A stream of an older version takes no batches.
+        let batches = stream.cached_info().config.allow_atomic_publish;
         let appender = Appender {
-            way: Way(nats.clone()),
-            // A stream of an older version takes no batches.
-            batches: stream.cached_info().config.allow_atomic_publish,
+            way: way.clone(),
+            batches,
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             singles: 0,
             batch_runs: false,
         };
         tokio::spawn(appender.run(receiver));
-        Self(sender)
+        Self {
+            sender,
+            way,
+            batches,
+        }
+    }
+
+    /// Tries to publish the first messages, as many as fit into one batch: all of them or none.
+    pub(super) async fn publish_first(&self, messages: &[Outgoing]) -> First {
+        let count = first(messages.iter()).max(1);
+        let stored = self.batches && count >= FIRST_MIN && {
+            let together: Vec<&Outgoing> = messages[..count].iter().collect();
+            matches!(self.way.together(&together).await, Batch::Stored { .. })
+        };
+        First { count, stored }
     }
 
     /// Publishes; messages that were handed over in some order are stored in that order.
     pub(super) async fn publish(&self, message: Outgoing) -> Result<Published, String> {
         let ended = || "the connection is closed".to_owned();
         let (done, outcome) = oneshot::channel();
-        let handed = self.0.send(Waiting { message, done }).await;
+        let handed = self.sender.send(Waiting { message, done }).await;
         handed.map_err(|_| ended())?;
         outcome.await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+/// The first of some messages.
+pub(super) struct First {
+    pub(super) count: usize,
+    /// They are in the stream; else each has to be published by itself, as it may be there.
+    pub(super) stored: bool,
 }
 
 /// What ended.
@@ -170,14 +200,19 @@ impl Appender {
 
 /// The first that fit into a batch. A subject occurs once in it: its second message expects the first.
 fn take(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let count = first(waiting.iter().map(|next| &next.message)).max(1);
+    waiting.drain(..count).collect()
+}
+
+/// How many of the first fit into a batch.
+fn first<'a>(messages: impl Iterator<Item = &'a Outgoing>) -> usize {
     let mut subjects = HashSet::new();
     let mut bytes = 0;
-    let fits = waiting.iter().take(BATCH_MAX).take_while(|next| {
-        bytes += next.message.payload.len();
-        bytes <= BATCH_BYTES_MAX && subjects.insert(next.message.subject.clone())
+    let fits = messages.take(BATCH_MAX).take_while(|next| {
+        bytes += next.payload.len();
+        bytes <= BATCH_BYTES_MAX && subjects.insert(next.subject.as_str())
     });
-    let count = fits.count().max(1);
-    waiting.drain(..count).collect()
+    fits.count()
 }
 
 /// Whoever does not wait any more reads the stream when it matters.
@@ -197,9 +232,11 @@ impl Way {
     /// All or nothing; when nothing, then each by itself, for only one of them may be wrong.
     async fn batch(&self, together: Vec<Waiting>) {
         let count = together.len() as u64;
-        let outcome = match together.len() {
-            ..BATCH_MIN => Batch::Refused,
-            _ => self.together(&together).await,
+        let outcome = if together.len() < BATCH_MIN {
+            Batch::Refused
+        } else {
+            let messages: Vec<&Outgoing> = together.iter().map(|w| &w.message).collect();
+            self.together(&messages).await
         };
         match outcome {
             Batch::Stored { last } => {
@@ -225,7 +262,7 @@ impl Way {
         }
     }
 
-    async fn together(&self, together: &[Waiting]) -> Batch {
+    async fn together(&self, together: &[&Outgoing]) -> Batch {
         let began = Instant::now();
         let client = &self.0.client;
         let next = self.0.connections.next();
@@ -233,16 +270,16 @@ impl Way {
         let Some((last, before)) = together.split_last() else {
             return Batch::Refused;
         };
-        for (n, Waiting { message, .. }) in (1..).zip(before) {
+        for (n, message) in (1..).zip(before) {
             let (subject, payload) = (message.subject.clone(), message.payload.clone());
             let sent = client.publish_with_headers(subject, message.in_batch(&id, n), payload);
             if sent.await.is_err() {
                 return Batch::Refused;
             }
         }
-        let mut headers = last.message.in_batch(&id, together.len());
+        let mut headers = last.in_batch(&id, together.len());
         headers.insert("Nats-Batch-Commit", "1");
-        let (subject, payload) = (last.message.subject.clone(), last.message.payload.clone());
+        let (subject, payload) = (last.subject.clone(), last.payload.clone());
         let asked = tokio::select! {
             biased;
             asked = client.request_with_headers(subject, headers, payload) => asked,

@@ -121,7 +121,7 @@ impl Journal for NatsJournal {
         let mut records: Vec<Record> = Vec::new();
         let mut from = after.0.saturating_add(1);
         loop {
-            let read = |_| batch::read(&self.nats.client, &self.stream, &full, from);
+            let read = |_| batch::read(&self.nats.client, &self.stream, Some(&full), from);
             let (found, more) = self
                 .nats
                 .connections

@@ -60,6 +60,14 @@ pub(super) fn filters(base: &str, prefix: &str) -> Vec<String> {
     }
 }
 
+/// One of the filters that [`filters`] makes lets the subject through.
+pub(super) fn is_under(subject: &str, filter: &str) -> bool {
+    match filter.strip_suffix('>') {
+        Some(parent) => subject.len() > parent.len() && subject.starts_with(parent),
+        None => subject == filter,
+    }
+}
+
 fn digit(value: u8) -> char {
     char::from_digit(value.into(), 16).unwrap_or('0')
 }
@@ -107,5 +115,9 @@ mod tests {
         assert_eq!(filters("n.j.", ""), ["n.j.>"]);
         assert_eq!(filters("n.j.", "execution."), ["n.j.execution.>"]);
         assert_eq!(filters("n.j.", "a.1"), ["n.j.a.1.>", "n.j.a.1"]);
+        let under = |subject, prefix| filters("n.j.", prefix).iter().any(|f| is_under(subject, f));
+        assert!(under("n.j.a.1", "") && under("n.j.a.1", "a.") && under("n.j.a.1", "a.1"));
+        assert!(under("n.j.a.1", "a") && under("n.j.a.1.b", "a.1"));
+        assert!(!under("n.j.a.12", "a.1") && !under("n.j.a", "a.") && !under("n.j.b.1", "a."));
     }
 }

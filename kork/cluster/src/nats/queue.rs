@@ -404,9 +404,10 @@ impl Queue for NatsQueue {
         let mut letters = Vec::new();
         let mut from = 1;
         loop {
-            let (found, more) = batch::read(&self.nats.client, &self.streams.dead, &filter, from)
-                .await
-                .map_err(|reason| QueueError::Unavailable { reason })?;
+            let (found, more) =
+                batch::read(&self.nats.client, &self.streams.dead, Some(&filter), from)
+                    .await
+                    .map_err(|reason| QueueError::Unavailable { reason })?;
             for letter in found {
                 let text = |key: &str| letter.headers.get(key).map(|t| names::name(t.as_str()));
                 let (id, reason) = (text(ID), text(REASON));

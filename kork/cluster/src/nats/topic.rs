@@ -4,7 +4,7 @@ use async_nats::{HeaderMap, jetstream::stream::Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kork::ports::{
-    Cursor, Message, Start, Topic, TopicError, TopicStream,
+    Cursor, Message, NewMessage, Start, Topic, TopicError, TopicStream,
     limit::{MESSAGE_BYTES_MAX, oversized},
 };
 
@@ -57,29 +57,33 @@ impl NatsTopic {
             stream,
         }
     }
+
+    fn outgoing(&self, subject: &str, id: &str, payload: Bytes) -> Result<Outgoing, TopicError> {
+        check(subject, payload.len())?;
+        check(id, 0)?;
+        let base = self.nats.subjects("topic");
+        let mut headers = HeaderMap::new();
+        headers.insert(ID, names::word(id).as_str());
+        Ok(Outgoing {
+            subject: format!("{base}{}.{}", names::subject(subject), names::hashed(id)),
+            headers,
+            payload,
+            expected: 0,
+        })
+    }
 }
 
 #[async_trait]
 impl Topic for NatsTopic {
     async fn publish(&self, subject: &str, id: &str, payload: Bytes) -> Result<Cursor, TopicError> {
-        check(subject, payload.len())?;
-        check(id, 0)?;
-        let base = self.nats.subjects("topic");
-        let full = format!("{base}{}.{}", names::subject(subject), names::hashed(id));
-        let mut headers = HeaderMap::new();
-        headers.insert(ID, names::word(id).as_str());
+        let message = self.outgoing(subject, id, payload)?;
         for _ in 0..journal::UNSURE_MAX {
-            let message = Outgoing {
-                subject: full.clone(),
-                headers: headers.clone(),
-                payload: payload.clone(),
-                expected: 0,
-            };
-            match self.group.publish(message).await.map_err(failed)? {
+            let published = self.group.publish(message.clone()).await;
+            match published.map_err(failed)? {
                 Published::Stored(sequence) => return Ok(Cursor(sequence)),
                 Published::Refused { .. } => {}
             }
-            let known = journal::last(&self.stream, &full).await;
+            let known = journal::last(&self.stream, &message.subject).await;
             match known.map_err(|e| unavailable(&e))? {
                 // A stream with replicas refuses now and then what it does not have.
                 0 => {}
@@ -87,6 +91,33 @@ impl Topic for NatsTopic {
             }
         }
         Err(failed(format!("{id} is refused though it is not there")))
+    }
+
+    async fn publish_all(&self, messages: &[NewMessage]) -> Result<(), TopicError> {
+        // What is before one that is too large is published.
+        let (mut right, mut refused) = (Vec::with_capacity(messages.len()), Ok(()));
+        for message in messages {
+            match self.outgoing(&message.subject, &message.id, message.payload.clone()) {
+                Ok(message) => right.push(message),
+                Err(error) => {
+                    refused = Err(error);
+                    break;
+                }
+            }
+        }
+        let mut published = 0;
+        while published < right.len() {
+            let first = self.group.publish_first(&right[published..]).await;
+            let next = published + first.count;
+            if !first.stored {
+                for message in &messages[published..next] {
+                    let payload = message.payload.clone();
+                    self.publish(&message.subject, &message.id, payload).await?;
+                }
+            }
+            published = next;
+        }
+        refused
     }
 
     async fn subscribe(

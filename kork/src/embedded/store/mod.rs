@@ -186,6 +186,16 @@ impl Store {
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
     ) -> Result<T, StoreError> {
+        let answer = self.hand_over(make).await?;
+        self.outcome(answer).await
+    }
+
+    /// Hands a mutation to the writer, behind all that were handed over before; [`Self::outcome`] waits
+    /// for it.
+    pub(super) async fn hand_over<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Mutation,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         if let Some(error) = self.shared.failed.get() {
             return Err(error.clone());
         }
@@ -194,6 +204,13 @@ impl Store {
             Some(writer) => writer.push(make(reply)).await,
             None => self.shared.commit_guarded(vec![make(reply)], true),
         }
+        Ok(answer)
+    }
+
+    pub(super) async fn outcome<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         answer.await.unwrap_or_else(|_| Err(self.shared.failure()))
     }
 
