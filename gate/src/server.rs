@@ -17,7 +17,10 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{Config, Identity},
     error::Error,
-    http::{connection::Connection, guard::is_loopback_name, observed::observed, route::Router},
+    http::{
+        asked::Asked, connection::Connection, guard::is_loopback_name, observed::observed,
+        route::Router,
+    },
     limit, openapi, routes,
 };
 
@@ -28,6 +31,8 @@ pub(crate) struct Gate {
     pub(crate) chassis: Chassis,
     pub(crate) router: Router,
     pub(crate) measures: Histogram,
+    /// What is asked now.
+    pub(crate) asked: Asked,
     /// One permit per client of the event stream.
     pub(crate) event_slots: Arc<Semaphore>,
     /// The `OpenAPI` document, and the page that shows it.
@@ -69,6 +74,7 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
             "gennaker_http_request_duration_seconds",
             "answers to HTTP requests, by method, route and status",
         ),
+        asked: Asked::default(),
         event_slots: Arc::new(Semaphore::new(limits.event_clients_max)),
         page: Bytes::from(openapi::page(&document)),
         document: Bytes::from(document.to_string()),

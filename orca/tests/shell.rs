@@ -411,7 +411,8 @@ async fn lists_by_status_find_the_newest_whatever_else_there_is() {
             ..ListExecutions::default()
         };
         let found = rpc::call(&*world.ports.rpc, &list).await.unwrap();
-        found.iter().map(|e| e.id.to_string()).collect::<Vec<_>>()
+        let read = |e: &kork_model::Shown| e.read::<Execution>().unwrap().id.to_string();
+        found.iter().map(read).collect::<Vec<_>>()
     };
     for flushed in [false, true] {
         if flushed {

@@ -59,6 +59,33 @@ impl Answer {
         })
     }
 
+    /// 200 with a JSON list of texts that are JSON already.
+    pub(crate) fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Outcome {
+        let mut body = vec![b'['];
+        for text in texts {
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            body.extend_from_slice(text.as_bytes());
+        }
+        body.push(b']');
+        Self::of_type(JSON, body)
+    }
+
+    /// The same answer once more; none of a stream of events, which has one reader.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let content = match &self.content {
+            Content::Empty => Content::Empty,
+            Content::Whole(media_type, body) => Content::Whole(media_type, body.clone()),
+            Content::Redirect(to) => Content::Redirect(to),
+            Content::Events(_) => return None,
+        };
+        Some(Self {
+            status: self.status,
+            content,
+        })
+    }
+
     /// 200 without a body.
     pub(crate) fn empty() -> Outcome {
         Ok(Self {

@@ -35,6 +35,12 @@ impl Call {
             .unwrap_or_default()
     }
 
+    /// What is asked, as a text that is the same for the same question. Nobody logs in yet, so everybody
+    /// gets the same answer.
+    pub(crate) fn question(&self) -> String {
+        format!("{USER} {:?} {:?}", self.path, self.query)
+    }
+
     /// A header as text; none when it is absent or not text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

@@ -2,6 +2,7 @@
 //! [`refusal::Refusal`] to bytes.
 
 pub(crate) mod answer;
+pub(crate) mod asked;
 pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod dispatch;

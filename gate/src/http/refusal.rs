@@ -10,10 +10,10 @@ use kork_model::{Kind, Problem, Timestamp};
 use serde_json::Value;
 
 /// A problem with the status it is answered with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     status: StatusCode,
     problem: Problem,

@@ -1,15 +1,16 @@
 //! Executions: lists and searches.
 
-use std::{cmp::Ordering, collections::VecDeque};
+use std::{cmp::Reverse, collections::VecDeque, sync::Arc};
 
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
 use kork_model::{
-    Execution, ExecutionType, Kind,
+    Execution, ExecutionType, Kind, Shown, Timestamp,
     api::orca::{ExecutionFilter, GetExecution, ListExecutions},
 };
+use serde::Deserialize;
 
 use super::param::{
     EVENT_ID, EXECUTION_IDS, EXPAND, LIMIT, PIPELINE_CONFIG_IDS, PIPELINE_NAME,
@@ -81,6 +82,11 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 async fn of_application(call: Call) -> Outcome {
+    let gate = Arc::clone(&call.gate);
+    gate.asked.once(call.question(), listed(call)).await
+}
+
+async fn listed(call: Call) -> Outcome {
     let limit = per_pipeline(&call)?;
     let filter = ExecutionFilter {
         application: Some(call.part("application")),
@@ -95,8 +101,8 @@ async fn of_application(call: Call) -> Outcome {
         ..ListExecutions::default()
     };
     let mut found = fetch(&call, list).await?;
-    found.sort_by(by_start);
-    Answer::json(&found)
+    found.sort_by_cached_key(by_start);
+    Answer::texts(found.iter().map(Shown::text))
 }
 
 /// How many of each pipeline. As in Spinnaker, `limit=0` is no limit of its own but the default.
@@ -106,9 +112,24 @@ fn per_pipeline(call: &Call) -> Result<Option<u32>, Refusal> {
 }
 
 /// The order of lists: what has not started first, then by rising start time.
-pub(super) fn by_start(a: &Execution, b: &Execution) -> Ordering {
-    let start = |e: &Execution| e.start_time.unwrap_or_default();
-    start(a).cmp(&start(b)).then_with(|| b.id.cmp(&a.id))
+pub(super) fn by_start(shown: &Shown) -> (Timestamp, Reverse<String>) {
+    let head = Head::of(shown);
+    (head.start_time.unwrap_or_default(), Reverse(head.id))
+}
+
+/// What lists are ordered by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Head {
+    id: String,
+    start_time: Option<Timestamp>,
+}
+
+impl Head {
+    fn of(shown: &Shown) -> Self {
+        // Every execution has these two in this shape, or not at all.
+        shown.read().unwrap_or_default()
+    }
 }
 
 pub(super) async fn by_ids(call: Call) -> Outcome {
@@ -141,11 +162,14 @@ pub(super) async fn by_ids(call: Call) -> Outcome {
     };
     let mut found = fetch(&call, list).await?;
     if by_config {
-        found.sort_by(by_start);
+        found.sort_by_cached_key(by_start);
     } else {
-        found.sort_by_key(|e| execution_ids.iter().position(|id| *id == e.id.as_str()));
+        found.sort_by_cached_key(|shown| {
+            let head = Head::of(shown);
+            execution_ids.iter().position(|id| *id == head.id)
+        });
     }
-    Answer::json(&found)
+    Answer::texts(found.iter().map(Shown::text))
 }
 
 async fn search(call: Call) -> Outcome {
@@ -168,7 +192,7 @@ async fn search(call: Call) -> Outcome {
     } else {
         fetch(&call, list).await?
     };
-    Answer::json(&found)
+    Answer::texts(found.iter().map(Shown::text))
 }
 
 /// What a search is for.
@@ -208,8 +232,8 @@ async fn oldest(
     list: ListExecutions,
     offset: usize,
     size: usize,
-) -> Result<Vec<Execution>, Refusal> {
-    let mut last: VecDeque<Execution> = VecDeque::new();
+) -> Result<Vec<Shown>, Refusal> {
+    let mut last: VecDeque<Shown> = VecDeque::new();
     let mut read = 0_usize;
     loop {
         let page = ListExecutions {
@@ -263,14 +287,14 @@ pub(super) async fn of_kind(
 
 /// A list of executions. When it does not fit into one message of the bus it is fetched in pages,
 /// which are halved until they fit.
-pub(super) async fn fetch(call: &Call, list: ListExecutions) -> Result<Vec<Execution>, Refusal> {
+pub(super) async fn fetch(call: &Call, list: ListExecutions) -> Result<Vec<Shown>, Refusal> {
     match call.ask(&list).await {
         Err(refusal) if refusal.problem().kind == Kind::TooLarge => {}
         other => return other,
     }
     let wanted = list.limit.unwrap_or(limit::PAGE_SIZE_MAX) as usize;
     let mut size = limit::EXECUTIONS_PAGE;
-    let mut found: Vec<Execution> = Vec::new();
+    let mut found: Vec<Shown> = Vec::new();
     while found.len() < wanted {
         let left = (wanted - found.len()) as u32;
         let page = ListExecutions {

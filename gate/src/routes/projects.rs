@@ -1,7 +1,7 @@
 //! Projects, and the notifications of applications. Projects are changed through `POST /tasks`.
 
 use kork_model::{
-    Context, Kind,
+    Context, Kind, Shown,
     api::{
         front50::{
             DeleteNotifications, GetNotifications, GetProject, ListProjects, SaveNotifications,
@@ -169,8 +169,8 @@ async fn pipelines(call: Call) -> Outcome {
         ..ListExecutions::default()
     };
     let mut found = executions::fetch(&call, list).await?;
-    found.sort_by(executions::by_start);
-    Answer::json(&found)
+    found.sort_by_cached_key(executions::by_start);
+    Answer::texts(found.iter().map(Shown::text))
 }
 
 async fn clusters(call: Call) -> Outcome {

@@ -1,7 +1,7 @@
 //! Tasks: jobs that are run one after the other, outside of pipelines.
 
 use kork_model::{
-    Context, ExecutionType,
+    Context, ExecutionType, Kind, Problem,
     api::orca::{CancelExecution, DeleteExecution, ExecutionFilter, ListExecutions, StartTask},
 };
 use serde_json::Value;
@@ -126,11 +126,13 @@ async fn list(call: Call) -> Outcome {
         orchestrations: true,
         ..ListExecutions::default()
     };
-    let tasks: Vec<Value> = executions::fetch(&call, list)
-        .await?
+    let found = executions::fetch(&call, list).await?;
+    let tasks = found
         .iter()
-        .map(task::view)
-        .collect();
+        .map(|shown| shown.read().map(|e| task::view(&e)));
+    let tasks: Vec<Value> = tasks.collect::<Result<_, _>>().map_err(|e| {
+        Problem::new("KORK-0003", Kind::Bug, "an execution cannot be read").because(&e)
+    })?;
     Answer::json(&tasks)
 }
 

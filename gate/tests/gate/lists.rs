@@ -162,6 +162,7 @@ async fn a_list_that_is_too_long_for_one_message_is_fetched_in_pages() {
         let page = (r.offset..20).take(asked as usize);
         Ok(page
             .map(|n| crate::services::execution(&format!("01E{n:02}"), u64::from(n)))
+            .map(|execution| kork_model::Shown::of(&execution).unwrap())
             .collect())
     })
     .await;

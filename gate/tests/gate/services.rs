@@ -10,7 +10,7 @@ use kork::{
     service::Chassis,
 };
 use kork_model::{
-    Context, Execution, ExecutionType, Kind, Problem, Stage, Status, Task, Timestamp,
+    Context, Execution, ExecutionType, Kind, Problem, Shown, Stage, Status, Task, Timestamp,
     api::{
         Call,
         clouddriver::{
@@ -307,11 +307,9 @@ impl TestGate {
         })
         .await;
         self.serve(|_: &ListExecutions| {
-            Ok(vec![
-                execution("01NEW", 9),
-                execution("01OLD", 3),
-                execution("01MID", 5),
-            ])
+            let all = [("01NEW", 9), ("01OLD", 3), ("01MID", 5)];
+            let shown = all.map(|(id, at)| Shown::of(&execution(id, at)).unwrap());
+            Ok(shown.into())
         })
         .await;
         self.serve(|r: &CancelExecution| known(&r.id)).await;

@@ -13,6 +13,7 @@ pub mod event;
 pub mod execution;
 pub mod id;
 pub mod problem;
+mod shown;
 pub mod status;
 pub mod templated;
 pub mod time;
@@ -28,6 +29,7 @@ pub use execution::{
 };
 pub use id::{ExecutionId, StageId, WorkKey};
 pub use problem::{FieldError, Kind, Problem};
+pub use shown::Shown;
 pub use status::Status;
 pub use time::Timestamp;
 pub use trace::{ExecutionTrace, TraceContext};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::Semaphore;
 
 use crate::ports::{Rpc, RpcError};
 
@@ -21,6 +22,12 @@ const PATIENCE: [Duration; 6] = [
 /// After those, one each.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Questions of this process that are asked beside others, at most. Where everything is slow, asking more
+/// makes it slower; an instance that stands still is found with a few.
+const BESIDE_MAX: usize = 32;
+
+static BESIDE: Semaphore = Semaphore::const_new(BESIDE_MAX);
+
 /// Asks until somebody answers, or `timeout` is over.
 pub(super) async fn call(
     rpc: &dyn Rpc,
@@ -32,7 +39,15 @@ pub(super) async fn call(
     let mut left = timeout;
     let mut patience = PATIENCE.into_iter();
     loop {
-        asked.push(rpc.call(service, endpoint, request.clone(), left));
+        let beside = (!asked.is_empty()).then(|| BESIDE.try_acquire());
+        if !matches!(beside, Some(Err(_))) {
+            let question = rpc.call(service, endpoint, request.clone(), left);
+            asked.push(async move {
+                let outcome = question.await;
+                drop(beside);
+                outcome
+            });
+        }
         let wait = patience.next().unwrap_or(EVERY).min(left);
         let answered = async {
             loop {
@@ -49,9 +64,23 @@ pub(super) async fn call(
             answered.await
         };
         if let Some(outcome) = answered {
-            return outcome;
+            return outcome.map_err(|error| whole(error, timeout));
         }
         left -= wait;
+    }
+}
+
+/// What the caller hears of a question that nobody answered: how long it waited, not the last try.
+fn whole(error: RpcError, timeout: Duration) -> RpcError {
+    match error {
+        RpcError::Timeout {
+            service, endpoint, ..
+        } => RpcError::Timeout {
+            service,
+            endpoint,
+            timeout_ms: timeout.as_millis() as u64,
+        },
+        other => other,
     }
 }
 

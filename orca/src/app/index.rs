@@ -1,13 +1,18 @@
 //! The index that lists are served from: in the cache, and rebuilt when the cache lost it.
 //!
 //! Sorted indexes hold ids by build time: one per application, per pipeline, and per kind, and beside each
-//! one of those that have not ended. A row per execution holds what filters need. A row that is missing is
-//! read from the execution itself.
+//! one of those that have not ended; and one per application of its pipelines. A row per execution holds
+//! what filters need, and is written last: where it is, the indexes are. A row that is missing is read from
+//! the execution itself.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::try_join_all, stream};
+use futures_util::{
+    StreamExt,
+    future::{try_join, try_join_all},
+    stream,
+};
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
 use serde::{Deserialize, Serialize};
@@ -15,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Shell, token};
 
 /// Says that the index was built since the cache was last empty.
-const BUILT: &str = "orca.index.built.2";
+const BUILT: &str = "orca.index.built.3";
 /// Ids that are read from an index in one go, at most and at least.
 const PAGE: usize = 256;
 const PAGE_MIN: usize = 16;
@@ -23,7 +28,7 @@ const PAGE_MIN: usize = 16;
 const READS_AT_ONCE: usize = 32;
 
 /// What filters need to know about an execution.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub application: String,
     pub config: Option<String>,
@@ -57,7 +62,12 @@ impl Row {
             format!("orca.{kind}"),
             by_application(self.kind, &self.application),
         ];
-        names.extend(self.config.as_deref().map(by_config));
+        if self.kind == ExecutionType::Pipeline {
+            names.push(match self.config.as_deref() {
+                Some(config) => by_config(config),
+                None => without_config(&self.application),
+            });
+        }
         names
     }
 }
@@ -84,6 +94,26 @@ pub(crate) fn by_config(config: &str) -> String {
     format!("orca.pipelines.config.{}", token(config))
 }
 
+/// Index of executions of an application that belong to no stored pipeline.
+pub(crate) fn without_config(application: &str) -> String {
+    format!(
+        "{}.adhoc",
+        by_application(ExecutionType::Pipeline, application)
+    )
+}
+
+/// Index of the pipelines of an application that have run, by when they did; [`NO_CONFIG`] stands for
+/// those that are not stored.
+pub(crate) fn pipelines_of(application: &str) -> String {
+    format!(
+        "{}.pipelines",
+        by_application(ExecutionType::Pipeline, application)
+    )
+}
+
+/// In the index of pipelines: executions that belong to none. No pipeline has this id.
+pub(crate) const NO_CONFIG: &str = "";
+
 fn row_key(id: &ExecutionId) -> String {
     format!("orca.row.{id}")
 }
@@ -99,9 +129,7 @@ impl Shell {
     async fn try_index_put(&self, state: &State) -> Result<(), kork::ports::CacheError> {
         let row = Row::of(state);
         let id = &state.execution.id;
-        let body = serde_json::to_vec(&row).unwrap_or_default();
         let cache = &self.ports.cache;
-        cache.put(&row_key(id), Bytes::from(body), None).await?;
         let ended = row.status.is_complete();
         let put = row.indexes().into_iter().map(|index| async move {
             cache.index_put(&index, id.as_str(), row.built).await?;
@@ -112,7 +140,43 @@ impl Shell {
                 cache.index_put(&open, id.as_str(), row.built).await
             }
         });
-        try_join_all(put).await.map(drop)
+        let pipeline = async {
+            if row.kind == ExecutionType::Pipeline {
+                let member = row.config.as_deref().unwrap_or(NO_CONFIG);
+                let index = pipelines_of(&row.application);
+                cache.index_put(&index, member, row.built).await?;
+            }
+            Ok(())
+        };
+        try_join(try_join_all(put), pipeline).await?;
+        let body = serde_json::to_vec(&row).unwrap_or_default();
+        cache.put(&row_key(id), Bytes::from(body), None).await
+    }
+
+    /// Puts executions into the index that are not in it as they are.
+    pub(crate) async fn index_put_missing(&self, states: &[Arc<State>]) {
+        let keys: Vec<String> = states.iter().map(|s| row_key(&s.execution.id)).collect();
+        let stored = self.ports.cache.get_many(&keys).await;
+        let stored = stored.unwrap_or_else(|_| vec![None; states.len()]);
+        for (state, stored) in states.iter().zip(stored) {
+            let row = stored.and_then(|body| serde_json::from_slice::<Row>(&body).ok());
+            if row != Some(Row::of(state)) {
+                self.index_put_newest(&state.execution.id).await;
+            }
+        }
+    }
+
+    /// Puts an execution into the index as it is now.
+    pub(crate) async fn index_put_newest(&self, id: &ExecutionId) {
+        // What is read here must not be put over what is written meanwhile.
+        let _one_at_a_time = self.lock(id).await;
+        match self.load(id).await {
+            Ok(loaded) if loaded.state.execution.id == *id => self.index_put(&loaded.state).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(execution.id = %id, error = %error.problem(), "it is put into the index when it is read");
+            }
+        }
     }
 
     pub(crate) async fn index_remove(&self, state: &State) {

@@ -244,6 +244,7 @@ impl Shell {
                 let archived = states::Loaded {
                     state: Arc::clone(&state),
                     bytes,
+                    shown: Arc::default(),
                     ..loaded
                 };
                 self.states.put(id, archived);
@@ -259,9 +260,8 @@ impl Shell {
                     let kept = states::Loaded {
                         state: Arc::clone(&state),
                         revision,
-                        archived: false,
-                        by: String::new(),
                         bytes: loaded.bytes + bytes,
+                        ..states::Loaded::default()
                     };
                     self.states.put(id, kept);
                     return Ok(Outcome {
@@ -346,12 +346,14 @@ impl Shell {
             self.states.forget(id);
             loaded = self.load(id).await?;
         }
-        known(loaded, id)
+        known(&loaded, id)
     }
 
     /// The state of an execution as this instance knows it: another one may have written a moment ago.
-    pub(crate) async fn state_seen(&self, id: &ExecutionId) -> Result<Arc<State>, Error> {
-        known(self.load(id).await?, id)
+    pub(crate) async fn seen(&self, id: &ExecutionId) -> Result<states::Loaded, Error> {
+        let loaded = self.load(id).await?;
+        known(&loaded, id)?;
+        Ok(loaded)
     }
 
     /// Nobody has written since.
@@ -377,11 +379,11 @@ struct Changed {
     revision: Revision,
 }
 
-fn known(loaded: states::Loaded, id: &ExecutionId) -> Result<Arc<State>, Error> {
+fn known(loaded: &states::Loaded, id: &ExecutionId) -> Result<Arc<State>, Error> {
     if loaded.state.execution.id.as_str().is_empty() {
         return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
     }
-    Ok(loaded.state)
+    Ok(Arc::clone(&loaded.state))
 }
 
 pub(crate) fn fold(state: &State, events: &[Event]) -> State {

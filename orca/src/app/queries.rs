@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kork_model::{
-    Context, Execution, ExecutionId, ExecutionType, Kind, Problem, Stage, Status,
+    Context, Execution, ExecutionId, ExecutionType, Kind, Problem, Shown, Stage, Status,
     api::orca::{ExecutionFilter, ListExecutions},
 };
 use orca_engine::{expression, scope_root};
@@ -16,6 +17,8 @@ use super::{
 
 /// Executions that one answer may hold.
 const LIST_MAX: usize = 1_000;
+/// Pipelines whose newest executions are looked up at the same time.
+const PIPELINES_AT_ONCE: usize = 16;
 /// Candidates beyond those that are asked for: a row may be older than its execution.
 const SPARE: usize = 16;
 /// Bytes that one answer may hold; a single execution may have more.
@@ -29,7 +32,7 @@ impl Shell {
     pub(crate) async fn list(
         self: &Arc<Self>,
         query: &ListExecutions,
-    ) -> Result<Vec<Execution>, Error> {
+    ) -> Result<Vec<Shown>, Error> {
         let statuses = statuses(&query.filter)?;
         let ids = self.candidates(query, &statuses).await?;
         let mut found = Found::default();
@@ -39,10 +42,11 @@ impl Shell {
             if found.executions.len() >= wanted {
                 break;
             }
-            let Ok(state) = self.state_seen(&id).await else {
+            let Ok(loaded) = self.seen(&id).await else {
                 continue;
             };
-            if !matches(&state.execution, &query.filter, &statuses) {
+            let execution = &loaded.state.execution;
+            if !matches(execution, &query.filter, &statuses) {
                 continue;
             }
             if skipped < query.offset {
@@ -50,11 +54,14 @@ impl Shell {
                 continue;
             }
             let shown = if query.expand {
-                state.execution.clone()
+                loaded.shown()
             } else {
-                slim(&state.execution)
+                Shown::of(&slim(execution))
             };
-            found.add(shown)?;
+            found.add(shown.map_err(|source| Error::Unreadable {
+                id: id.to_string(),
+                source,
+            })?)?;
         }
         Ok(found.executions)
     }
@@ -102,7 +109,11 @@ impl Shell {
             Some("*") | None => "orca.pipelines".to_owned(),
             Some(application) => index::by_application(kind, application),
         };
+        let named = filter.application.as_deref().filter(|name| *name != "*");
         match per_config.filter(|_| !query.orchestrations) {
+            Some(most) if let Some(application) = named => {
+                self.of_each_pipeline(application, part, most, lets).await
+            }
             None => self.newest(&index, part, most, lets).await,
             Some(most) => {
                 let counted = std::sync::Mutex::new(BTreeMap::<Option<String>, usize>::new());
@@ -118,6 +129,42 @@ impl Shell {
                 self.newest(&index, part, LIST_MAX, lets_few).await
             }
         }
+    }
+
+    /// The newest of each pipeline of an application, newest first.
+    async fn of_each_pipeline(
+        self: &Arc<Self>,
+        application: &str,
+        part: Part,
+        most: usize,
+        lets: impl Fn(&index::Row) -> bool,
+    ) -> Result<Vec<ExecutionId>, Error> {
+        self.ensure_index().await?;
+        let pipelines = index::pipelines_of(application);
+        let pipelines = self.ports.cache.index_newest(&pipelines, 0, LIST_MAX).await;
+        // A pipeline that was moved has executions of another application too.
+        let of_application = |row: &index::Row| {
+            row.application.to_lowercase() == application.to_lowercase() && lets(row)
+        };
+        let lets = &of_application;
+        let newest = pipelines
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(config, _)| async move {
+                let index = match config.as_str() {
+                    index::NO_CONFIG => index::without_config(application),
+                    config => index::by_config(config),
+                };
+                self.newest(&index, part, most, lets).await
+            });
+        let newest: Vec<Vec<ExecutionId>> = stream::iter(newest)
+            .buffered(PIPELINES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut all = newest.concat();
+        all.sort_by(|a, b| b.cmp(a));
+        all.truncate(LIST_MAX);
+        Ok(all)
     }
 
     /// Evaluates one text against an execution, and a stage of it.
@@ -180,13 +227,13 @@ impl Shell {
 /// An answer that grows. What does not fit is refused, never left out without a word.
 #[derive(Default)]
 struct Found {
-    executions: Vec<Execution>,
+    executions: Vec<Shown>,
     bytes: usize,
 }
 
 impl Found {
-    fn add(&mut self, shown: Execution) -> Result<(), Error> {
-        let size = serde_json::to_string(&shown).map_or(0, |text| text.len());
+    fn add(&mut self, shown: Shown) -> Result<(), Error> {
+        let size = shown.text().len();
         let is_first = self.executions.is_empty();
         let fits = self.executions.len() < LIST_MAX && self.bytes + size <= LIST_BYTES_MAX;
         if !fits && !is_first {
@@ -418,9 +465,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_or_refused() {
-        let large = |bytes: usize| Execution {
-            name: Some("x".repeat(bytes)),
-            ..Execution::default()
+        let large = |bytes: usize| {
+            let execution = Execution {
+                name: Some("x".repeat(bytes)),
+                ..Execution::default()
+            };
+            Shown::of(&execution).unwrap()
         };
         let mut found = Found::default();
         found.add(large(LIST_BYTES_MAX + 1)).unwrap();

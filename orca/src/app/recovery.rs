@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use kork_model::ExecutionId;
-use orca_engine::open_effects;
+use orca_engine::{State, open_effects};
 
 use super::{Error, Shell, admission, peers};
 
+/// Logs that are read at the same time.
+const READS_AT_ONCE: usize = 32;
+/// Executions that are looked for in the index in one go.
+const CHUNK: usize = 128;
 /// Pause before a log that could not be read is read again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -19,12 +24,8 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
         source,
     })?;
     let found = subjects.len();
-    for subject in subjects {
-        let Some(id) = subject.strip_prefix("execution.") else {
-            continue;
-        };
-        recover(shell, &ExecutionId::from(id)).await;
-    }
+    let ids = subjects.iter().filter_map(|s| s.strip_prefix("execution."));
+    recover_all(shell, ids.map(ExecutionId::from).collect()).await;
     admission::recover(shell).await?;
     if found > 0 {
         tracing::info!(executions = found, "open executions go on");
@@ -32,27 +33,44 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
     Ok(())
 }
 
+async fn recover_all(shell: &Arc<Shell>, ids: Vec<ExecutionId>) {
+    let recovered = ids
+        .into_iter()
+        .map(|id| async move { recover(shell, &id).await });
+    let mut chunks = stream::iter(recovered)
+        .buffer_unordered(READS_AT_ONCE)
+        .ready_chunks(CHUNK);
+    while let Some(states) = chunks.next().await {
+        let states: Vec<_> = states.into_iter().flatten().collect();
+        shell.index_put_missing(&states).await;
+    }
+}
+
 /// One unreadable execution must not keep the others from going on.
-async fn recover(shell: &Arc<Shell>, id: &ExecutionId) {
-    if let Err(error) = try_recover(shell, id).await {
-        if error.is_passing() {
-            return later(shell, id);
+async fn recover(shell: &Arc<Shell>, id: &ExecutionId) -> Option<Arc<State>> {
+    match try_recover(shell, id).await {
+        Ok(state) => state,
+        Err(error) if error.is_passing() => {
+            later(shell, id);
+            None
         }
-        tracing::error!(execution.id = %id, error = %error.problem(), "an execution cannot be read");
+        Err(error) => {
+            tracing::error!(execution.id = %id, error = %error.problem(), "an execution cannot be read");
+            None
+        }
     }
 }
 
 /// After another instance died: what it was about to carry out is carried out here.
 pub(crate) async fn take_over(shell: &Arc<Shell>, ids: Vec<ExecutionId>) {
-    for id in ids {
-        recover(shell, &id).await;
-    }
+    recover_all(shell, ids).await;
     if let Err(error) = admission::recover(shell).await {
         tracing::warn!(error = %error.problem(), "admissions are told again later");
     }
 }
 
-async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> {
+/// The execution, which goes on; none when there is none. It is to be put into the index.
+async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<State>>, Error> {
     let _one_at_a_time = shell.lock(id).await;
     // The process may have died between an append and its publication; the topic knows the ids of
     // what it has.
@@ -60,12 +78,11 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> 
     peers::note(shell, &loaded.by, id).await;
     let state = loaded.state;
     if state.execution.id.as_str().is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     shell.timers.set(id, state.next_wake());
-    shell.index_put(&state).await;
     shell.carry_out(id.clone(), open_effects(&state));
-    Ok(())
+    Ok(Some(state))
 }
 
 /// After a write of which nobody knows whether it took place: as after a start, as soon as the log can
@@ -73,9 +90,15 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<(), Error> 
 pub(crate) fn later(shell: &Arc<Shell>, id: &ExecutionId) {
     let (shell, id) = (Arc::clone(shell), id.clone());
     shell.shutdown.clone().spawn_until_requested(async move {
-        while let Err(error) = try_recover(&shell, &id).await {
-            tracing::warn!(execution.id = %id, error = %error.problem(), "a log is read again later");
-            tokio::time::sleep(RETRY).await;
+        loop {
+            match try_recover(&shell, &id).await {
+                Ok(Some(_)) => return shell.index_put_newest(&id).await,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(execution.id = %id, error = %error.problem(), "a log is read again later");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
         }
     });
 }

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use kork::ports::Revision;
-use kork_model::{ExecutionId, Kind, Problem};
+use kork_model::{ExecutionId, Kind, Problem, Shown};
 use orca_engine::{State, evolve};
 
 use super::{BATCH_VERSION, Batch, Error, Shell};
@@ -22,6 +22,18 @@ pub(crate) struct Loaded {
     pub by: String,
     /// Bytes of the log or the archived object that it was read from: about what it weighs.
     pub bytes: usize,
+    /// The execution as lists show it, since somebody asked.
+    pub shown: Arc<OnceLock<Shown>>,
+}
+
+impl Loaded {
+    pub(crate) fn shown(&self) -> Result<Shown, serde_json::Error> {
+        if let Some(shown) = self.shown.get() {
+            return Ok(shown.clone());
+        }
+        let shown = Shown::of(&self.state.execution)?;
+        Ok(self.shown.get_or_init(|| shown).clone())
+    }
 }
 
 /// One decision in the log of an execution.
@@ -140,7 +152,7 @@ impl Shell {
                     revision: Revision::NONE,
                     archived: true,
                     bytes,
-                    by: String::new(),
+                    ..Loaded::default()
                 },
                 None => return Ok(loaded),
             }

@@ -343,10 +343,22 @@ async fn hook(context: web::Data<jetstream::Context>, body: Bytes) -> HttpRespon
     }
 }
 
+/// An HTTP client that keeps its connections.
+pub(crate) fn client() -> reqwest::Client {
+    let client = kork_http::client().no_proxy().build();
+    client.expect("a client can be made")
+}
+
+/// The body of a successful answer.
+pub(crate) async fn fetched(client: &reqwest::Client, url: &str) -> Result<Bytes, String> {
+    let answer = client.get(url).send().await.map_err(|e| e.to_string())?;
+    let answer = answer.error_for_status().map_err(|e| e.to_string())?;
+    answer.bytes().await.map_err(|e| e.to_string())
+}
+
 /// Milliseconds of each of a row of posts of a small JSON, one after the other.
 pub(crate) async fn posts(address: &str) -> Vec<f64> {
-    let client = kork_http::client().no_proxy().build();
-    let client = client.expect("a client can be made");
+    let client = client();
     let mut times = Vec::with_capacity(TRIPS);
     for n in 0..TRIPS {
         let body = serde_json::json!({"build": {"number": n, "result": "SUCCESS"}});

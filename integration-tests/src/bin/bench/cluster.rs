@@ -40,19 +40,18 @@ const STORED_MAX: Duration = Duration::from_mins(10);
 const HOOKS: usize = 200;
 /// Requests at the same time.
 const AT_ONCE: usize = 64;
+/// What a noisy application does, and in which time.
+const NOISE: Duration = Duration::from_secs(10);
+const NOISE_EVENTS: u64 = 10_000;
+const NOISE_EXECUTIONS: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// Measures and adds to the table.
-pub(crate) async fn measure(runs: u64, rows: &mut Table) {
-    in_process(runs, rows).await;
-    six(rows).await;
-}
 
 fn ratio(ours: f64, bare: f64) -> String {
     format!("{:.2}x", ours / bare)
 }
 
-async fn in_process(runs: u64, rows: &mut Table) {
+/// orca in this process on the servers, beside what the servers do by themselves.
+pub(crate) async fn in_process(runs: u64, rows: &mut Table) {
     let servers = (
         NatsServer::start().await,
         RedisServer::start().await,
@@ -159,7 +158,8 @@ async fn work_on(queue: Arc<dyn Queue>) {
     }
 }
 
-async fn six(rows: &mut Table) {
+/// Six processes on the servers.
+pub(crate) async fn six(rows: &mut Table) {
     let Some(mut cluster) = Cluster::start(1).await else {
         return;
     };
@@ -168,10 +168,11 @@ async fn six(rows: &mut Table) {
     memory(&cluster, rows).await;
     let gate = cluster.gates().remove(0);
     webhooks(&cluster, &gate, rows).await;
+    noisy(&cluster, &gate, rows).await;
     held(&cluster, &gate, rows).await;
     let stored = integration_tests::harness::number("BENCH_STORED", STORED);
     store(&gate, stored, rows).await;
-    lists(&gate, stored, rows).await;
+    lists(&cluster, &gate, stored, rows).await;
     let with = format!("{stored} stored and {HELD} running executions");
     let row = restarted(&mut cluster, &with).await;
     rows.push(row.aim("<= 5000 ms"));
@@ -265,9 +266,7 @@ async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
         saved.is_ok_and(|a| a.status.is_success()),
         "the pipeline is saved"
     );
-    let login = cluster.as_user("gate");
-    let ports = kork_cluster::connect_as(&login, Some("gate")).await;
-    let ports = ports.expect("the servers are there");
+    let ports = ports(cluster).await;
     let mut accepted = bare::posts(&format!("{}/webhooks/webhook/nobody", gate.base())).await;
     let mut running = started(gate, &ports).await;
     let p50 = percentile(&mut accepted, 50);
@@ -286,6 +285,89 @@ async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
         format!("p50 {p50:.2} ms, {}", ratio(p50, hop)),
     );
     rows.push(row.aim("<= 5x a hop"));
+}
+
+/// The servers, as gate uses them.
+async fn ports(cluster: &Cluster) -> Ports {
+    let login = cluster.as_user("gate");
+    let ports = kork_cluster::connect_as(&login, Some("gate")).await;
+    ports.expect("the servers are there")
+}
+
+/// What another application's load does to the executions of a quiet one.
+async fn noisy(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
+    let ports = ports(cluster).await;
+    let mut alone = quiet(gate, &ports, || false).await;
+    let noise = tokio::spawn(noise(gate.clone()));
+    let mut beside = quiet(gate, &ports, || !noise.is_finished()).await;
+    noise.await.expect("the noise is made");
+    let (before, after) = (percentile(&mut alone, 99), percentile(&mut beside, 99));
+    let row = Row::new(
+        format!(
+            "start to end of an execution of one step, beside {NOISE_EVENTS} webhooks and \
+             {NOISE_EXECUTIONS} executions of another application in {} s",
+            NOISE.as_secs()
+        ),
+        format!(
+            "p99 {after:.1} ms, alone {before:.1} ms: {}",
+            ratio(after, before)
+        ),
+    );
+    rows.push(row.aim("<= 2x"));
+}
+
+async fn noise(gate: Gate) {
+    const TICKS: u32 = 1_000;
+    let definition = pipeline("noisy", "noise", &[wait("1", &[], 0), wait("2", &["1"], 0)]);
+    let mut ticks = tokio::time::interval(NOISE / TICKS);
+    let mut made = Vec::new();
+    for _ in 0..TICKS {
+        ticks.tick().await;
+        let (gate, definition) = (gate.clone(), definition.clone());
+        made.push(tokio::spawn(async move {
+            let webhooks = (0..NOISE_EVENTS as u32 / TICKS).map(async |_| {
+                let posted = gate
+                    .post("/webhooks/webhook/noise", &json!({"build": 1}))
+                    .await;
+                posted.is_ok_and(|answer| answer.status.is_success())
+            });
+            let webhooks = futures_util::future::join_all(webhooks).await;
+            assert!(
+                webhooks.into_iter().all(|taken| taken),
+                "a webhook is taken"
+            );
+            start(&gate, &definition, NOISE_EXECUTIONS / u64::from(TICKS)).await;
+        }));
+    }
+    for made in made {
+        made.await.expect("the noise is made");
+    }
+}
+
+/// Milliseconds from the start of an execution to its end, one after the other: so many, and more while
+/// `goes_on`.
+async fn quiet(gate: &Gate, ports: &Ports, goes_on: impl Fn() -> bool) -> Vec<f64> {
+    let prefix = format!("{}quiet", subject::EXECUTION);
+    let stream = ports.topic.subscribe(&prefix, Start::Now).await;
+    let mut stream = stream.expect("the event stream can be followed");
+    let definition = pipeline("quiet", "quiet", &[wait("1", &[], 0)]);
+    let mut times = Vec::new();
+    while times.len() < HOOKS || goes_on() {
+        let began = Instant::now();
+        start(gate, &definition, 1).await;
+        loop {
+            let message = stream.next().await.expect("an event comes");
+            let events = event::read(&message.payload).expect("events are JSON");
+            if events
+                .iter()
+                .any(|event| event.kind == "orca:pipeline:complete")
+            {
+                break;
+            }
+        }
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+    }
+    times
 }
 
 /// Milliseconds from each webhook to the event that says that the first stage runs.
@@ -332,26 +414,58 @@ async fn held(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
     rows.push(row.aim("<= +64 MiB"));
 }
 
-/// Lists of the newest 50, many at the same moment.
-async fn lists(gate: &Gate, stored: u64, rows: &mut Table) {
-    const LISTS: usize = 4_000;
+/// Lists of the newest 50, one after the other and many at the same moment.
+async fn lists(cluster: &Cluster, gate: &Gate, stored: u64, rows: &mut Table) {
+    archived(cluster).await;
     let path = "/applications/stored/pipelines?limit=50";
     let first = eventually("executions are listed", PATIENCE, async || {
         gate.get(path).await.map_err(|t| t.to_string())
     })
     .await;
     assert_eq!(first.as_array().map(Vec::len), Some(50));
-    let times = stream::iter(0..LISTS).map(|_| async {
+    let bytes = first.to_string().len() / 1024;
+    let what = format!("list of 50 executions among {stored} ({bytes} KiB)");
+    for (clients, count) in [(1, 500), (AT_ONCE, 4_000)] {
+        let (rate, p50, p99) = asked(gate, path, clients, count).await;
+        let row = Row::new(
+            format!("{what}, {clients} clients that ask again at once"),
+            format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {rate:.0}/s"),
+        );
+        rows.push(row.aim("p99 <= 5 ms"));
+    }
+}
+
+/// Waits until orca has moved everything that has ended into S3.
+async fn archived(cluster: &Cluster) {
+    let services = cluster.management();
+    let orca = services.iter().find(|(name, _)| name == "orca-1");
+    let (_, url) = orca.expect("there is an orca");
+    let (client, url) = (bare::client(), format!("{url}/metrics"));
+    eventually("all are archived", STORED_MAX, async || {
+        let figures = bare::fetched(&client, &url).await?;
+        let figures = String::from_utf8_lossy(&figures).into_owned();
+        let mut lines = figures.lines();
+        let waiting = lines.find_map(|l| l.strip_prefix("gennaker_orca_executions_to_archive{} "));
+        match waiting.map(str::trim) {
+            Some("0") => Ok(()),
+            other => Err(format!("{other:?} wait")),
+        }
+    })
+    .await;
+}
+
+/// Asks so often, as many at the same time as there are clients: answers per second, and the
+/// milliseconds of one.
+async fn asked(gate: &Gate, path: &str, clients: usize, count: usize) -> (f64, f64, f64) {
+    let (client, url) = (bare::client(), format!("{}{path}", gate.base()));
+    let start = Instant::now();
+    let times = stream::iter(0..count).map(|_| async {
         let began = Instant::now();
-        let listed: Result<Value, _> = gate.get(path).await;
-        listed.unwrap_or_else(|t| panic!("no list: {t}"));
+        let answer = bare::fetched(&client, &url).await;
+        answer.unwrap_or_else(|t| panic!("no list: {t}"));
         began.elapsed().as_secs_f64() * 1_000.0
     });
-    let mut times: Vec<f64> = times.buffer_unordered(AT_ONCE).collect().await;
-    let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
-    let row = Row::new(
-        format!("list of 50 executions among {stored}, {AT_ONCE} clients"),
-        format!("p50 {p50:.1} ms, p99 {p99:.1} ms"),
-    );
-    rows.push(row.aim("p99 <= 5 ms"));
+    let mut times: Vec<f64> = times.buffer_unordered(clients).collect().await;
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    (rate, percentile(&mut times, 50), percentile(&mut times, 99))
 }

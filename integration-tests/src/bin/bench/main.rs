@@ -7,7 +7,7 @@
 //! - [`process`]: the real binary: memory, start, timers.
 //!
 //! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown. `BENCH_ONLY` names one
-//! part: `steps`, `process` or `cluster`. `BENCH_IN_FLIGHT` and `BENCH_STORED` say how
+//! part: `steps`, `process`, `cluster` (orca alone on the servers) or `six` (six processes). `BENCH_IN_FLIGHT` and `BENCH_STORED` say how
 //! much the cluster gets to do. `BENCH_LOG` shows the log, such as `warn,kork_cluster=trace`.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
@@ -91,7 +91,10 @@ async fn main() {
         process::measure(runs, &mut rows).await;
     }
     if wanted("cluster") {
-        cluster::measure(runs, &mut rows).await;
+        cluster::in_process(runs, &mut rows).await;
+    }
+    if wanted("six") {
+        cluster::six(&mut rows).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Context, Execution, Timestamp, api::call};
+use crate::{Context, Execution, Shown, Timestamp, api::call};
 
 /// Where a started execution can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ GetExecution { id: String } -> Execution);
 call!(repeat "orca", "executions.list",
 /// Executions that match. `limit_per_config`: newest N of each pipeline (or task list); newest first.
 /// `expand` false leaves out contexts, outputs and tasks.
-ListExecutions { filter: ExecutionFilter, limit_per_config: Option<u32>, offset: u32, limit: Option<u32>, expand: bool, orchestrations: bool } -> Vec<Execution>);
+ListExecutions { filter: ExecutionFilter, limit_per_config: Option<u32>, offset: u32, limit: Option<u32>, expand: bool, orchestrations: bool } -> Vec<Shown>);
 call!(repeat "orca", "executions.cancel",
 /// Cancels; nothing happens when it is finished.
 CancelExecution { id: String, reason: Option<String>, user: String } -> ());
