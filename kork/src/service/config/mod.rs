@@ -98,10 +98,10 @@ pub struct ConfigProblem {
 
 /// All of them as one problem, for the log and the terminal.
 pub fn problem(problems: &[ConfigProblem]) -> Problem {
-    let text = format!(
-        "the configuration has {} mistakes, nothing was started",
-        problems.len()
-    );
+    let text = match problems.len() {
+        1 => "the configuration has a mistake, nothing was started".to_owned(),
+        count => format!("the configuration has {count} mistakes, nothing was started"),
+    };
     problems.iter().fold(
         Problem::new("KORK-0006", Kind::Invalid, text),
         |problem, one| {
