@@ -2,8 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use kork::{
     embedded::{Embedded, SeededIds, TokioClock},
     model::{
@@ -17,7 +25,9 @@ use kork::{
             },
         },
     },
-    ports::{Ports, Registration},
+    ports::{
+        Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Ports, Registration, Stored,
+    },
     rpc,
     service::Chassis,
 };
@@ -474,4 +484,121 @@ async fn a_pipeline_made_from_a_template_runs_as_what_it_is() {
         let refused = rpc::call(&*world.ports.rpc, &start).await.unwrap_err();
         assert_eq!(refused.errors[0].pointer, pointer, "{refused}");
     }
+}
+
+/// An object store that counts what is read of archived executions.
+struct Counting {
+    inner: Arc<dyn ObjectStore>,
+    read: AtomicUsize,
+}
+
+#[async_trait]
+impl ObjectStore for Counting {
+    async fn get(&self, key: &str) -> Result<Option<Object>, ObjectStoreError> {
+        let counts = key.starts_with("orca/executions/");
+        self.read.fetch_add(usize::from(counts), Ordering::Relaxed);
+        self.inner.get(key).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Bytes,
+        condition: Condition,
+    ) -> Result<Stored, ObjectStoreError> {
+        self.inner.put(key, body, condition).await
+    }
+
+    async fn delete(&self, key: &str, condition: Condition) -> Result<(), ObjectStoreError> {
+        self.inner.delete(key, condition).await
+    }
+
+    async fn erase(&self, key: &str) -> Result<(), ObjectStoreError> {
+        self.inner.erase(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, ObjectStoreError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectInfo>, ObjectStoreError> {
+        self.inner.versions(key).await
+    }
+
+    async fn get_version(
+        &self,
+        key: &str,
+        version: &str,
+    ) -> Result<Option<Object>, ObjectStoreError> {
+        self.inner.get_version(key, version).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emptied_cache_is_filled_without_reading_every_execution() {
+    const ENDED: usize = 1_100;
+    let mut world = World::new(Vec::new()).await;
+    let counting = Arc::new(Counting {
+        inner: Arc::clone(&world.ports.objects),
+        read: AtomicUsize::new(0),
+    });
+    world.ports.objects = Arc::clone(&counting) as Arc<dyn ObjectStore>;
+    let _orca = world.orca().await;
+    let ends = json!({"application": "app", "name": "p", "stages": [
+        {"refId": "1", "type": "wait", "waitTime": 0}]});
+    let mut ids = Vec::new();
+    for _ in 0..ENDED {
+        ids.push(world.start(ends.clone()).await);
+    }
+    let archived = async || {
+        let logs = world.ports.journal.subjects("execution.").await.unwrap();
+        logs.is_empty()
+    };
+    while !archived().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // One is archived again, one is gone: what the pages say of them does not count.
+    let restart = RestartStage {
+        id: ids[0].clone(),
+        stage: world.get(&ids[0]).await.stages[0].id.to_string(),
+        ..RestartStage::default()
+    };
+    rpc::call(&*world.ports.rpc, &restart).await.unwrap();
+    world.until(&ids[0], Status::Succeeded).await;
+    let delete = DeleteExecution {
+        id: ids[1].clone(),
+        ..DeleteExecution::default()
+    };
+    rpc::call(&*world.ports.rpc, &delete).await.unwrap();
+    while !archived().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.ports.cache.flush().await.unwrap();
+    let before = counting.read.load(Ordering::Relaxed);
+    let mut found = Vec::new();
+    while found.len() < ENDED - 1 {
+        let list = ListExecutions {
+            filter: ExecutionFilter {
+                application: Some("app".to_owned()),
+                statuses: vec!["SUCCEEDED".to_owned()],
+                ..ExecutionFilter::default()
+            },
+            offset: found.len() as u32,
+            limit: Some(100),
+            ..ListExecutions::default()
+        };
+        let page = rpc::call(&*world.ports.rpc, &list).await.unwrap();
+        if found.is_empty() {
+            // Two pages were written; the rest, and what changed since, is read. So are the 100 shown,
+            // as far as they are not in memory.
+            let read = counting.read.load(Ordering::Relaxed) - before;
+            assert!(read < ENDED - 2 * 512 + 150, "{read}");
+        }
+        assert!(!page.is_empty(), "only {} are listed", found.len());
+        let read = |shown: &kork_model::Shown| shown.read::<Execution>().unwrap().id.to_string();
+        found.extend(page.iter().map(read));
+    }
+    ids.remove(1);
+    ids.reverse();
+    assert_eq!(found, ids);
 }

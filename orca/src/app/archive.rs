@@ -1,13 +1,13 @@
 //! Finished executions: out of the log, into the object store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use kork::ports::{Condition, Revision};
 use kork_model::ExecutionId;
 use orca_engine::State;
 
-use super::{Error, Shell, results, states::Loaded, token};
+use super::{Error, Shell, index::Row, results, states::Loaded, token};
 
 /// Folder of archived executions in the object store.
 const FOLDER: &str = "orca/executions/";
@@ -18,7 +18,7 @@ impl Shell {
     }
 
     /// Answers with the bytes that were written.
-    pub(crate) async fn put_archive(&self, state: &State) -> Result<usize, Error> {
+    pub(crate) async fn put_archive(self: &Arc<Self>, state: &State) -> Result<usize, Error> {
         let id = &state.execution.id;
         let body = serde_json::to_vec(state).map_err(|source| Error::Unreadable {
             id: id.to_string(),
@@ -31,10 +31,12 @@ impl Shell {
             .objects
             .put(&key, Bytes::from(body), Condition::Always)
             .await;
-        put.map(|_| bytes).map_err(|source| Error::Store {
+        let stored = put.map_err(|source| Error::Store {
             what: format!("archiving execution {id}"),
             source,
-        })
+        })?;
+        self.note_row(id, stored.etag, Row::of(state));
+        Ok(bytes)
     }
 
     /// The archived state, with its bytes.
@@ -59,8 +61,8 @@ impl Shell {
         Ok(Some((state, object.body.len())))
     }
 
-    /// Ids of all archived executions.
-    pub(crate) async fn archived(&self) -> Result<Vec<ExecutionId>, Error> {
+    /// All archived executions, with the etags of their objects.
+    pub(crate) async fn archived(&self) -> Result<BTreeMap<ExecutionId, String>, Error> {
         let listed = self
             .ports
             .objects
@@ -70,9 +72,9 @@ impl Shell {
                 what: "listing archived executions".to_owned(),
                 source,
             })?;
-        let ids = listed.iter().filter_map(|info| {
+        let ids = listed.into_iter().filter_map(|info| {
             let name = info.key.strip_prefix(FOLDER)?.strip_suffix(".json")?;
-            (!name.contains('=')).then(|| ExecutionId::from(name))
+            (!name.contains('=')).then(|| (ExecutionId::from(name), info.etag))
         });
         Ok(ids.collect())
     }

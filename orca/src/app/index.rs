@@ -5,7 +5,7 @@
 //! what filters need, and is written last: where it is, the indexes are. A row that is missing is read from
 //! the execution itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -13,6 +13,7 @@ use futures_util::{
     future::{try_join, try_join_all},
     stream,
 };
+use kork::ports::CacheError;
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ const BUILT: &str = "orca.index.built.3";
 /// Ids that are read from an index in one go, at most and at least.
 const PAGE: usize = 256;
 const PAGE_MIN: usize = 16;
+/// Times that the index is built when the cache is emptied meanwhile.
+const REBUILDS_MAX: usize = 8;
+/// Longest time that building it takes.
+const BUILDING_MAX: Duration = Duration::from_hours(1);
 /// Executions that are read at the same time when the index is built.
 const READS_AT_ONCE: usize = 32;
 
@@ -39,7 +44,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &State) -> Self {
         let execution = &state.execution;
         Self {
             application: execution.application.clone(),
@@ -126,9 +131,19 @@ impl Shell {
         }
     }
 
-    async fn try_index_put(&self, state: &State) -> Result<(), kork::ports::CacheError> {
-        let row = Row::of(state);
-        let id = &state.execution.id;
+    async fn try_index_put(&self, state: &State) -> Result<(), CacheError> {
+        self.try_index_put_row(&state.execution.id, &Row::of(state))
+            .await
+    }
+
+    /// Puts an ended execution of the archive into the index, as [`Self::index_put`] does.
+    pub(crate) async fn index_put_row(&self, id: &ExecutionId, row: &Row) {
+        if let Err(error) = self.try_index_put_row(id, row).await {
+            tracing::warn!(execution.id = %id, %error, "it is put into the index when it is read");
+        }
+    }
+
+    async fn try_index_put_row(&self, id: &ExecutionId, row: &Row) -> Result<(), CacheError> {
         let cache = &self.ports.cache;
         let ended = row.status.is_complete();
         let put = row.indexes().into_iter().map(|index| async move {
@@ -149,7 +164,7 @@ impl Shell {
             Ok(())
         };
         try_join(try_join_all(put), pipeline).await?;
-        let body = serde_json::to_vec(&row).unwrap_or_default();
+        let body = serde_json::to_vec(row).unwrap_or_default();
         cache.put(&row_key(id), Bytes::from(body), None).await
     }
 
@@ -199,22 +214,46 @@ impl Shell {
 
     /// Builds the whole index from the logs and the archive.
     pub(crate) async fn rebuild_index(self: &Arc<Self>) -> Result<(), Error> {
-        let subjects = self.ports.journal.subjects("execution.").await;
-        let subjects = subjects.map_err(|source| Error::Journal {
-            id: "all".to_owned(),
-            source,
-        })?;
-        let live = subjects
-            .iter()
-            .filter_map(|s| s.strip_prefix("execution."))
-            .map(ExecutionId::from);
-        let mut ids: Vec<ExecutionId> = self.archived().await?;
-        ids.extend(live);
-        let rows = ids.into_iter().map(|id| async move {
+        let cache = &self.ports.cache;
+        let away = |error| tracing::warn!(%error, "the cache does not answer");
+        for _ in 0..REBUILDS_MAX {
+            let mark = format!("orca.index.building.{}", self.ports.ids.ulid());
+            let one = || Bytes::from_static(b"1");
+            let marked = cache.put(&mark, one(), Some(BUILDING_MAX)).await;
+            marked.unwrap_or_else(away);
+            self.fill_index().await?;
+            // Emptied in between, it lost what was put first.
+            if matches!(cache.get(&mark).await, Ok(None)) {
+                continue;
+            }
+            cache.put(BUILT, one(), None).await.unwrap_or_else(away);
+            cache.delete(&mark).await.unwrap_or_else(away);
+            break;
+        }
+        Ok(())
+    }
+
+    async fn fill_index(self: &Arc<Self>) -> Result<(), Error> {
+        // Before and after: one that is archived meanwhile is in the first, one that is restarted in the
+        // second.
+        let mut live = self.live().await?;
+        let archived = self.archived().await?;
+        let mut alone = self.index_put_pages(archived).await?;
+        live.extend(self.live().await?);
+        // A log that was not purged yet counts more than the archive.
+        alone.retain(|id, _| !live.contains(id));
+        let live = live.into_iter().map(|id| (id, None));
+        let alone = alone.into_iter().map(|(id, etag)| (id, Some(etag)));
+        let rows = live.chain(alone).map(|(id, etag)| async move {
             // What is read here must not be put over what is written meanwhile.
             let _one_at_a_time = self.lock(&id).await;
             match self.peek(&id).await {
-                Ok(Some(state)) => self.index_put(&state).await,
+                Ok(Some(state)) => {
+                    self.index_put(&state).await;
+                    if let Some(etag) = etag {
+                        self.note_row(&id, etag, Row::of(&state));
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
@@ -225,13 +264,18 @@ impl Shell {
             .buffer_unordered(READS_AT_ONCE)
             .collect::<()>()
             .await;
-        let built = self
-            .ports
-            .cache
-            .put(BUILT, Bytes::from_static(b"1"), None)
-            .await;
-        built.unwrap_or_else(|error| tracing::warn!(%error, "the cache does not answer"));
         Ok(())
+    }
+
+    /// Executions that have a log.
+    async fn live(&self) -> Result<BTreeSet<ExecutionId>, Error> {
+        let subjects = self.ports.journal.subjects("execution.").await;
+        let subjects = subjects.map_err(|source| Error::Journal {
+            id: "all".to_owned(),
+            source,
+        })?;
+        let ids = subjects.iter().filter_map(|s| s.strip_prefix("execution."));
+        Ok(ids.map(ExecutionId::from).collect())
     }
 
     /// Reads an execution without keeping it in memory.

@@ -11,6 +11,7 @@ pub(crate) use carry_out::unavailable;
 mod event_stream;
 pub mod index;
 mod measures;
+pub(crate) mod pages;
 pub(crate) mod peers;
 pub(crate) mod publisher;
 pub mod queries;
@@ -139,6 +140,7 @@ pub struct Shell {
     locks: Vec<tokio::sync::Mutex<()>>,
     index_building: tokio::sync::Mutex<()>,
     pub(crate) archiver: archiver::Archiver,
+    pub(crate) pages: pages::Pages,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
     /// Up to where the log of each open execution was told on the event stream.
@@ -164,6 +166,7 @@ impl Shell {
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             marks: Mutex::default(),
             told: Mutex::default(),
+            pages: pages::Pages::default(),
             publisher: publisher::Publisher::default(),
             measures: measures::Measures::new(&Metrics::default()),
             config,
