@@ -215,7 +215,12 @@ impl Client {
                         let seen = self.seen.map_or(0, |seen| seen.has(message.cursor.0));
                         let frames = self.filter.frames(&message, seen);
                         self.passed_over = (!frames.to_the_end).then_some(message.cursor);
-                        next = (!frames.text.is_empty()).then(|| Bytes::from(frames.text));
+                        // One by one: what waits for a client is counted in frames.
+                        for frame in frames.each {
+                            if let Err(left) = self.send(frame).await {
+                                return left;
+                            }
+                        }
                     }
                     Err(TopicError::Expired { oldest, .. }) => {
                         match topic.subscribe(subject::ALL, Start::Oldest).await {
@@ -264,7 +269,7 @@ impl Client {
 /// Frames of one message.
 #[derive(Debug, Default)]
 struct Frames {
-    text: String,
+    each: Vec<Bytes>,
     /// The last event of the message is among them.
     to_the_end: bool,
 }
@@ -311,7 +316,7 @@ impl Filter {
                 continue;
             };
             let frame = format!("id: {}\nevent: {kind}\ndata: {data}\n\n", id.id());
-            frames.text.push_str(&frame);
+            frames.each.push(Bytes::from(frame));
         }
         frames
     }
@@ -387,7 +392,8 @@ mod tests {
             id: "1".to_owned(),
             payload: Bytes::from(serde_json::to_vec(&event).unwrap()),
         };
-        let text = Filter::default().frames(&message, 0).text;
+        let frames = Filter::default().frames(&message, 0).each;
+        let text = std::str::from_utf8(&frames[0]).unwrap();
         assert_eq!(text.lines().count(), 4, "{text}");
         let id = 7 * 1024 + 1023;
         assert!(
@@ -413,7 +419,8 @@ mod tests {
         };
         let ids = |filter: &Filter, seen| {
             let frames = filter.frames(&message, seen);
-            let ids = frames.text.lines().filter_map(|l| l.strip_prefix("id: "));
+            let text = String::from_utf8(frames.each.concat()).unwrap();
+            let ids = text.lines().filter_map(|l| l.strip_prefix("id: "));
             let ids: Vec<u64> = ids.map(|id| id.parse().unwrap()).collect();
             (ids, frames.to_the_end)
         };
