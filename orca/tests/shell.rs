@@ -602,3 +602,50 @@ async fn an_emptied_cache_is_filled_without_reading_every_execution() {
     ids.reverse();
     assert_eq!(found, ids);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_orca_deletes_no_other_one_has() {
+    let world = World::new(Vec::new()).await;
+    let _orcas = (world.orca().await, world.orca().await);
+    let ends = json!({"application": "app", "name": "p", "stages": [
+        {"refId": "1", "type": "wait", "waitTime": 0}]});
+    let id = world.start(ends).await;
+    while !world
+        .ports
+        .journal
+        .subjects("execution.")
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let named = ListExecutions {
+        filter: ExecutionFilter {
+            execution_ids: vec![id.clone()],
+            ..ExecutionFilter::default()
+        },
+        ..ListExecutions::default()
+    };
+    // Both have it in memory then.
+    for _ in 0..8 {
+        world.get(&id).await;
+        assert_eq!(rpc::call(&*world.ports.rpc, &named).await.unwrap().len(), 1);
+    }
+    let delete = DeleteExecution {
+        id: id.clone(),
+        ..DeleteExecution::default()
+    };
+    rpc::call(&*world.ports.rpc, &delete).await.unwrap();
+    for _ in 0..8 {
+        let get = GetExecution { id: id.clone() };
+        let gone = rpc::call(&*world.ports.rpc, &get).await.unwrap_err();
+        assert_eq!(gone.kind, Kind::NotFound);
+        assert!(
+            rpc::call(&*world.ports.rpc, &named)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use kork::ports::{Condition, Revision};
+use kork::ports::{Condition, Object, Revision};
 use kork_model::ExecutionId;
 use orca_engine::State;
 
@@ -17,10 +17,10 @@ impl Shell {
         format!("{FOLDER}{}.json", token(id.as_str()))
     }
 
-    /// Answers with the bytes that were written.
-    pub(crate) async fn put_archive(self: &Arc<Self>, state: &State) -> Result<usize, Error> {
+    /// Answers with the state as it is in the archive now.
+    pub(crate) async fn put_archive(self: &Arc<Self>, state: &Arc<State>) -> Result<Loaded, Error> {
         let id = &state.execution.id;
-        let body = serde_json::to_vec(state).map_err(|source| Error::Unreadable {
+        let body = serde_json::to_vec(&**state).map_err(|source| Error::Unreadable {
             id: id.to_string(),
             source,
         })?;
@@ -35,30 +35,35 @@ impl Shell {
             what: format!("archiving execution {id}"),
             source,
         })?;
-        self.note_row(id, stored.etag, Row::of(state));
-        Ok(bytes)
+        self.note_row(id, stored.etag.clone(), Row::of(state));
+        Ok(archived(Arc::clone(state), bytes, stored.etag))
     }
 
-    /// The archived state, with its bytes.
-    pub(crate) async fn get_archive(
-        &self,
-        id: &ExecutionId,
-    ) -> Result<Option<(State, usize)>, Error> {
-        let found = self
-            .ports
-            .objects
-            .get(&Self::archive_key(id))
-            .await
-            .map_err(|source| Error::Store {
-                what: format!("reading archived execution {id}"),
-                source,
-            })?;
-        let Some(object) = found else { return Ok(None) };
+    /// The archived state.
+    pub(crate) async fn get_archive(&self, id: &ExecutionId) -> Result<Option<Loaded>, Error> {
+        let Some(object) = self.archived_object(id).await? else {
+            return Ok(None);
+        };
         let state = serde_json::from_slice(&object.body).map_err(|source| Error::Unreadable {
             id: id.to_string(),
             source,
         })?;
-        Ok(Some((state, object.body.len())))
+        let bytes = object.body.len();
+        Ok(Some(archived(Arc::new(state), bytes, object.info.etag)))
+    }
+
+    async fn archived_object(&self, id: &ExecutionId) -> Result<Option<Object>, Error> {
+        let found = self.ports.objects.get(&Self::archive_key(id)).await;
+        found.map_err(|source| Error::Store {
+            what: format!("reading archived execution {id}"),
+            source,
+        })
+    }
+
+    /// Nobody has changed or deleted the archived execution since.
+    pub(crate) async fn is_archived_so(&self, id: &ExecutionId, etag: &str) -> Result<bool, Error> {
+        let found = self.archived_object(id).await?;
+        Ok(found.is_some_and(|object| object.info.etag == etag))
     }
 
     /// All archived executions, with the etags of their objects.
@@ -97,7 +102,7 @@ impl Shell {
         if keeps_results(&loaded.state) {
             self.forget_results(id).await?;
         }
-        let bytes = self.put_archive(&loaded.state).await?;
+        let archived = self.put_archive(&loaded.state).await?;
         self.ports
             .journal
             .purge(&Self::subject(id), loaded.revision)
@@ -107,16 +112,7 @@ impl Shell {
                 source,
             })?;
         self.nothing_to_tell(id);
-        let revision = Revision::NONE;
-        self.states.put(
-            id,
-            Loaded {
-                revision,
-                archived: true,
-                bytes,
-                ..loaded
-            },
-        );
+        self.states.put(id, archived);
         Ok(())
     }
 
@@ -146,6 +142,17 @@ impl Shell {
             })?;
         self.states.forget(id);
         Ok(())
+    }
+}
+
+fn archived(state: Arc<State>, bytes: usize, etag: String) -> Loaded {
+    Loaded {
+        state,
+        revision: Revision::NONE,
+        archived: true,
+        etag,
+        bytes,
+        ..Loaded::default()
     }
 }
 

@@ -282,10 +282,7 @@ impl Shell {
     async fn peek(&self, id: &ExecutionId) -> Result<Option<Arc<State>>, Error> {
         let loaded = self.load_from_log(id).await?;
         if loaded.state.execution.id.as_str().is_empty() {
-            return Ok(self
-                .get_archive(id)
-                .await?
-                .map(|(state, _)| Arc::new(state)));
+            return Ok(self.get_archive(id).await?.map(|found| found.state));
         }
         Ok(Some(loaded.state))
     }

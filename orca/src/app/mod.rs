@@ -243,13 +243,7 @@ impl Shell {
             }
             if loaded.archived && !matches!(command, Command::Restart { .. }) {
                 let state = Arc::new(fold(&loaded.state, &events));
-                let bytes = self.put_archive(&state).await?;
-                let archived = states::Loaded {
-                    state: Arc::clone(&state),
-                    bytes,
-                    shown: Arc::default(),
-                    ..loaded
-                };
+                let archived = self.put_archive(&state).await?;
                 self.states.put(id, archived);
                 return Ok(Outcome {
                     state,
@@ -344,19 +338,22 @@ impl Shell {
 
     /// The state of an execution, from memory, its log or the archive.
     pub async fn state(&self, id: &ExecutionId) -> Result<Arc<State>, Error> {
+        self.current(id).await.map(|loaded| loaded.state)
+    }
+
+    /// The same with what is known about it.
+    pub(crate) async fn current(&self, id: &ExecutionId) -> Result<states::Loaded, Error> {
         let mut loaded = self.load(id).await?;
         if !self.is_newest(id, &loaded).await? {
             self.states.forget(id);
             loaded = self.load(id).await?;
         }
-        known(&loaded, id)
+        known(loaded, id)
     }
 
     /// The state of an execution as this instance knows it: another one may have written a moment ago.
     pub(crate) async fn seen(&self, id: &ExecutionId) -> Result<states::Loaded, Error> {
-        let loaded = self.load(id).await?;
-        known(&loaded, id)?;
-        Ok(loaded)
+        known(self.load(id).await?, id)
     }
 
     /// Nobody has written since.
@@ -366,7 +363,11 @@ impl Shell {
             id: id.to_string(),
             source,
         })?;
-        Ok(last == loaded.revision)
+        if last != loaded.revision || !loaded.archived {
+            return Ok(last == loaded.revision);
+        }
+        // What is archived is changed and deleted without a record that others would hear of.
+        self.is_archived_so(id, &loaded.etag).await
     }
 }
 
@@ -382,11 +383,11 @@ struct Changed {
     revision: Revision,
 }
 
-fn known(loaded: &states::Loaded, id: &ExecutionId) -> Result<Arc<State>, Error> {
+fn known(loaded: states::Loaded, id: &ExecutionId) -> Result<states::Loaded, Error> {
     if loaded.state.execution.id.as_str().is_empty() {
         return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
     }
-    Ok(Arc::clone(&loaded.state))
+    Ok(loaded)
 }
 
 pub(crate) fn fold(state: &State, events: &[Event]) -> State {

@@ -42,7 +42,13 @@ impl Shell {
             if found.executions.len() >= wanted {
                 break;
             }
-            let Ok(loaded) = self.seen(&id).await else {
+            // A deleted one is in no index, but may be named.
+            let loaded = if query.filter.execution_ids.is_empty() {
+                self.seen(&id).await
+            } else {
+                self.current(&id).await
+            };
+            let Ok(loaded) = loaded else {
                 continue;
             };
             let execution = &loaded.state.execution;

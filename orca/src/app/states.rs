@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
     pub revision: Revision,
     /// It comes from the archive; there is no log.
     pub archived: bool,
+    /// Of the archived object.
+    pub etag: String,
     /// The instance that wrote last, when that is known.
     pub by: String,
     /// Bytes of the log or the archived object that it was read from: about what it weighs.
@@ -147,13 +149,7 @@ impl Shell {
         let loaded = self.load_from_log(id).await?;
         let loaded = if loaded.revision == Revision::NONE {
             match self.get_archive(id).await? {
-                Some((state, bytes)) => Loaded {
-                    state: Arc::new(state),
-                    revision: Revision::NONE,
-                    archived: true,
-                    bytes,
-                    ..Loaded::default()
-                },
+                Some(archived) => archived,
                 None => return Ok(loaded),
             }
         } else {

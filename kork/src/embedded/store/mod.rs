@@ -37,7 +37,7 @@ pub(super) use self::{
 use super::{OpenError, lock::DirectoryLock};
 
 /// Memory that the store keeps pages in.
-const PAGE_CACHE_BYTES: usize = 24 * 1024 * 1024;
+const PAGE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// Changes that need not be durable at once (acknowledgements, positions) and are held in memory;
 /// with more the writer is woken.
 const LAZY_CHANGES_MAX: usize = 4096;
