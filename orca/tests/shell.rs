@@ -130,6 +130,18 @@ impl World {
             .unwrap()
     }
 
+    /// Waits until no execution has a log.
+    async fn until_archived(&self) {
+        for _ in 0..100_000 {
+            let logs = self.ports.journal.subjects("execution.").await.unwrap();
+            if logs.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("an execution keeps its log");
+    }
+
     async fn until(&self, id: &str, status: Status) -> Execution {
         for _ in 0..10_000 {
             let execution = self.get(id).await;
@@ -160,19 +172,7 @@ async fn a_chain_runs_and_is_archived() {
         .await;
     let done = world.until(&id, Status::Succeeded).await;
     assert!(done.end_time.unwrap().ms_since(done.start_time.unwrap()) >= 5_000);
-    for _ in 0..1_000 {
-        if world
-            .ports
-            .journal
-            .subjects("execution.")
-            .await
-            .unwrap()
-            .is_empty()
-        {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    world.until_archived().await;
     assert!(
         world
             .ports
@@ -550,13 +550,7 @@ async fn an_emptied_cache_is_filled_without_reading_every_execution() {
     for _ in 0..ENDED {
         ids.push(world.start(ends.clone()).await);
     }
-    let archived = async || {
-        let logs = world.ports.journal.subjects("execution.").await.unwrap();
-        logs.is_empty()
-    };
-    while !archived().await {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world.until_archived().await;
     // One is archived again, one is gone: what the pages say of them does not count.
     let restart = RestartStage {
         id: ids[0].clone(),
@@ -570,9 +564,7 @@ async fn an_emptied_cache_is_filled_without_reading_every_execution() {
         ..DeleteExecution::default()
     };
     rpc::call(&*world.ports.rpc, &delete).await.unwrap();
-    while !archived().await {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world.until_archived().await;
     world.ports.cache.flush().await.unwrap();
     let before = counting.read.load(Ordering::Relaxed);
     let mut found = Vec::new();
@@ -610,16 +602,7 @@ async fn what_one_orca_deletes_no_other_one_has() {
     let ends = json!({"application": "app", "name": "p", "stages": [
         {"refId": "1", "type": "wait", "waitTime": 0}]});
     let id = world.start(ends).await;
-    while !world
-        .ports
-        .journal
-        .subjects("execution.")
-        .await
-        .unwrap()
-        .is_empty()
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world.until_archived().await;
     let named = ListExecutions {
         filter: ExecutionFilter {
             execution_ids: vec![id.clone()],

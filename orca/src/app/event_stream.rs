@@ -63,8 +63,7 @@ impl Shell {
     pub(crate) fn nothing_to_tell(&self, id: &ExecutionId) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.remove(id);
-        let ended = self.archiver.len();
-        self.measures.open(marks.len().saturating_sub(ended));
+        self.count_open(marks.len());
     }
 
     pub(crate) fn told_up_to(&self, id: &ExecutionId) -> Revision {
@@ -75,8 +74,13 @@ impl Shell {
     fn mark(&self, id: &ExecutionId, revision: Revision) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         marks.insert(id.clone(), revision);
+        self.count_open(marks.len());
+    }
+
+    /// Of the executions with a mark, those that wait for the archive have ended.
+    fn count_open(&self, marks: usize) {
         let ended = self.archiver.len();
-        self.measures.open(marks.len().saturating_sub(ended));
+        self.measures.open(marks.saturating_sub(ended));
     }
 
     /// Tells the world. The id follows from the revision: a message published twice is one message.
