@@ -47,6 +47,7 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     let registrations = bus::endpoints::serve_all(&shell).await?;
     app::publisher::spawn(&shell);
     app::archiver::spawn(&shell);
+    app::behind::spawn(&shell);
     let _alive = app::peers::spawn(&shell).await?;
     bus::reports::spawn(&shell);
     bus::commands::spawn(&shell);

@@ -99,6 +99,8 @@ impl Shell {
         if loaded.revision != told && !self.publisher.flush().await {
             return Ok(());
         }
+        // The next start puts what has a log into the index; nobody looks through the archive for it.
+        self.index_has(&loaded.state).await?;
         if keeps_results(&loaded.state) {
             self.forget_results(id).await?;
         }

@@ -4,12 +4,19 @@
 //! one of those that have not ended; and one per application of its pipelines. A row per execution holds
 //! what filters need, and is written last: where it is, the indexes are. A row that is missing is read from
 //! the execution itself.
+//!
+//! What the cache does not take is remembered and put again ([`super::behind`]), and no execution leaves its
+//! log before the index has it. So the index is whole, or it is empty and says so: a list that cannot be
+//! whole is an error, never a shorter list.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use futures_util::{
-    StreamExt,
+    TryStreamExt,
     future::{try_join, try_join_all},
     stream,
 };
@@ -20,15 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Shell, token};
 
-/// Says that the index was built since the cache was last empty.
-const BUILT: &str = "orca.index.built.3";
+/// Names the build of the index that is in the cache. Only together with that build's own mark, which is
+/// put before anything else, does it say that the cache was not emptied since.
+const BUILT: &str = "orca.index.built.4";
 /// Ids that are read from an index in one go, at most and at least.
 const PAGE: usize = 256;
 const PAGE_MIN: usize = 16;
-/// Times that the index is built when the cache is emptied meanwhile.
-const REBUILDS_MAX: usize = 8;
-/// Longest time that building it takes.
-const BUILDING_MAX: Duration = Duration::from_hours(1);
+/// Times that the index is built, and read, when the cache is emptied meanwhile.
+pub(crate) const BUILDS_MAX: usize = 8;
 /// Executions that are read at the same time when the index is built.
 const READS_AT_ONCE: usize = 32;
 
@@ -123,27 +129,53 @@ fn row_key(id: &ExecutionId) -> String {
     format!("orca.row.{id}")
 }
 
+/// The mark of one build of the index.
+fn mark(build: &str) -> String {
+    format!("orca.index.build.{build}")
+}
+
+/// The cache refused, so the index cannot be used.
+fn away(source: CacheError) -> Error {
+    Error::Index { source }
+}
+
+/// However often it was tried.
+pub(crate) fn emptied() -> Error {
+    away(CacheError::Unavailable {
+        reason: format!("it was emptied {BUILDS_MAX} times while the index was built or read"),
+    })
+}
+
 impl Shell {
+    /// Puts an execution into the index as it is; when the cache refuses, later. Done under the lock of the
+    /// execution: what is older must not be put over what is newer.
     pub(crate) async fn index_put(&self, state: &State) {
+        let id = &state.execution.id;
+        // A cache that does not answer keeps no execution waiting: one at a time tries whether it does again.
+        if self.behind.is_any() {
+            return self.behind.note(id);
+        }
         if let Err(error) = self.try_index_put(state).await {
-            tracing::warn!(execution.id = %state.execution.id, %error, "the index is rebuilt later");
-            self.ports.cache.delete(BUILT).await.unwrap_or_default();
+            tracing::warn!(execution.id = %id, %error, "it is put into the index later");
         }
     }
 
+    /// The same, at once; what is refused is remembered all the same.
     async fn try_index_put(&self, state: &State) -> Result<(), CacheError> {
-        self.try_index_put_row(&state.execution.id, &Row::of(state))
-            .await
-    }
-
-    /// Puts an ended execution of the archive into the index, as [`Self::index_put`] does.
-    pub(crate) async fn index_put_row(&self, id: &ExecutionId, row: &Row) {
-        if let Err(error) = self.try_index_put_row(id, row).await {
-            tracing::warn!(execution.id = %id, %error, "it is put into the index when it is read");
+        let id = &state.execution.id;
+        let put = self.index_put_row(id, &Row::of(state)).await;
+        match put {
+            Ok(()) => self.behind.done(id),
+            Err(_) => self.behind.note(id),
         }
+        put
     }
 
-    async fn try_index_put_row(&self, id: &ExecutionId, row: &Row) -> Result<(), CacheError> {
+    pub(crate) async fn index_put_row(
+        &self,
+        id: &ExecutionId,
+        row: &Row,
+    ) -> Result<(), CacheError> {
         let cache = &self.ports.cache;
         let ended = row.status.is_complete();
         let put = row.indexes().into_iter().map(|index| async move {
@@ -181,17 +213,44 @@ impl Shell {
         }
     }
 
-    /// Puts an execution into the index as it is now.
+    /// Puts an execution into the index as it is now; when that cannot be done, later.
     pub(crate) async fn index_put_newest(&self, id: &ExecutionId) {
+        if let Err(error) = self.try_index_put_newest(id).await {
+            tracing::warn!(execution.id = %id, error = %error.problem(), "it is put into the index later");
+        }
+    }
+
+    /// The same, at once; what cannot be done now but perhaps later is remembered.
+    pub(crate) async fn try_index_put_newest(&self, id: &ExecutionId) -> Result<(), Error> {
         // What is read here must not be put over what is written meanwhile.
         let _one_at_a_time = self.lock(id).await;
         match self.load(id).await {
-            Ok(loaded) if loaded.state.execution.id == *id => self.index_put(&loaded.state).await,
-            Ok(_) => {}
+            Ok(loaded) if loaded.state.execution.id == *id => {
+                self.try_index_put(&loaded.state).await.map_err(away)
+            }
+            // Deleted meanwhile.
+            Ok(_) => {
+                self.behind.done(id);
+                Ok(())
+            }
+            Err(error) if error.is_passing() => {
+                self.behind.note(id);
+                Err(error)
+            }
             Err(error) => {
-                tracing::warn!(execution.id = %id, error = %error.problem(), "it is put into the index when it is read");
+                tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
+                self.behind.done(id);
+                Ok(())
             }
         }
+    }
+
+    /// The index has the execution as it is, or the error says why not. Called under its lock.
+    pub(crate) async fn index_has(&self, state: &State) -> Result<(), Error> {
+        if !self.behind.has(&state.execution.id) {
+            return Ok(());
+        }
+        self.try_index_put(state).await.map_err(away)
     }
 
     pub(crate) async fn index_remove(&self, state: &State) {
@@ -212,25 +271,47 @@ impl Shell {
             .unwrap_or_default();
     }
 
-    /// Builds the whole index from the logs and the archive.
-    pub(crate) async fn rebuild_index(self: &Arc<Self>) -> Result<(), Error> {
+    /// Builds the whole index from the logs and the archive; the name of the build.
+    async fn rebuild_index(self: &Arc<Self>) -> Result<Arc<str>, Error> {
         let cache = &self.ports.cache;
-        let away = |error| tracing::warn!(%error, "the cache does not answer");
-        for _ in 0..REBUILDS_MAX {
-            let mark = format!("orca.index.building.{}", self.ports.ids.ulid());
-            let one = || Bytes::from_static(b"1");
-            let marked = cache.put(&mark, one(), Some(BUILDING_MAX)).await;
-            marked.unwrap_or_else(away);
-            self.fill_index().await?;
-            // Emptied in between, it lost what was put first.
-            if matches!(cache.get(&mark).await, Ok(None)) {
-                continue;
+        for _ in 0..BUILDS_MAX {
+            let build = self.ports.ids.ulid();
+            let one = Bytes::from_static(b"1");
+            cache.put(&mark(&build), one, None).await.map_err(away)?;
+            let filled = self.fill_index().await;
+            if filled.is_err() {
+                cache.delete(&mark(&build)).await.unwrap_or_default();
             }
-            cache.put(BUILT, one(), None).await.unwrap_or_else(away);
-            cache.delete(&mark).await.unwrap_or_else(away);
-            break;
+            filled?;
+            let name = Bytes::from(build.clone());
+            cache.put(BUILT, name, None).await.map_err(away)?;
+            // Emptied in between, it lost what was put first.
+            if self.has_build(&build).await? {
+                return Ok(build.into());
+            }
         }
-        Ok(())
+        Err(emptied())
+    }
+
+    /// The name of the build that is in the cache, with its mark.
+    async fn build(&self) -> Result<Option<Arc<str>>, Error> {
+        let name = self.ports.cache.get(BUILT).await.map_err(away)?;
+        let Some(name) = name.and_then(|name| String::from_utf8(name.into()).ok()) else {
+            return Ok(None);
+        };
+        Ok(self.has_build(&name).await?.then(|| name.into()))
+    }
+
+    /// An error unless the cache can be asked.
+    pub(crate) async fn cache_answers(&self) -> Result<(), Error> {
+        self.build().await.map(drop)
+    }
+
+    /// This build is in the cache, which was not emptied since.
+    async fn has_build(&self, build: &str) -> Result<bool, Error> {
+        let keys = [BUILT.to_owned(), mark(build)];
+        let found = self.ports.cache.get_many(&keys).await.map_err(away)?;
+        Ok(matches!(&found[..], [Some(name), Some(_)] if name == build.as_bytes()))
     }
 
     async fn fill_index(self: &Arc<Self>) -> Result<(), Error> {
@@ -244,27 +325,43 @@ impl Shell {
         alone.retain(|id, _| !live.contains(id));
         let live = live.into_iter().map(|id| (id, None));
         let alone = alone.into_iter().map(|(id, etag)| (id, Some(etag)));
-        let rows = live.chain(alone).map(|(id, etag)| async move {
-            // What is read here must not be put over what is written meanwhile.
-            let _one_at_a_time = self.lock(&id).await;
-            match self.peek(&id).await {
-                Ok(Some(state)) => {
-                    self.index_put(&state).await;
-                    if let Some(etag) = etag {
-                        self.note_row(&id, etag, Row::of(&state));
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
-                }
-            }
-        });
-        stream::iter(rows)
-            .buffer_unordered(READS_AT_ONCE)
-            .collect::<()>()
-            .await;
+        stream::iter(live.chain(alone).map(Ok))
+            .try_for_each_concurrent(READS_AT_ONCE, |(id, etag)| self.fill_one(id, etag))
+            .await
+    }
+
+    async fn fill_one(
+        self: &Arc<Self>,
+        id: ExecutionId,
+        etag: Option<String>,
+    ) -> Result<(), Error> {
+        let Some(row) = self.put_row_of(&id).await? else {
+            return Ok(());
+        };
+        if let Some(etag) = etag {
+            self.note_row(&id, etag, row);
+        }
         Ok(())
+    }
+
+    /// Puts an execution into the index without keeping it in memory; none when there is none, or none
+    /// that can be read.
+    async fn put_row_of(&self, id: &ExecutionId) -> Result<Option<Row>, Error> {
+        // What is read here must not be put over what is written meanwhile.
+        let _one_at_a_time = self.lock(id).await;
+        match self.peek(id).await {
+            Ok(Some(state)) => {
+                self.try_index_put(&state).await.map_err(away)?;
+                Ok(Some(Row::of(&state)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.is_passing() => Err(error),
+            // One unreadable execution must not hide the others.
+            Err(error) => {
+                tracing::error!(execution.id = %id, error = %error.problem(), "not in the index");
+                Ok(None)
+            }
+        }
     }
 
     /// Executions that have a log.
@@ -287,65 +384,100 @@ impl Shell {
         Ok(Some(loaded.state))
     }
 
-    /// Ids of an index, newest first, that a row filter lets through: as many as are wanted.
+    /// Executions of an index, newest first, that a row filter lets through, with the status that their rows
+    /// have: as many as are wanted.
     pub(crate) async fn newest(
-        self: &Arc<Self>,
+        &self,
         index: &str,
         part: Part,
         wanted: usize,
         lets: impl Fn(&Row) -> bool,
-    ) -> Result<Vec<ExecutionId>, Error> {
-        self.ensure_index().await?;
+    ) -> Result<Vec<Candidate>, Error> {
         let mut walk = Walk::of(index, part);
         let mut found = Vec::new();
         while found.len() < wanted {
-            let Some(page) = walk.page(self, wanted - found.len()).await else {
+            let Some(page) = walk.page(self, wanted - found.len()).await? else {
                 break;
             };
             let of_page = page.into_iter().filter(|(_, row)| lets(row));
-            found.extend(of_page.map(|(id, _)| id));
+            found.extend(of_page.map(|(id, row)| (id, Some(row.status))));
         }
         found.truncate(wanted);
         Ok(found)
     }
 
+    /// Members of an index, newest first.
+    pub(crate) async fn members(
+        &self,
+        index: &str,
+        offset: usize,
+        most: usize,
+    ) -> Result<Vec<String>, Error> {
+        let members = self.ports.cache.index_newest(index, offset, most).await;
+        let members = members.map_err(away)?;
+        Ok(members.into_iter().map(|(member, _)| member).collect())
+    }
+
     /// The rows of these executions, in one go as far as they are there.
-    async fn rows(&self, ids: Vec<ExecutionId>) -> Vec<(ExecutionId, Row)> {
+    async fn rows(&self, ids: Vec<ExecutionId>) -> Result<Vec<(ExecutionId, Row)>, Error> {
         let keys: Vec<String> = ids.iter().map(row_key).collect();
-        let stored = self.ports.cache.get_many(&keys).await;
-        let stored = stored.unwrap_or_else(|_| vec![None; ids.len()]);
+        let stored = self.ports.cache.get_many(&keys).await.map_err(away)?;
         let mut rows = Vec::with_capacity(ids.len());
         for (id, body) in ids.into_iter().zip(stored) {
             let row = body.and_then(|body| serde_json::from_slice(&body).ok());
             let row = match row {
                 Some(row) => Some(row),
-                None => self.missing_row(&id).await,
+                None => self.put_row_of(&id).await?,
             };
             rows.extend(row.map(|row| (id, row)));
         }
-        rows
+        Ok(rows)
     }
 
-    async fn missing_row(&self, id: &ExecutionId) -> Option<Row> {
-        let _one_at_a_time = self.lock(id).await;
-        let state = self.peek(id).await.ok().flatten()?;
-        self.index_put(&state).await;
-        Some(Row::of(&state))
+    /// A cache that was flushed is filled again before it is read, and what it refused is put first.
+    pub(crate) async fn ensure_index(self: &Arc<Self>) -> Result<Arc<str>, Error> {
+        let build = match self.build().await? {
+            Some(build) => build,
+            None => {
+                // Whoever comes meanwhile waits for the one that builds.
+                let _one_at_a_time = self.index_building.lock().await;
+                match self.build().await? {
+                    Some(build) => build,
+                    None => self.rebuild_index().await?,
+                }
+            }
+        };
+        self.catch_up().await?;
+        *self.known_build() = Some(Arc::clone(&build));
+        Ok(build)
     }
 
-    /// A cache that was flushed is filled again before it is read.
-    pub(crate) async fn ensure_index(self: &Arc<Self>) -> Result<(), Error> {
-        if !matches!(self.ports.cache.get(BUILT).await, Ok(None)) {
-            return Ok(());
+    /// The build that is to be read, as far as this process knows: [`Self::was_whole`] finds out.
+    pub(crate) async fn index_to_read(self: &Arc<Self>) -> Result<Arc<str>, Error> {
+        let known = self.known_build().clone();
+        match known {
+            Some(build) if !self.behind.is_any() => Ok(build),
+            _ => self.ensure_index().await,
         }
-        // Whoever comes meanwhile waits for the one that builds.
-        let _one_at_a_time = self.index_building.lock().await;
-        match self.ports.cache.get(BUILT).await {
-            Ok(None) => self.rebuild_index().await,
-            Ok(Some(_)) | Err(_) => Ok(()),
+    }
+
+    /// What was read of this build was all of it.
+    pub(crate) async fn was_whole(&self, build: &str) -> Result<bool, Error> {
+        let is_whole = self.has_build(build).await?;
+        if !is_whole {
+            *self.known_build() = None;
         }
+        Ok(is_whole)
+    }
+
+    fn known_build(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        let known = self.index_build.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// An execution of the index, with the status of its row.
+pub(crate) type Candidate = (ExecutionId, Option<Status>);
 
 /// What of an index is gone through.
 #[derive(Debug, Clone, Copy)]
@@ -371,16 +503,18 @@ impl Walk {
     }
 
     /// The next executions, about as many as are wanted; `None` at the end.
-    async fn page(&mut self, shell: &Shell, wanted: usize) -> Option<Vec<(ExecutionId, Row)>> {
+    async fn page(
+        &mut self,
+        shell: &Shell,
+        wanted: usize,
+    ) -> Result<Option<Vec<(ExecutionId, Row)>>, Error> {
         let size = wanted.clamp(PAGE_MIN, PAGE);
-        let cache = &shell.ports.cache;
-        let page = cache.index_newest(&self.index, self.offset, size).await;
-        let page = page.unwrap_or_default();
+        let page = shell.members(&self.index, self.offset, size).await?;
         if page.is_empty() {
-            return None;
+            return Ok(None);
         }
         self.offset += page.len();
-        let ids = page.into_iter().map(|(id, _)| ExecutionId::from(id));
-        Some(shell.rows(ids.collect()).await)
+        let ids = page.into_iter().map(ExecutionId::from);
+        Ok(Some(shell.rows(ids.collect()).await?))
     }
 }

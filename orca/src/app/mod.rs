@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod archive;
 pub(crate) mod archiver;
+pub(crate) mod behind;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
 mod event_stream;
@@ -30,7 +31,7 @@ use std::{
 
 use bytes::Bytes;
 use kork::{
-    ports::{JournalError, Ports, Revision},
+    ports::{CacheError, JournalError, Ports, Revision},
     service::{Metrics, Shutdown},
 };
 use kork_model::{ExecutionId, Kind, Problem, Timestamp};
@@ -71,6 +72,11 @@ pub enum Error {
         #[source]
         source: kork::ports::ObjectStoreError,
     },
+    #[error("the index of executions cannot be used")]
+    Index {
+        #[source]
+        source: CacheError,
+    },
 }
 
 impl Error {
@@ -90,6 +96,13 @@ impl Error {
                 "KORK-0008",
                 Kind::Unavailable,
                 "the store of executions does not answer",
+            )
+            .because(self)
+            .retry_after(1),
+            Self::Index { .. } => Problem::new(
+                "KORK-0008",
+                Kind::Unavailable,
+                "executions cannot be listed just now; each can be read by its id",
             )
             .because(self)
             .retry_after(1),
@@ -139,7 +152,10 @@ pub struct Shell {
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
     index_building: tokio::sync::Mutex<()>,
+    /// The build of the index that was last seen to be whole.
+    index_build: Mutex<Option<Arc<str>>>,
     pub(crate) archiver: archiver::Archiver,
+    pub(crate) behind: behind::Behind,
     pub(crate) pages: pages::Pages,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
@@ -160,7 +176,9 @@ impl Shell {
                 config.states_in_memory_bytes_max,
             ),
             index_building: tokio::sync::Mutex::default(),
+            index_build: Mutex::default(),
             archiver: archiver::Archiver::default(),
+            behind: behind::Behind::default(),
             timers: timers::Timers::default(),
             triggers: triggers::TriggerIndex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),

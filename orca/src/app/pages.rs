@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kork::ports::{Condition, ObjectStoreError};
 use kork_model::ExecutionId;
 use serde::{Deserialize, Serialize};
@@ -102,11 +102,12 @@ impl Shell {
                 is_right
             });
             let right: Vec<Entry> = right.collect();
-            stream::iter(&right)
-                .for_each_concurrent(PUTS_AT_ONCE, |entry| {
+            stream::iter(right.iter().map(Ok))
+                .try_for_each_concurrent(PUTS_AT_ONCE, |entry| {
                     self.index_put_row(&entry.id, &entry.row)
                 })
-                .await;
+                .await
+                .map_err(|source| Error::Index { source })?;
         }
         Ok(archived)
     }

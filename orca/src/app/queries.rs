@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Error, Shell,
-    index::{self, Part},
+    index::{self, Candidate, Part},
 };
 
 /// Executions that one answer may hold.
@@ -38,7 +38,7 @@ impl Shell {
         let mut found = Found::default();
         let mut skipped = 0;
         let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
-        for id in ids {
+        for (id, status) in ids {
             if found.executions.len() >= wanted {
                 break;
             }
@@ -48,10 +48,17 @@ impl Shell {
             } else {
                 self.current(&id).await
             };
-            let Ok(loaded) = loaded else {
-                continue;
+            let loaded = match loaded {
+                Ok(loaded) => loaded,
+                // It may be there the next moment: without it the answer would be wrong.
+                Err(error) if error.is_passing() => return Err(error),
+                Err(_) => continue,
             };
             let execution = &loaded.state.execution;
+            // A server that was held may carry out late what was put again since.
+            if status.is_some_and(|s| s.is_complete() != execution.status.is_complete()) {
+                self.behind.note(&id);
+            }
             if !matches(execution, &query.filter, &statuses) {
                 continue;
             }
@@ -72,19 +79,32 @@ impl Shell {
         Ok(found.executions)
     }
 
-    async fn candidates(
+    /// Executions that may match, newest first. What a cache says that is emptied meanwhile does not count.
+    pub(crate) async fn candidates(
         self: &Arc<Self>,
         query: &ListExecutions,
         statuses: &[Status],
-    ) -> Result<Vec<ExecutionId>, Error> {
-        let filter = &query.filter;
-        if !filter.execution_ids.is_empty() {
-            return Ok(filter
-                .execution_ids
-                .iter()
-                .map(|id| id.as_str().into())
-                .collect());
+    ) -> Result<Vec<Candidate>, Error> {
+        let named = &query.filter.execution_ids;
+        if !named.is_empty() {
+            return Ok(named.iter().map(|id| (id.as_str().into(), None)).collect());
         }
+        for _ in 0..index::BUILDS_MAX {
+            let build = self.index_to_read().await?;
+            let found = self.candidates_now(query, statuses).await?;
+            if self.was_whole(&build).await? {
+                return Ok(found);
+            }
+        }
+        Err(index::emptied())
+    }
+
+    async fn candidates_now(
+        &self,
+        query: &ListExecutions,
+        statuses: &[Status],
+    ) -> Result<Vec<Candidate>, Error> {
+        let filter = &query.filter;
         let lets = |row: &index::Row| statuses.is_empty() || statuses.contains(&row.status);
         let only_open = !statuses.is_empty() && !statuses.iter().any(|s| s.is_complete());
         let part = if only_open { Part::Open } else { Part::All };
@@ -102,7 +122,7 @@ impl Shell {
                         .await?,
                 );
             }
-            all.sort_by(|a, b| b.cmp(a));
+            newest_first(&mut all);
             return Ok(all);
         }
         let kind = if query.orchestrations {
@@ -139,36 +159,32 @@ impl Shell {
 
     /// The newest of each pipeline of an application, newest first.
     async fn of_each_pipeline(
-        self: &Arc<Self>,
+        &self,
         application: &str,
         part: Part,
         most: usize,
         lets: impl Fn(&index::Row) -> bool,
-    ) -> Result<Vec<ExecutionId>, Error> {
-        self.ensure_index().await?;
+    ) -> Result<Vec<Candidate>, Error> {
         let pipelines = index::pipelines_of(application);
-        let pipelines = self.ports.cache.index_newest(&pipelines, 0, LIST_MAX).await;
+        let pipelines = self.members(&pipelines, 0, LIST_MAX).await?;
         // A pipeline that was moved has executions of another application too.
         let of_application = |row: &index::Row| {
             row.application.to_lowercase() == application.to_lowercase() && lets(row)
         };
         let lets = &of_application;
-        let newest = pipelines
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(config, _)| async move {
-                let index = match config.as_str() {
-                    index::NO_CONFIG => index::without_config(application),
-                    config => index::by_config(config),
-                };
-                self.newest(&index, part, most, lets).await
-            });
-        let newest: Vec<Vec<ExecutionId>> = stream::iter(newest)
+        let newest = pipelines.into_iter().map(|config| async move {
+            let index = match config.as_str() {
+                index::NO_CONFIG => index::without_config(application),
+                config => index::by_config(config),
+            };
+            self.newest(&index, part, most, lets).await
+        });
+        let newest: Vec<Vec<Candidate>> = stream::iter(newest)
             .buffered(PIPELINES_AT_ONCE)
             .try_collect()
             .await?;
         let mut all = newest.concat();
-        all.sort_by(|a, b| b.cmp(a));
+        newest_first(&mut all);
         all.truncate(LIST_MAX);
         Ok(all)
     }
@@ -228,6 +244,11 @@ impl Shell {
         }
         Ok(answer)
     }
+}
+
+/// By their ids, which begin with the time.
+fn newest_first(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| b.0.cmp(&a.0));
 }
 
 /// An answer that grows. What does not fit is refused, never left out without a word.

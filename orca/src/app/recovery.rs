@@ -17,7 +17,10 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Reads all logs. What is finished is archived; what is open goes on.
 pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
-    shell.ensure_index().await?;
+    // Executions go on without the cache.
+    if let Err(error) = shell.ensure_index().await {
+        tracing::warn!(error = %error.problem(), "the index is built when it is read");
+    }
     let subjects = shell.ports.journal.subjects("execution.").await;
     let subjects = subjects.map_err(|source| Error::Journal {
         id: "all".to_owned(),

@@ -9,7 +9,10 @@ use kork::{
 };
 use kork_model::{
     Context, ExecutionId, Kind, Problem,
-    api::front50::{GetObject, GetPipeline, ListPipelines},
+    api::{
+        front50::{GetObject, GetPipeline, ListPipelines},
+        orca::{ExecutionFilter, ListExecutions},
+    },
     templated,
 };
 use orca_engine::{
@@ -19,7 +22,7 @@ use orca_engine::{
 };
 use serde_json::Value;
 
-use super::{Error, Shell, index, spans, token};
+use super::{Error, Shell, spans, token};
 
 /// What is to be started.
 pub(crate) struct Start<'a> {
@@ -57,7 +60,7 @@ impl Shell {
             Correlated::Open(open) => return Ok(open),
             Correlated::ToStart(id) => id,
         };
-        let prior = self.prior_artifacts(start.pipeline).await;
+        let prior = self.prior_artifacts(start.pipeline).await?;
         let pipeline = self.expanded(start.pipeline).await?;
         let request = Request {
             id: id.clone(),
@@ -260,7 +263,7 @@ impl Shell {
     }
 
     /// Artifacts of the newest execution of this pipeline, when an expected artifact wants them.
-    async fn prior_artifacts(self: &Arc<Self>, pipeline: &Context) -> Vec<Value> {
+    async fn prior_artifacts(self: &Arc<Self>, pipeline: &Context) -> Result<Vec<Value>, Error> {
         let expected = pipeline.get("expectedArtifacts").and_then(Value::as_array);
         let wants = expected
             .into_iter()
@@ -268,17 +271,25 @@ impl Shell {
             .any(|e| e.get("usePriorArtifact").and_then(Value::as_bool) == Some(true));
         let config = pipeline.get("id").and_then(Value::as_str).filter(|_| wants);
         let Some(config) = config else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let newest = self
-            .newest(&index::by_config(config), index::Part::All, 1, |_| true)
-            .await
-            .unwrap_or_default();
-        let Some(id) = newest.first() else {
-            return Vec::new();
+        let of_pipeline = ListExecutions {
+            filter: ExecutionFilter {
+                pipeline_config_ids: vec![config.to_owned()],
+                ..ExecutionFilter::default()
+            },
+            limit: Some(1),
+            ..ListExecutions::default()
         };
-        let Ok(state) = self.state(id).await else {
-            return Vec::new();
+        let newest = self.candidates(&of_pipeline, &[]).await?;
+        let Some((id, _)) = newest.first() else {
+            return Ok(Vec::new());
+        };
+        let state = match self.state(id).await {
+            Ok(state) => state,
+            // Other artifacts than it has would be deployed in their place.
+            Err(error) if error.is_passing() => return Err(error),
+            Err(_) => return Ok(Vec::new()),
         };
         let artifacts = state
             .execution
@@ -286,7 +297,7 @@ impl Shell {
             .get("artifacts")
             .and_then(Value::as_array)
             .cloned();
-        artifacts.unwrap_or_default()
+        Ok(artifacts.unwrap_or_default())
     }
 }
 

@@ -1,0 +1,164 @@
+//! What the tests run in: real orca on the embedded ports in memory, a small front50.
+
+use std::{sync::Arc, time::Duration};
+
+use kork::{
+    embedded::{Embedded, SeededIds, TokioClock},
+    model::{
+        Context, Execution, Kind, Problem, Status, Timestamp,
+        api::{
+            front50::{GetObject, GetPipeline, ListPipelines},
+            orca::{GetExecution, StartPipeline},
+        },
+    },
+    ports::{Ports, Registration},
+    rpc,
+    service::Chassis,
+};
+use serde_json::{Value, json};
+
+/// One orca on shared ports; dropping it is a crash.
+pub(crate) struct Orca {
+    pub(crate) chassis: Chassis,
+}
+
+pub(crate) struct World {
+    pub(crate) ports: Ports,
+    _front50: Vec<Box<dyn Registration>>,
+}
+
+impl World {
+    pub(crate) async fn new(pipelines: Vec<Value>) -> Self {
+        let clock = Arc::new(TokioClock::new(Timestamp(1_790_000_000_000)));
+        let ids = Arc::new(SeededIds::new(7, clock.clone()));
+        let ports = Embedded::in_memory(clock, ids).ports();
+        let stored: Arc<Vec<Context>> = Arc::new(
+            pipelines
+                .iter()
+                .map(|p| p.as_object().unwrap().clone())
+                .collect(),
+        );
+        let all = Arc::clone(&stored);
+        let get = rpc::serve(&*ports.rpc, move |request: GetPipeline| {
+            let all = Arc::clone(&all);
+            async move {
+                let found = all.iter().find(|p| p["id"] == json!(request.id)).cloned();
+                found
+                    .ok_or_else(|| Problem::new("FRONT50-0001", Kind::NotFound, "no such pipeline"))
+            }
+        });
+        let list = rpc::serve(&*ports.rpc, move |_: ListPipelines| {
+            let all = Arc::clone(&stored);
+            async move { Ok((*all).clone()) }
+        });
+        let object = rpc::serve(&*ports.rpc, |request: GetObject| async move {
+            if request.id == "waits" {
+                return Ok(template());
+            }
+            Err(Problem::new(
+                "FRONT50-0001",
+                Kind::NotFound,
+                "no such object",
+            ))
+        });
+        let front50 = vec![
+            get.await.unwrap(),
+            list.await.unwrap(),
+            object.await.unwrap(),
+        ];
+        Self {
+            ports,
+            _front50: front50,
+        }
+    }
+
+    pub(crate) async fn orca(&self) -> Orca {
+        let chassis = Chassis::default();
+        let (ports, own) = (self.ports.clone(), chassis.clone());
+        tokio::spawn(async move {
+            orca::run(orca::Config::default(), ports, own)
+                .await
+                .unwrap();
+        });
+        while chassis
+            .health
+            .report()
+            .parts
+            .get("orca.recovery")
+            .is_none_or(|p| p != "UP")
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Orca { chassis }
+    }
+
+    pub(crate) async fn start(&self, pipeline: Value) -> String {
+        let request = StartPipeline {
+            pipeline: pipeline.as_object().unwrap().clone(),
+            user: "anonymous".to_owned(),
+            ..StartPipeline::default()
+        };
+        let answer = rpc::call(&*self.ports.rpc, &request).await.unwrap();
+        answer["ref"]
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Execution {
+        rpc::call(&*self.ports.rpc, &GetExecution { id: id.to_owned() })
+            .await
+            .unwrap()
+    }
+
+    /// Waits until no execution has a log.
+    pub(crate) async fn until_archived(&self) {
+        self.until_has_no_log("execution.").await;
+    }
+
+    /// Waits until there is no log whose subject begins so.
+    pub(crate) async fn until_has_no_log(&self, prefix: &str) {
+        for _ in 0..100_000 {
+            let logs = self.ports.journal.subjects(prefix).await.unwrap();
+            if logs.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("there is still a log of {prefix}");
+    }
+
+    pub(crate) async fn until(&self, id: &str, status: Status) -> Execution {
+        for _ in 0..10_000 {
+            let execution = self.get(id).await;
+            if execution.status == status {
+                return execution;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{id} is {:?}, not {status}", self.get(id).await);
+    }
+}
+
+pub(crate) fn wait(reference: &str, after: &[&str], seconds: u64) -> Value {
+    json!({"refId": reference, "type": "wait", "name": format!("wait {reference}"),
+           "requisiteStageRefIds": after, "waitTime": seconds})
+}
+
+pub(crate) fn pipeline(id: &str, stages: &[Value]) -> Value {
+    json!({"application": "app", "name": id, "id": id, "stages": stages})
+}
+
+/// A template whose only stage waits as long as its variable says.
+pub(crate) fn template() -> Context {
+    let template = json!({
+        "schema": "v2", "id": "waits", "variables": [{"name": "seconds", "type": "int"}],
+        "pipeline": {"stages": [{
+            "refId": "1", "type": "wait", "waitTime": "${ templateVariables.seconds }",
+        }]},
+    });
+    template.as_object().unwrap().clone()
+}
