@@ -12,6 +12,7 @@ pub mod api;
 pub mod event;
 pub mod execution;
 pub mod id;
+pub mod inbound;
 pub mod problem;
 mod shown;
 pub mod status;
@@ -28,6 +29,7 @@ pub use execution::{
     Authentication, Execution, ExecutionType, LastModified, Paused, Stage, StageOwner, Task,
 };
 pub use id::{ExecutionId, StageId, WorkKey};
+pub use inbound::InboundEvent;
 pub use problem::{FieldError, Kind, Problem};
 pub use shown::Shown;
 pub use status::Status;

@@ -1,0 +1,293 @@
+//! Settings: which CI servers there are, and how they are reached.
+
+use camino::Utf8PathBuf;
+use kork::service::config::Secret;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::secret::SecretSource;
+
+/// The CI servers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct CiConfig {
+    /// CI servers of any kind.
+    pub controllers: Vec<Controller>,
+    /// Jenkins controllers in Spinnaker's words.
+    pub jenkins: Masters,
+}
+
+/// `jenkins.masters` of Spinnaker's igor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Masters {
+    /// False switches all of them off.
+    pub enabled: bool,
+    pub masters: Vec<Controller>,
+}
+
+impl Default for Masters {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            masters: Vec::new(),
+        }
+    }
+}
+
+/// What speaks at the address of a controller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    #[default]
+    Jenkins,
+    Gitlab,
+    GithubActions,
+}
+
+/// Who may see builds of a controller, and who may start and stop them. Empty lists are open to all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Permissions {
+    /// Roles that see builds and may have triggers on them.
+    #[serde(rename = "READ")]
+    pub read: Vec<String>,
+    /// Roles that start and stop builds.
+    #[serde(rename = "WRITE")]
+    pub write: Vec<String>,
+}
+
+/// One CI server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Controller {
+    /// Its name in stages and triggers; without a slash.
+    pub name: String,
+    pub kind: Kind,
+    /// Where it is: `https://ci.acme.example/`, `https://gitlab.example`, `https://api.github.com`.
+    #[serde(alias = "url")]
+    pub address: String,
+    /// User of a Jenkins controller.
+    pub username: String,
+    /// Password or, better, API token of that user.
+    pub password: Secret,
+    /// A file with the password, read again when it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub password_file: Option<Utf8PathBuf>,
+    /// The variable of the environment that holds the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_env: Option<String>,
+    /// Access token of GitLab or GitHub, or bearer token of a proxy before Jenkins.
+    pub token: Secret,
+    /// A file with the token, read again when it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub token_file: Option<Utf8PathBuf>,
+    /// The variable of the environment that holds the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_env: Option<String>,
+    /// Ask for a crumb before the first change. Without it, that is done when Jenkins wants one.
+    pub csrf: bool,
+    pub permissions: Permissions,
+    /// The parameter that carries an id of the execution, for jobs that declare it: requests to build
+    /// are then never folded into one.
+    pub unique_parameter: String,
+    /// Most builds of one job that one look reports; older ones are left out.
+    pub item_upper_threshold: usize,
+    /// Most calls at once.
+    pub calls_max: usize,
+    /// How long a connection may take, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a call may take, in milliseconds.
+    pub read_timeout_ms: u64,
+    /// How long the call that starts a build may take, in milliseconds.
+    pub trigger_timeout_ms: u64,
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            kind: Kind::default(),
+            address: String::new(),
+            username: String::new(),
+            password: Secret::default(),
+            password_file: None,
+            password_env: None,
+            token: Secret::default(),
+            token_file: None,
+            token_env: None,
+            csrf: false,
+            permissions: Permissions::default(),
+            unique_parameter: "SPINNAKER_EXECUTION_ID".to_owned(),
+            item_upper_threshold: 50,
+            calls_max: 8,
+            connect_timeout_ms: 5_000,
+            read_timeout_ms: 30_000,
+            trigger_timeout_ms: 60_000,
+        }
+    }
+}
+
+impl CiConfig {
+    /// All controllers, in whatever words they were given.
+    pub fn all(&self) -> impl Iterator<Item = &Controller> {
+        let masters = self.jenkins.masters.iter().filter(|_| self.jenkins.enabled);
+        self.controllers.iter().chain(masters)
+    }
+
+    /// Everything that is wrong, each with where it is.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut names = std::collections::BTreeSet::new();
+        for controller in self.all() {
+            problems.extend(controller.problems());
+            if !names.insert(&controller.name) {
+                problems.push(format!(
+                    "the controller {:?} is given twice",
+                    controller.name
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl Controller {
+    /// Everything that is wrong with this one.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut wrong = |text: &str| problems.push(format!("controller {:?}: {text}", self.name));
+        if self.name.is_empty() || self.name.contains('/') {
+            wrong("the name must not be empty and must not contain a slash");
+        }
+        if let Err(error) = self.base() {
+            wrong(&format!("address {:?}: {error}", self.address));
+        }
+        let given = |secret: &Secret, file: bool, env: bool| {
+            usize::from(!secret.is_empty()) + usize::from(file) + usize::from(env)
+        };
+        if given(
+            &self.password,
+            self.password_file.is_some(),
+            self.password_env.is_some(),
+        ) > 1
+        {
+            wrong("give one of password, passwordFile and passwordEnv");
+        }
+        if given(
+            &self.token,
+            self.token_file.is_some(),
+            self.token_env.is_some(),
+        ) > 1
+        {
+            wrong("give one of token, tokenFile and tokenEnv");
+        }
+        if self.calls_max == 0 {
+            wrong("callsMax must be at least 1");
+        }
+        problems
+    }
+
+    /// The address with a slash at its end.
+    pub(crate) fn base(&self) -> Result<Url, String> {
+        let mut url = Url::parse(&self.address).map_err(|e| e.to_string())?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err("only http and https addresses can be called".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("credentials belong in username and password".to_owned());
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        if !url.path().ends_with('/') {
+            let path = format!("{}/", url.path());
+            url.set_path(&path);
+        }
+        Ok(url)
+    }
+
+    pub(crate) fn password(&self) -> Option<SecretSource> {
+        source(
+            &self.password,
+            self.password_file.as_ref(),
+            self.password_env.as_ref(),
+        )
+    }
+
+    pub(crate) fn token(&self) -> Option<SecretSource> {
+        source(
+            &self.token,
+            self.token_file.as_ref(),
+            self.token_env.as_ref(),
+        )
+    }
+}
+
+fn source(
+    given: &Secret,
+    file: Option<&Utf8PathBuf>,
+    env: Option<&String>,
+) -> Option<SecretSource> {
+    match (file, env) {
+        (Some(path), _) => Some(SecretSource::file(path.clone())),
+        (None, Some(name)) => Some(SecretSource::Variable(name.clone())),
+        (None, None) if given.is_empty() => None,
+        (None, None) => Some(SecretSource::Given(given.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spinnakers_words_are_understood_and_secrets_are_not_shown() {
+        let text = r"
+jenkins:
+  enabled: true
+  masters:
+    - name: ci
+      address: https://ci.acme.example/jenkins
+      username: igor
+      password: hush
+      csrf: true
+      itemUpperThreshold: 20
+      permissions: { READ: [dev], WRITE: [ops] }
+controllers:
+  - { name: lab, kind: gitlab, url: 'https://gitlab.example', tokenFile: /run/token }
+";
+        let config: CiConfig = serde_yaml_ng::from_str(text).unwrap();
+        assert_eq!(config.problems(), Vec::<String>::new());
+        let names: Vec<_> = config.all().map(|c| (c.name.as_str(), c.kind)).collect();
+        assert_eq!(names, [("lab", Kind::Gitlab), ("ci", Kind::Jenkins)]);
+        let ci = &config.jenkins.masters[0];
+        assert_eq!(
+            ci.base().unwrap().as_str(),
+            "https://ci.acme.example/jenkins/"
+        );
+        assert_eq!(ci.permissions.write, ["ops"]);
+        assert!(!format!("{config:?}").contains("hush"));
+        assert!(!serde_json::to_string(&config).unwrap().contains("hush"));
+        assert!(serde_yaml_ng::from_str::<CiConfig>("controllers: [{nam: x}]").is_err());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let bad = Controller {
+            name: "a/b".to_owned(),
+            address: "ftp://x".to_owned(),
+            password: Secret::new("p"),
+            password_env: Some("P".to_owned()),
+            calls_max: 0,
+            ..Controller::default()
+        };
+        let config = CiConfig {
+            controllers: vec![bad.clone(), bad],
+            ..CiConfig::default()
+        };
+        assert_eq!(config.problems().len(), 9, "{:?}", config.problems());
+    }
+}

@@ -1,0 +1,220 @@
+use std::sync::{Arc, Mutex};
+
+use kork_model::Status;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    config::Kind,
+    double::{Answer, Asked, Double, Waiting, follow},
+};
+
+/// A project with pipelines that go one status further with every look.
+#[derive(Default)]
+struct State {
+    pipelines: Vec<(u64, Value, usize)>,
+    statuses: Vec<&'static str>,
+    lose: Option<&'static str>,
+    calls: Vec<String>,
+}
+
+const PROJECT: &str = "/api/v4/projects/payments%2Fsub%2Fledger";
+
+impl State {
+    fn answer(&mut self, asked: &Asked) -> Answer {
+        assert_eq!(asked.token, "hush");
+        self.calls.push(asked.line.clone());
+        let (method, path) = asked.line.split_once(' ').unwrap();
+        let path = path.strip_prefix(PROJECT).unwrap_or("elsewhere");
+        let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
+        match (method, &parts[..]) {
+            ("POST", ["pipeline"]) => {
+                let lost = self.lose.take();
+                if lost == Some("request") {
+                    return (0, Value::Null);
+                }
+                let id = 700 + self.pipelines.len() as u64;
+                self.pipelines.push((id, asked.body.clone(), 0));
+                if lost.is_some() {
+                    (0, Value::Null)
+                } else {
+                    (201, self.shown(id))
+                }
+            }
+            ("GET", ["pipelines", query]) if query.contains("per_page") => {
+                let all: Vec<u64> = self.pipelines.iter().rev().map(|p| p.0).collect();
+                (200, all.into_iter().map(|id| self.shown(id)).collect())
+            }
+            ("GET", ["pipelines", id]) => {
+                let id = id.parse().unwrap();
+                let shown = self.shown(id);
+                self.pipelines
+                    .iter_mut()
+                    .filter(|p| p.0 == id)
+                    .for_each(|p| p.2 += 1);
+                (200, shown)
+            }
+            ("GET", ["pipelines", id, "variables"]) => {
+                let id: u64 = id.parse().unwrap();
+                let found = self.pipelines.iter().find(|p| p.0 == id);
+                found.map_or((404, Value::Null), |p| (200, p.1["variables"].clone()))
+            }
+            ("GET", ["pipelines", _, "jobs", _]) => {
+                (200, json!([{ "id": 9 }, { "id": 8 }, { "id": 7 }]))
+            }
+            ("GET", ["jobs", "7", "trace"]) => (
+                200,
+                json!("$ echo SPINNAKER_PROPERTY_A=no\nSPINNAKER_PROPERTY_A=1\n"),
+            ),
+            ("GET", ["jobs", "8", "trace"]) => (200, json!("SPINNAKER_PROPERTY_A=2\n")),
+            ("POST", ["pipelines", _, "cancel"]) => {
+                self.statuses = vec!["canceling", "canceled"];
+                self.pipelines.iter_mut().for_each(|p| p.2 = 0);
+                (200, json!({}))
+            }
+            _ => (404, json!({ "message": "404 Project Not Found" })),
+        }
+    }
+
+    fn shown(&self, id: u64) -> Value {
+        let looks = self.pipelines.iter().find(|p| p.0 == id).map_or(0, |p| p.2);
+        let status = self.statuses[looks.min(self.statuses.len() - 1)];
+        json!({
+            "id": id, "iid": 3, "status": status, "ref": "feature/x", "sha": "3f0c",
+            "web_url": format!("https://gitlab.example/payments/sub/ledger/-/pipelines/{id}"),
+            "created_at": "2026-09-01T10:00:00.000Z", "started_at": "2026-09-01T10:00:05.000Z",
+            "finished_at": "2026-09-01T10:03:05.000Z",
+        })
+    }
+}
+
+struct World {
+    _double: Double,
+    state: Arc<Mutex<State>>,
+    ci: Gitlab,
+    clock: Waiting,
+}
+
+async fn world(statuses: &[&'static str]) -> World {
+    let state = State {
+        statuses: statuses.to_vec(),
+        ..State::default()
+    };
+    let state = Arc::new(Mutex::new(state));
+    let shared = Arc::clone(&state);
+    let double = Double::start(move |asked| shared.lock().unwrap().answer(&asked)).await;
+    let clock = Waiting::default();
+    let ci = Gitlab::new(&double.controller(Kind::Gitlab), Arc::new(clock.clone())).unwrap();
+    World {
+        _double: double,
+        state,
+        ci,
+        clock,
+    }
+}
+
+fn request() -> BuildRequest {
+    let mut request = BuildRequest::new("payments/sub/ledger", "key-1");
+    request.branch = Some("feature/x".to_owned());
+    request
+        .parameters
+        .insert("ENV".to_owned(), "staging".to_owned());
+    request
+}
+
+#[tokio::test]
+async fn a_pipeline_is_started_followed_and_its_log_is_read() {
+    let world = world(&["created", "pending", "running", "running", "success"]).await;
+    let mut request = request();
+    request.property_file = Some("log".to_owned());
+    let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    let info = &outcome.outputs["buildInfo"];
+    assert_eq!(
+        (&info["number"], &info["duration"], &info["result"]),
+        (&json!(700), &json!(180_000), &json!("SUCCESS"))
+    );
+    assert_eq!(
+        (&info["scm"][0]["branch"], &info["scm"][0]["remoteUrl"]),
+        (
+            &json!("feature/x"),
+            &json!("https://gitlab.example/payments/sub/ledger.git")
+        )
+    );
+    assert_eq!(outcome.outputs["propertyFileContents"], json!({ "a": "2" }));
+    let sent = &world.state.lock().unwrap().pipelines[0].1;
+    assert_eq!(sent["ref"], "feature/x");
+    let variables = sent["variables"].as_array().unwrap();
+    assert!(variables.contains(&json!({ "key": "ENV", "value": "staging" })));
+    assert!(variables.contains(&json!({ "key": "SPINNAKER_EXECUTION_ID", "value": "key-1" })));
+}
+
+#[tokio::test]
+async fn statuses_become_results() {
+    for (last, status) in [
+        ("success", Status::Succeeded),
+        ("failed", Status::Terminal),
+        ("canceled", Status::Canceled),
+        ("skipped", Status::Terminal),
+    ] {
+        let world = world(&[
+            "waiting_for_resource",
+            "manual",
+            "scheduled",
+            "preparing",
+            last,
+        ])
+        .await;
+        let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+        assert_eq!(outcome.status, status, "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_starts_no_second_pipeline() {
+    for lost in ["request", "reply"] {
+        let world = world(&["running", "success"]).await;
+        world.state.lock().unwrap().lose = Some(lost);
+        let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+        assert_eq!(outcome.status, Status::Succeeded);
+        assert_eq!(world.state.lock().unwrap().pipelines.len(), 1, "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn called_back_cancels_the_pipeline() {
+    let world = world(&["running"]).await;
+    let outcome = follow(&world.ci, &world.clock, &request(), 3).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Canceled, None));
+    let state = world.state.lock().unwrap();
+    assert!(
+        state
+            .calls
+            .iter()
+            .any(|c| c.ends_with("/pipelines/700/cancel")),
+        "{:?}",
+        state.calls
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said() {
+    let world = world(&["running"]).await;
+    let mut no_branch = request();
+    no_branch.branch = None;
+    let outcome = follow(&world.ci, &world.clock, &no_branch, 100).await;
+    assert!(outcome.error.unwrap().contains("needs a branch"));
+    let mut elsewhere = request();
+    elsewhere.job = "other".to_owned();
+    let outcome = follow(&world.ci, &world.clock, &elsewhere, 100).await;
+    assert_eq!(outcome.status, Status::Terminal);
+    assert!(outcome.error.unwrap().contains("was not found"));
+}
+
+proptest! {
+    #[test]
+    fn no_pipeline_breaks_it(id in any::<u64>(), status in "\\PC{0,8}", time in "\\PC{0,12}", url in "\\PC{0,20}") {
+        let value = json!({ "id": id, "status": status, "created_at": time, "web_url": url });
+        prop_assert_eq!(build(&value).unwrap().number, id);
+    }
+}

@@ -1,0 +1,78 @@
+//! How large a delivery may be. Every limit has its name here.
+
+use std::io::Read;
+
+use crate::{Refused, Source};
+
+/// Bytes of a body when the source says nothing: 1 MiB.
+pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
+/// Bytes of a body that no source may exceed: 25 MiB, the most that GitHub and GitLab send.
+pub const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
+/// An inflated body may be this many times the limit of the body, but never more than [`BODY_BYTES_MAX`].
+pub const INFLATED_FACTOR: usize = 4;
+/// Levels of arrays and objects that the JSON parser descends: serde's own guard against a full stack.
+pub const JSON_DEPTH_MAX: usize = 127;
+/// Values in one JSON text: a short text of many zeros must not become gigabytes of memory.
+pub const JSON_VALUES_MAX: usize = 500_000;
+/// Headers of a delivery.
+pub const HEADERS_MAX: usize = 128;
+/// Bytes of one header.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of all headers together.
+pub const ALL_HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// Fields of a form.
+pub const FORM_FIELDS_MAX: usize = 256;
+/// Events of one delivery: changes of a push, tags of an image, messages of a batch.
+pub const EVENTS_MAX: usize = 256;
+/// Bytes of payloads that all events of one delivery carry together: each event has the whole body.
+pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Files of one push that are listed; more are left out.
+pub const FILES_MAX: usize = 5_000;
+/// Bytes of an event's id; a longer one becomes its checksum.
+pub const ID_BYTES_MAX: usize = 512;
+/// Signatures that are tried of one delivery.
+pub const SIGNATURES_MAX: usize = 16;
+/// Secrets that are tried of one source: two while one replaces the other, and some to spare.
+pub const SECRETS_MAX: usize = 8;
+
+/// What to do about a body that is too large.
+pub(crate) const RAISE: &str = "send less, or raise maxBodyBytes of the source";
+
+/// Bytes that the body of a source's delivery may have: what the reader of the socket must stop at.
+pub fn body_bytes(source: Option<&Source>) -> usize {
+    source
+        .and_then(|source| source.max_body_bytes)
+        .unwrap_or(BODY_BYTES_DEFAULT)
+        .min(BODY_BYTES_MAX)
+}
+
+/// The content of a gzip body, up to `limit` bytes; several members one after the other are one content.
+pub(crate) fn inflate(body: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
+    let mut inflated = Vec::new();
+    // One byte more than allowed tells "just fits" from "too large".
+    flate2::read::MultiGzDecoder::new(body)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut inflated)
+        .map_err(|error| {
+            Refused::invalid(
+                "body",
+                format!("it is not gzip: {error}"),
+                "send it as content-encoding says, or without that header",
+            )
+        })?;
+    if inflated.len() > limit {
+        return Err(Refused::TooLarge {
+            what: "bytes of the inflated body",
+            limit: limit as u64,
+            remedy: RAISE,
+        });
+    }
+    Ok(inflated)
+}
+
+/// Bytes that an inflated body of a source may have.
+pub(crate) fn inflated_bytes(source: Option<&Source>) -> usize {
+    body_bytes(source)
+        .saturating_mul(INFLATED_FACTOR)
+        .min(BODY_BYTES_MAX)
+}

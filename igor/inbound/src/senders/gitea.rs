@@ -1,0 +1,136 @@
+//! Gitea and Forgejo: pushes, branches and tags, pull requests, releases.
+
+use kork_model::Context;
+
+use super::{Message, Read, Reading};
+use crate::{
+    Refused, field,
+    git::{self, Change, Ref},
+};
+
+pub(crate) fn read(message: &Message<'_>) -> Reading {
+    let has = |name: &str| message.body.get(name).is_some();
+    let name = ["x-forgejo-event", "x-gitea-event"]
+        .iter()
+        .find_map(|name| message.header(name));
+    match name {
+        Some("push") => push(message),
+        Some("create") => create(message),
+        Some("delete") => Read::ignored("a branch or a tag was deleted"),
+        Some("release") => release(message),
+        Some(name) if name.starts_with("pull_request") => pull_request(message),
+        Some(other) => {
+            let other: String = other.chars().take(64).collect();
+            Read::ignored(format!("no trigger is about the event `{other}`"))
+        }
+        None if has("pull_request") => pull_request(message),
+        None if has("ref_type") => create(message),
+        None => push(message),
+    }
+}
+
+fn change(message: &Message<'_>) -> Result<Change, Refused> {
+    let repository = message.need("/repository/full_name")?;
+    let (owner, name) = git::split_name(repository);
+    let owned = |pointers: &[&str]| field::first_text(message.body, pointers).map(str::to_owned);
+    Ok(Change {
+        project: owned(&["/repository/owner/login", "/repository/owner/username"]).unwrap_or(owner),
+        slug: owned(&["/repository/name"]).unwrap_or(name),
+        repository: repository.to_owned(),
+        actor: owned(&["/sender/login", "/pusher/login", "/pusher/username"]),
+        ..Change::default()
+    })
+}
+
+fn push(message: &Message<'_>) -> Reading {
+    let body = message.body;
+    let commit = field::owned(body, "/after");
+    if commit.as_deref().is_some_and(git::is_nothing) {
+        return Read::ignored("a branch or a tag was deleted");
+    }
+    let Some(reference) = Ref::full(message.need("/ref")?) else {
+        return Read::ignored("it is about neither a branch nor a tag");
+    };
+    Read::one(
+        Change {
+            reference: Some(reference),
+            commit,
+            action: "push".to_owned(),
+            files: git::files(
+                field::list(body, "/commits"),
+                &["/added", "/modified", "/removed"],
+            ),
+            url: message.text("/compare_url"),
+            ..change(message)?
+        }
+        .event(message),
+    )
+}
+
+/// `ref` is bare here, and `sha` is its commit.
+fn create(message: &Message<'_>) -> Reading {
+    let kind = message.need("/ref_type")?;
+    let name = message.need("/ref")?;
+    let Some(reference) = Ref::full(name).or_else(|| Ref::typed(kind, name)) else {
+        return Read::ignored("neither a branch nor a tag was created");
+    };
+    let what = match reference {
+        Ref::Branch(_) => "branch",
+        Ref::Tag(_) => "tag",
+    };
+    Read::one(
+        Change {
+            reference: Some(reference),
+            commit: message.text("/sha"),
+            action: format!("{what}:create"),
+            ..change(message)?
+        }
+        .event(message),
+    )
+}
+
+fn pull_request(message: &Message<'_>) -> Reading {
+    let body = message.body;
+    let action = message.need("/action")?;
+    let mut properties = Context::new();
+    for (name, pointer) in [
+        ("number", "/pull_request/number"),
+        ("draft", "/pull_request/draft"),
+        ("state", "/pull_request/state"),
+        ("title", "/pull_request/title"),
+        ("base", "/pull_request/base/ref"),
+        ("merged", "/pull_request/merged"),
+        ("mergeCommit", "/pull_request/merge_commit_sha"),
+    ] {
+        field::put(&mut properties, name, field::shown(body, pointer));
+    }
+    let head = field::text(body, "/pull_request/head/repo/full_name");
+    let fork = head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
+    properties.insert("fork".to_owned(), fork.to_string().into());
+    Read::one(
+        Change {
+            reference: message.text("/pull_request/head/ref").map(Ref::Branch),
+            commit: message.text("/pull_request/head/sha"),
+            action: format!("pull_request:{action}"),
+            url: message.text("/pull_request/html_url"),
+            properties,
+            ..change(message)?
+        }
+        .event(message),
+    )
+}
+
+fn release(message: &Message<'_>) -> Reading {
+    if message.need("/action")? != "published" {
+        return Read::ignored("only the action `published` of a release is an event");
+    }
+    Read::one(
+        Change {
+            reference: Some(Ref::Tag(message.need("/release/tag_name")?.to_owned())),
+            action: "release:published".to_owned(),
+            url: message.text("/release/html_url"),
+            ..change(message)?
+        }
+        .event(message),
+    )
+}

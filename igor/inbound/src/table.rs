@@ -1,0 +1,413 @@
+//! Every sender in one table: its name, its proof, its name for a delivery, and who reads it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Delivery, Refused, Source,
+    proof::Scheme,
+    senders::{self, Message, Reading},
+};
+
+/// Who sends. Serialized under the name that is also `{type}` of the path.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Sender {
+    Webhook,
+    Build,
+    Docker,
+    Pubsub,
+    Cdevents,
+    Github,
+    Gitlab,
+    Gitea,
+    Forgejo,
+    Bitbucket,
+    BitbucketServer,
+    Dockerhub,
+    Harbor,
+    Distribution,
+    Quay,
+    Ecr,
+    Gar,
+    Acr,
+    Jfrog,
+    Nexus,
+    SonatypeIq,
+    Flux,
+    Argocd,
+    StandardWebhooks,
+    Cloudevents,
+    Generic,
+    Jenkins,
+}
+
+/// What the suite knows about a sender.
+pub(crate) struct Row {
+    pub sender: Sender,
+    /// `{type}` of the path, compared without case; the first one is the sender's name.
+    pub names: &'static [&'static str],
+    pub scheme: Scheme,
+    /// Headers that name a delivery, in the order in which they are asked.
+    pub delivery_headers: &'static [&'static str],
+    pub read: fn(&Message<'_>) -> Reading,
+}
+
+const fn row(
+    sender: Sender,
+    names: &'static [&'static str],
+    scheme: Scheme,
+    delivery_headers: &'static [&'static str],
+    read: fn(&Message<'_>) -> Reading,
+) -> Row {
+    Row {
+        sender,
+        names,
+        scheme,
+        delivery_headers,
+        read,
+    }
+}
+
+/// Headers that name a delivery where the sender is not known. `X-Request-Id` is none of them: many clients
+/// keep it for all calls of one job.
+const ANY_DELIVERY: &[&str] = &["webhook-id", "x-github-delivery"];
+
+static TABLE: &[Row] = &[
+    row(
+        Sender::Webhook,
+        &["webhook"],
+        Scheme::Any,
+        ANY_DELIVERY,
+        senders::plain::webhook,
+    ),
+    row(
+        Sender::Build,
+        &["build"],
+        Scheme::Any,
+        ANY_DELIVERY,
+        senders::spinnaker::build,
+    ),
+    row(
+        Sender::Docker,
+        &["docker"],
+        Scheme::Any,
+        ANY_DELIVERY,
+        senders::spinnaker::docker,
+    ),
+    row(
+        Sender::Pubsub,
+        &["pubsub"],
+        Scheme::Any,
+        ANY_DELIVERY,
+        senders::pubsub::read,
+    ),
+    row(
+        Sender::Cdevents,
+        &["cdevents"],
+        Scheme::Any,
+        &["webhook-id"],
+        senders::cdevents::read,
+    ),
+    row(
+        Sender::Github,
+        &["github"],
+        Scheme::Github,
+        &["x-github-delivery"],
+        senders::github::read,
+    ),
+    row(
+        Sender::Gitlab,
+        &["gitlab"],
+        Scheme::Gitlab,
+        &["webhook-id", "x-gitlab-event-uuid"],
+        senders::gitlab::read,
+    ),
+    row(
+        Sender::Gitea,
+        &["gitea"],
+        Scheme::Gitea,
+        &["x-gitea-delivery"],
+        senders::gitea::read,
+    ),
+    row(
+        Sender::Forgejo,
+        &["forgejo"],
+        Scheme::Gitea,
+        &["x-forgejo-delivery", "x-gitea-delivery"],
+        senders::gitea::read,
+    ),
+    row(
+        Sender::Bitbucket,
+        &["bitbucket"],
+        Scheme::Bitbucket,
+        &["x-request-uuid"],
+        senders::bitbucket::read,
+    ),
+    row(
+        Sender::BitbucketServer,
+        &["bitbucketServer", "stash"],
+        Scheme::Bitbucket,
+        &["x-request-id"],
+        senders::bitbucket_server::read,
+    ),
+    row(
+        Sender::Dockerhub,
+        &["dockerhub"],
+        Scheme::Shared,
+        &[],
+        senders::dockerhub::read,
+    ),
+    row(
+        Sender::Harbor,
+        &["harbor"],
+        Scheme::Shared,
+        &[],
+        senders::harbor::read,
+    ),
+    row(
+        Sender::Distribution,
+        &["distribution", "dockerregistry"],
+        Scheme::Shared,
+        &[],
+        senders::distribution::read,
+    ),
+    row(
+        Sender::Quay,
+        &["quay"],
+        Scheme::Shared,
+        &[],
+        senders::quay::read,
+    ),
+    row(
+        Sender::Ecr,
+        &["ecr"],
+        Scheme::Shared,
+        &[],
+        senders::ecr::read,
+    ),
+    row(
+        Sender::Gar,
+        &["gar", "gcr"],
+        Scheme::Shared,
+        &[],
+        senders::gar::read,
+    ),
+    row(
+        Sender::Acr,
+        &["acr"],
+        Scheme::Shared,
+        &[],
+        senders::acr::read,
+    ),
+    row(
+        Sender::Jfrog,
+        &["jfrog", "artifactory"],
+        Scheme::Jfrog,
+        &[],
+        senders::jfrog::read,
+    ),
+    row(
+        Sender::Nexus,
+        &["nexus"],
+        Scheme::Nexus,
+        &["x-nexus-webhook-delivery"],
+        senders::nexus::read,
+    ),
+    row(
+        Sender::SonatypeIq,
+        &["sonatypeIq"],
+        Scheme::SonatypeIq,
+        &["x-nexus-webhook-delivery"],
+        senders::plain::sonatype_iq,
+    ),
+    row(
+        Sender::Flux,
+        &["flux"],
+        Scheme::Flux,
+        &[],
+        senders::flux::read,
+    ),
+    row(
+        Sender::Argocd,
+        &["argocd"],
+        Scheme::Shared,
+        &[],
+        senders::plain::webhook,
+    ),
+    row(
+        Sender::StandardWebhooks,
+        &["standardWebhooks"],
+        Scheme::StandardWebhooks,
+        &["webhook-id"],
+        senders::plain::standard,
+    ),
+    row(
+        Sender::Cloudevents,
+        &["cloudevents"],
+        Scheme::Any,
+        &[],
+        senders::cloudevents::read,
+    ),
+    row(
+        Sender::Generic,
+        &["generic"],
+        Scheme::Any,
+        ANY_DELIVERY,
+        senders::plain::webhook,
+    ),
+    row(
+        Sender::Jenkins,
+        &["jenkins"],
+        Scheme::Shared,
+        &[],
+        senders::jenkins::read,
+    ),
+];
+
+/// `{source}` of `/webhooks/git/{source}`, and who that is.
+const GIT_SOURCES: &[(&str, Sender)] = &[
+    ("github", Sender::Github),
+    ("gitlab", Sender::Gitlab),
+    ("stash", Sender::BitbucketServer),
+    ("bitbucket", Sender::Bitbucket),
+    ("gitea", Sender::Gitea),
+    ("forgejo", Sender::Forgejo),
+];
+
+impl Sender {
+    /// The name in events, paths and configurations.
+    pub fn name(self) -> &'static str {
+        self.row().names[0]
+    }
+
+    /// `source` of git triggers; Bitbucket Server has its old name there.
+    pub(crate) fn git_source(self) -> &'static str {
+        match self {
+            Self::BitbucketServer => "stash",
+            other => other.name(),
+        }
+    }
+
+    pub(crate) fn row(self) -> &'static Row {
+        // The table is in the order of the senders; a test holds it to that.
+        &TABLE[self as usize]
+    }
+}
+
+/// Who sends, and who reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Route {
+    /// Whose proof is asked for and whose headers name the delivery.
+    pub row: &'static Row,
+    pub read: fn(&Message<'_>) -> Reading,
+}
+
+/// Finds the sender by the path, the configuration and, where several say the same path, the headers.
+pub(crate) fn route(delivery: &Delivery<'_>, source: Option<&Source>) -> Result<Route, Refused> {
+    let configured = source.and_then(|source| source.sender);
+    let kind = delivery.kind;
+    if kind.eq_ignore_ascii_case("git") {
+        let named = GIT_SOURCES
+            .iter()
+            .find(|(name, _)| *name == delivery.source)
+            .map(|(_, sender)| *sender);
+        let configured = configured.filter(|sender| GIT_SOURCES.iter().any(|git| git.1 == *sender));
+        let sender = configured.or(named).ok_or_else(|| unknown_git(delivery))?;
+        let row = sender_by_headers(delivery, sender).row();
+        return Ok(Route {
+            row,
+            read: row.read,
+        });
+    }
+    let named = TABLE
+        .iter()
+        .find(|row| row.names.iter().any(|name| name.eq_ignore_ascii_case(kind)))
+        .ok_or_else(|| unknown(kind))?;
+    match (named.sender, configured) {
+        (Sender::Webhook, Some(sender)) => Ok(Route {
+            row: sender_by_headers(delivery, sender).row(),
+            read: named.read,
+        }),
+        (sender, _) => {
+            let row = sender_by_headers(delivery, sender).row();
+            Ok(Route {
+                row,
+                read: row.read,
+            })
+        }
+    }
+}
+
+/// Gitea and Forgejo send the headers of GitHub too, and both Bitbuckets share a path.
+fn sender_by_headers(delivery: &Delivery<'_>, sender: Sender) -> Sender {
+    let has = |name| delivery.header(name).is_some();
+    match sender {
+        Sender::Github | Sender::Gitea | Sender::Forgejo if has("x-forgejo-event") => {
+            Sender::Forgejo
+        }
+        Sender::Github if has("x-gitea-event") => Sender::Gitea,
+        Sender::Bitbucket | Sender::BitbucketServer => match delivery.header("x-event-key") {
+            Some(key) if key.starts_with("pr:") || key.starts_with("diagnostics:") => {
+                Sender::BitbucketServer
+            }
+            Some("repo:refs_changed") => Sender::BitbucketServer,
+            Some(key) if key.starts_with("pullrequest:") || key == "repo:push" => Sender::Bitbucket,
+            _ => sender,
+        },
+        other => other,
+    }
+}
+
+fn unknown(kind: &str) -> Refused {
+    let mut known: Vec<&str> = TABLE.iter().map(|row| row.names[0]).collect();
+    known.push("git");
+    Refused::UnsupportedType {
+        kind: shortened(kind),
+        known: known.join(", "),
+    }
+}
+
+fn unknown_git(delivery: &Delivery<'_>) -> Refused {
+    let known: Vec<&str> = GIT_SOURCES.iter().map(|(name, _)| *name).collect();
+    Refused::UnsupportedSource {
+        git: shortened(delivery.source),
+        known: known.join(", "),
+    }
+}
+
+/// A path's part as far as it belongs into a message.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_senders_and_its_names_are_those_of_the_configuration() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.sender as usize, index, "{:?}", row.sender);
+            let serialized = serde_json::to_value(row.sender).unwrap();
+            assert_eq!(serialized, row.names[0]);
+        }
+        assert_eq!(Sender::Jenkins as usize, TABLE.len() - 1);
+    }
+
+    #[test]
+    fn no_two_senders_share_a_name() {
+        let mut names: Vec<String> = TABLE
+            .iter()
+            .flat_map(|row| row.names)
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(!names.contains(&"git".to_owned()));
+    }
+}
