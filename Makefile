@@ -48,8 +48,9 @@ chaos: parts ## So many faults against two of each service while they deliver; e
 		-p integration-tests --test cluster two_of_each -- --nocapture
 
 .PHONY: parts
-parts: ## The real servers for the tests of the cluster (NATS, Redis, S3)
+parts: ## The real servers for the tests of the cluster (NATS, Redis, S3), registries and git for those of igor
 	@integration-tests/parts.sh
+	@integration-tests/parts-registry.sh
 
 .PHONY: tools
 tools:

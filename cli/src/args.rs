@@ -101,6 +101,12 @@ pub(crate) enum Command {
     /// Show the stage types that pipelines can use.
     #[command(subcommand)]
     Stage(StageCommand),
+    /// Show what came in from outside, and do it again.
+    #[command(subcommand)]
+    Delivery(DeliveryCommand),
+    /// Say why something did or did not start.
+    #[command(subcommand)]
+    Trigger(TriggerCommand),
     /// Check that the suite behind a gate works, and say what to do when it does not.
     #[command(after_help = "Example:\n  gennaker doctor --gate http://delivery.internal:8084")]
     Doctor,
@@ -180,11 +186,40 @@ GENNAKER_GATE) the demo starts a suite of its own and stops it at the end. With 
 must run on this machine, because the demo deploys this very program."
 )]
 pub(crate) struct DemoArgs {
+    /// What starts the deliveries: a build, instead of the demo itself.
+    #[arg(value_enum)]
+    pub(crate) started_by: Option<StartedBy>,
     #[command(flatten)]
     pub(crate) suite: SuiteArgs,
+    #[command(flatten)]
+    pub(crate) jenkins: JenkinsArgs,
     /// Answer the manual judgments with yes.
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+/// What starts the deliveries of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StartedBy {
+    /// Builds of a Jenkins controller: one of the demo's own, or the one of --jenkins.
+    Jenkins,
+}
+
+/// The Jenkins of `gennaker demo jenkins`; without these it has one of its own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JenkinsArgs {
+    /// A real controller, such as <https://ci.example.com>.
+    #[arg(long, value_name = "URL", requires = "started_by")]
+    pub(crate) jenkins: Option<String>,
+    /// The user there.
+    #[arg(long, value_name = "NAME", requires = "jenkins")]
+    pub(crate) jenkins_user: Option<String>,
+    /// File with the API token of that user.
+    #[arg(long, value_name = "FILE", requires = "jenkins")]
+    pub(crate) jenkins_token_file: Option<Utf8PathBuf>,
+    /// A job with the parameters VERSION and BROKEN that archives build.properties with both.
+    #[arg(long, value_name = "JOB", requires = "jenkins")]
+    pub(crate) job: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -403,6 +438,61 @@ pub(crate) enum StageCommand {
     /// List the stage types with what they do.
     #[command(after_help = "Example:\n  gennaker stage list")]
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveryCommand {
+    /// List the newest deliveries with what was made of them.
+    #[command(
+        after_help = "Examples:\n  gennaker delivery list\n  gennaker delivery list --source github --limit 50"
+    )]
+    List {
+        /// Only of this source.
+        #[arg(long)]
+        source: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// Show a delivery with its body and its events.
+    #[command(after_help = "Example:\n  gennaker delivery get 01K8XJ5V7D9GQ2M4N6P8R0S1T3")]
+    Get {
+        /// The id of `gennaker delivery list`.
+        id: String,
+    },
+    /// Do a delivery again: what it started starts again.
+    #[command(after_help = "Example:\n  gennaker delivery replay 01K8XJ5V7D9GQ2M4N6P8R0S1T3")]
+    Replay {
+        /// The id of `gennaker delivery list`.
+        id: String,
+    },
+    /// List what is listened to and looked at: controllers, registries, repositories, senders.
+    #[command(after_help = "Example:\n  gennaker delivery sources")]
+    Sources,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriggerCommand {
+    /// Say which pipelines the newest events started; of one pipeline, which trigger matched or why none did.
+    #[command(
+        after_help = "Examples:\n  gennaker trigger explain\n  gennaker trigger explain shop Deliver\n  gennaker trigger explain shop Deliver --delivery 01K8XJ5V7D9GQ2M4N6P8R0S1T3"
+    )]
+    Explain {
+        /// The application of the pipeline.
+        #[arg(requires = "pipeline")]
+        application: Option<String>,
+        /// Name or id of the pipeline.
+        pipeline: Option<String>,
+        /// Only what this delivery said.
+        #[arg(long)]
+        delivery: Option<String>,
+        /// Only what this source said.
+        #[arg(long)]
+        source: Option<String>,
+        /// How many deliveries.
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) front50: front50::Config,
     /// Accounts, server groups and their proxy.
     pub(crate) clouddriver: clouddriver::Config,
+    /// Senders of webhooks, CI servers, registries, repositories.
+    pub(crate) igor: igor::Config,
 }
 
 /// What the services say on stderr.

@@ -27,7 +27,7 @@ const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between two looks at the health of the parts.
 const READY_LOOK_MS: u64 = 5;
 /// Parts that must be ready before gate serves, by the first word of their names.
-const SERVICES: [&str; 3] = ["front50.", "clouddriver.", "orca."];
+const SERVICES: [&str; 4] = ["front50.", "clouddriver.", "igor.", "orca."];
 
 /// How a suite is started.
 pub(crate) struct Options {
@@ -50,6 +50,15 @@ impl Options {
             log_filter: "info,actix_server=warn",
             may_move: false,
         }
+    }
+
+    /// Sets a value as a flag would: `igor.accountsFile`.
+    pub(crate) fn set(&mut self, path: &str, value: Value) {
+        let mut place = &mut self.flags;
+        for name in path.split('.') {
+            place = &mut place[name];
+        }
+        *place = value;
     }
 
     /// For the demo, whose story the log must not cut in pieces, and which runs beside others.
@@ -115,6 +124,10 @@ impl Suite {
         service.spawn(
             "clouddriver",
             clouddriver::run(config.clouddriver, ports.clone(), chassis.clone()),
+        );
+        service.spawn(
+            "igor",
+            igor::run(config.igor, ports.clone(), chassis.clone()),
         );
         service.spawn(
             "orca",

@@ -29,6 +29,12 @@ pub const LOG_LINES: u32 = 500;
 pub const LOG_LINES_MAX: u32 = 10_000;
 /// Longest `X-SPINNAKER-REQUEST-ID` or delivery id that is taken over from a caller.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Largest body of a delivery from outside. As an event, with what follows from it, it must fit into one message.
+pub const DELIVERY_BYTES_MAX: usize = 384 * 1024;
+/// Deliveries in a list when the caller names no limit.
+pub const DELIVERIES_LISTED: u32 = 20;
+/// Deliveries that are explained when the caller names no limit.
+pub const DELIVERIES_EXPLAINED: u32 = 10;
 /// Most headers of a webhook that are handed on.
 pub const WEBHOOK_HEADERS_MAX: usize = 64;
 /// Frames that wait for one client of the event stream.

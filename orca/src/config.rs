@@ -16,6 +16,42 @@ pub struct Config {
     /// Webhook calls that run at the same time.
     pub webhooks_at_once_max: usize,
     pub webhook: WebhookConfig,
+    pub cron: CronConfig,
+}
+
+/// Pipelines that start by the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct CronConfig {
+    /// IANA time zone of triggers that name none.
+    pub time_zone: String,
+    /// What becomes of fire times that nobody watched.
+    pub catch_up: CatchUp,
+    /// Fire times older than so many milliseconds are not made up for.
+    pub catch_up_window_ms: u64,
+}
+
+/// What becomes of fire times while the suite was down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CatchUp {
+    /// They are left out.
+    #[default]
+    None,
+    /// Of each trigger the last one starts.
+    Latest,
+    /// All start.
+    All,
+}
+
+impl Default for CronConfig {
+    fn default() -> Self {
+        Self {
+            time_zone: "America/Los_Angeles".to_owned(),
+            catch_up: CatchUp::None,
+            catch_up_window_ms: 10 * 60 * 1000,
+        }
+    }
 }
 
 /// Outbound calls of webhook stages.
@@ -51,6 +87,7 @@ impl Default for Config {
             commands_at_once_max: 256,
             webhooks_at_once_max: 256,
             webhook: WebhookConfig::default(),
+            cron: CronConfig::default(),
         }
     }
 }

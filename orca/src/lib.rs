@@ -17,7 +17,7 @@ use kork::{
     service::{Chassis, Part},
 };
 
-pub use config::Config;
+pub use config::{CatchUp, Config, CronConfig};
 
 /// Why the service could not run.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +48,13 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     app::publisher::spawn(&shell);
     app::archiver::spawn(&shell);
     app::behind::spawn(&shell);
+    app::inbox::spawn(&shell);
     let _alive = app::peers::spawn(&shell).await?;
     bus::reports::spawn(&shell);
     bus::commands::spawn(&shell);
     bus::worker::spawn(&shell, caller);
     app::triggers::spawn(&shell);
+    app::cron::spawn(&shell);
     recover(&shell, &ready).await.map_err(Error::Recovery)?;
     ready.ready();
     chassis.shutdown.requested().await;

@@ -2,6 +2,7 @@
 
 mod application;
 mod config;
+mod delivery;
 mod doctor;
 mod errors;
 mod execution;
@@ -10,6 +11,7 @@ mod judge;
 mod pipeline;
 mod server_group;
 mod stage;
+mod trigger;
 mod up;
 
 use clap::CommandFactory;
@@ -44,6 +46,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Judge(args) => judge::run(&client()?, &args, out).await,
         Command::ServerGroup(command) => server_group::run(&client()?, &command, out).await,
         Command::Stage(command) => stage::run(&client()?, &command, out).await,
+        Command::Delivery(command) => delivery::run(&client()?, &command, out).await,
+        Command::Trigger(command) => trigger::run(&client()?, &command, out).await,
         Command::Doctor => doctor::run(&client()?, out).await,
         Command::Config(command) => config::run(&command, out),
         Command::Completions { shell } => {

@@ -6,7 +6,7 @@ use kork_model::{Execution, Stage as PipelineStage, StageId, Status};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{APPLICATION, PIPELINE, Release, Stage, summary::Delivery};
+use super::{APPLICATION, PIPELINE, Release, Stage, builds::Builds, summary::Delivery};
 use crate::{
     args::Judgment,
     client::{Client, Failure, follow},
@@ -24,9 +24,14 @@ pub(super) async fn deliver(
     client: &Client,
     stage: &Stage<'_>,
     release: &Release,
+    builds: Option<&Builds>,
 ) -> Result<Delivery, Failure> {
-    let parameters = json!({"version": release.version, "broken": release.broken.to_string()});
-    let id = client.execute(APPLICATION, PIPELINE, &parameters).await?;
+    let id = if let Some(builds) = builds {
+        builds.build(client, stage, release).await?
+    } else {
+        let parameters = json!({"version": release.version, "broken": release.broken.to_string()});
+        client.execute(APPLICATION, PIPELINE, &parameters).await?
+    };
     let mut changes = follow(client, &id);
     let mut progress = stage.progress();
     let mut redraw = tokio::time::interval(Duration::from_millis(REDRAW_MS));

@@ -3,6 +3,7 @@
 //!
 //! Everything goes through gate's HTTP API, as any other client would do it.
 
+mod builds;
 mod cleanup;
 mod deliver;
 mod load;
@@ -15,12 +16,13 @@ use kork_model::Status;
 use serde_json::{Value, json};
 
 use self::{
+    builds::{Builds, started_by_builds},
     deliver::deliver,
     load::Load,
     summary::{Delivery, History, Summary},
 };
 use crate::{
-    args::{DemoArgs, Format, SuiteArgs},
+    args::{DemoArgs, Format, StartedBy, SuiteArgs},
     client::{Client, Failure, run_task},
     command,
     exit::Exit,
@@ -119,6 +121,12 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
     let Some(gate) = gate else {
         return on_own_suite(args, &stage).await;
     };
+    if args.started_by.is_some() {
+        return Err(Failure::input(
+            "the demo that is started by builds needs a suite of its own, to make its Jenkins known there",
+            "leave out --gate and the variable GENNAKER_GATE",
+        ));
+    }
     if let Some(flag) = own_suite_flag(&args.suite) {
         return Err(Failure::input(
             format!("{flag} is for a suite of the demo's own, but the gate {gate} was named"),
@@ -128,7 +136,7 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
     let client = Client::new(gate)?;
     let mut signals = StopSignals::listen()?;
     let told = tokio::select! {
-        told = tell(&client, &stage, History::BehindGate) => told,
+        told = tell(&client, &stage, History::BehindGate, None) => told,
         () = signals.next() => Err(Failure::Interrupted),
     };
     // A gate that cannot be reached can remove nothing.
@@ -143,7 +151,14 @@ pub(crate) async fn run(args: &DemoArgs, gate: Option<&str>, out: &Out) -> Resul
 
 async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failure> {
     let mut signals = StopSignals::listen()?;
-    let options = Options::for_demo(&args.suite);
+    let accounts = args
+        .started_by
+        .map(|StartedBy::Jenkins| Builds::accounts_file())
+        .transpose()?;
+    let mut options = Options::for_demo(&args.suite);
+    if let Some(file) = &accounts {
+        options.set("igor.accountsFile", json!(file.path()));
+    }
     let suite = Suite::start_unless(&mut signals, options).await?;
     let gate = format!("http://{}", suite.gate());
     stage.say(&format!(
@@ -163,7 +178,7 @@ async fn on_own_suite(args: &DemoArgs, stage: &Stage<'_>) -> Result<Exit, Failur
         History::In(suite.data_dir().to_string())
     };
     let told = tokio::select! {
-        told = tell(&client, stage, history) => told,
+        told = tell_on(&client, stage, history, args, accounts) => told,
         () = signals.next() => Err(Failure::Interrupted),
     };
     if told.is_err() {
@@ -206,17 +221,40 @@ fn close(summary: &Summary, stage: &Stage<'_>) -> Exit {
     }
 }
 
-async fn tell(client: &Client, stage: &Stage<'_>, history: History) -> Result<Summary, Failure> {
+/// The same on a suite of the demo's own, which may have a Jenkins.
+async fn tell_on(
+    client: &Client,
+    stage: &Stage<'_>,
+    history: History,
+    args: &DemoArgs,
+    accounts: Option<tempfile::NamedTempFile>,
+) -> Result<Summary, Failure> {
+    let builds = match accounts {
+        Some(file) => {
+            stage.headline("A Jenkins that builds");
+            Some(Builds::begin(&args.jenkins, client, file, stage).await?)
+        }
+        None => None,
+    };
+    tell(client, stage, history, builds.as_ref()).await
+}
+
+async fn tell(
+    client: &Client,
+    stage: &Stage<'_>,
+    history: History,
+    builds: Option<&Builds>,
+) -> Result<Summary, Failure> {
     let start = tokio::time::Instant::now();
     stage.headline("An application and its pipeline");
-    let account = register(client, stage).await?;
+    let account = register(client, stage, builds).await?;
     // What an interrupted demo left in the same data directory would take part in this one.
     cleanup::clear(client).await?;
     let mut load: Option<Load> = None;
     let mut deliveries: Vec<Delivery> = Vec::new();
     for release in &RELEASES {
         stage.headline(&format!("Version {}: {}", release.version, release.story));
-        let delivery = deliver(client, stage, release).await?;
+        let delivery = deliver(client, stage, release, builds).await?;
         let went_on = delivery.status == Status::Succeeded;
         deliveries.push(delivery);
         if load.is_none() && went_on {
@@ -268,7 +306,11 @@ fn own_suite_flag(args: &SuiteArgs) -> Option<&'static str> {
 }
 
 /// Saves the application and its pipeline; the name of the account that is deployed to.
-async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure> {
+async fn register(
+    client: &Client,
+    stage: &Stage<'_>,
+    builds: Option<&Builds>,
+) -> Result<String, Failure> {
     let accounts = client.list(&["credentials"], &[("expand", "true")]).await?;
     let local = accounts.as_array().into_iter().flatten().find(|a| {
         ["type", "cloudProvider"]
@@ -291,7 +333,11 @@ async fn register(client: &Client, stage: &Stage<'_>) -> Result<String, Failure>
         "name": APPLICATION, "email": "demo@example.com", "cloudProviders": "local",
         "description": "a small web service, delivered three times"}});
     run_task(client, APPLICATION, "Register the demo", &[job], |_| {}).await?;
-    command::save_pipeline(client, pipeline::definition(&account)).await?;
+    let mut definition = pipeline::definition(&account);
+    if let Some(builds) = builds {
+        definition = started_by_builds(definition, &builds.job);
+    }
+    command::save_pipeline(client, definition).await?;
     stage.say(&format!(
         "application {APPLICATION}, pipeline {PIPELINE}: test, wait, check, a person's yes, production \
          as red/black"

@@ -92,6 +92,13 @@ fn span(start: Option<Timestamp>, end: Option<Timestamp>, now: Timestamp) -> Str
     })
 }
 
+/// How long ago a moment is, from its milliseconds since 1970; nothing when there is none.
+pub(crate) fn ago(at: &Value) -> String {
+    at.as_u64().map_or_else(String::new, |ms| {
+        format!("{} ago", duration(super::now().ms_since(Timestamp(ms))))
+    })
+}
+
 /// A length of time as people read it: `350 ms`, `4.2 s`, `3 min 05 s`, `2 h 10 min`.
 pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;

@@ -306,6 +306,20 @@ impl Front50 {
         Ok(shown)
     }
 
+    /// What triggers need to know of the next pipelines behind an id.
+    pub fn triggers_after(&self, after: &str) -> Vec<Context> {
+        let shelf = self.shelf(ObjectType::Pipeline);
+        let entries = shelf.after(after, limits::TRIGGERS_PAGE);
+        let mut bytes = 0;
+        let fits = entries.iter().take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += entry.size;
+            is_first || bytes <= limits::ANSWER_BYTES_MAX
+        });
+        fits.map(|entry| pipeline::triggers_of(&entry.body))
+            .collect()
+    }
+
     /// Removes a document by its application and name, any case.
     ///
     /// # Errors

@@ -87,6 +87,9 @@ async fn pipelines(
             it.limit,
         )
     });
+    answer!(rpc, front50, list, |it: api::ListTriggers| Ok(
+        front50.triggers_after(&it.after)
+    ));
     answer!(rpc, front50, list, |it: api::GetPipeline| {
         front50.pipeline(pipeline_type(it.strategies), &it.id).await
     });

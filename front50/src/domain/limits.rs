@@ -27,6 +27,9 @@ pub const CONFLICT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 32 * 1024;
 /// Largest list in an answer, in bytes: what fits into one message with its envelope.
 pub const ANSWER_BYTES_MAX: usize = RPC_BYTES_MAX - 32 * 1024;
 
+/// Pipelines of one page of what triggers need to know.
+pub const TRIGGERS_PAGE: usize = 500;
+
 /// The limits that an installation may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]

@@ -267,5 +267,23 @@ pub fn needed_template(document: &Context) -> Option<&str> {
     source.as_str()?.strip_prefix("spinnaker://")
 }
 
+/// Members that triggers need to know, and a refresh waits for.
+const TRIGGER_MEMBERS: [&str; 8] = [
+    "id",
+    "application",
+    "name",
+    "disabled",
+    "triggers",
+    "expectedArtifacts",
+    "respectQuietPeriod",
+    "updateTs",
+];
+
+/// A pipeline without what no trigger looks at.
+pub(crate) fn triggers_of(document: &Context) -> Context {
+    let member = |name: &&str| Some(((*name).to_owned(), document.get(*name)?.clone()));
+    TRIGGER_MEMBERS.iter().filter_map(member).collect()
+}
+
 #[cfg(test)]
 mod tests;

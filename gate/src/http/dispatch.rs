@@ -162,7 +162,7 @@ fn check_accept(request: &HttpRequest, route: &Route) -> Result<(), Refusal> {
 
 fn check_content(request: &HttpRequest, route: &Route, body: &Bytes) -> Result<(), Refusal> {
     let text_too = match route.body {
-        BodyRule::Ignored => return Ok(()),
+        BodyRule::Ignored | BodyRule::Raw(_) => return Ok(()),
         BodyRule::Optional(_) if body.is_empty() => return Ok(()),
         BodyRule::Optional(_) | BodyRule::Required(_) => false,
         BodyRule::JsonOrText(_) => true,

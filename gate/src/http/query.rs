@@ -66,6 +66,11 @@ impl Query {
             })
     }
 
+    /// All names with their values, decoded.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().cloned()
+    }
+
     /// The first non-empty value.
     pub(crate) fn text(&self, param: &Param) -> Option<&str> {
         self.values(param.name).find(|value| !value.is_empty())

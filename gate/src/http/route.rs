@@ -53,6 +53,8 @@ pub(crate) enum BodyRule {
     Required(&'static str),
     /// JSON of this shape, or plain text.
     JsonOrText(&'static str),
+    /// Any bytes of any media type, as a rule JSON of this shape; read elsewhere.
+    Raw(&'static str),
 }
 
 /// What a route answers with.
@@ -83,6 +85,8 @@ pub(crate) struct Route {
     pub(crate) query: &'static [&'static Param],
     pub(crate) body: BodyRule,
     pub(crate) status: u16,
+    /// Another status of a good answer.
+    pub(crate) or_status: Option<u16>,
     pub(crate) gives: Gives,
     pub(crate) run: Handler,
 }
@@ -104,6 +108,7 @@ impl Route {
             query: &[],
             body: BodyRule::Ignored,
             status: 200,
+            or_status: None,
             gives: Gives::Nothing,
             run,
         }
@@ -139,6 +144,11 @@ impl Route {
 
     pub(crate) const fn status(mut self, status: u16) -> Self {
         self.status = status;
+        self
+    }
+
+    pub(crate) const fn or_status(mut self, status: u16) -> Self {
+        self.or_status = Some(status);
         self
     }
 

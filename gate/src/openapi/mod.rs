@@ -75,7 +75,7 @@ fn query_parameter(param: &Param) -> Value {
 fn body(route: &Route) -> Option<Value> {
     let (required, shape, text) = match route.body {
         BodyRule::Ignored => return None,
-        BodyRule::Optional(shape) => (false, shape, false),
+        BodyRule::Optional(shape) | BodyRule::Raw(shape) => (false, shape, false),
         BodyRule::Required(shape) => (true, shape, false),
         BodyRule::JsonOrText(shape) => (false, shape, true),
     };
@@ -116,7 +116,11 @@ fn responses(route: &Route) -> Value {
             json!({"description": "The answer.", "content": content})
         }
     };
-    json!({route.status.to_string(): good, "default": failed})
+    let mut all = json!({route.status.to_string(): good, "default": failed});
+    if let Some(other) = route.or_status {
+        all[other.to_string()] = all[route.status.to_string()].clone();
+    }
+    all
 }
 
 fn problem() -> Value {

@@ -435,7 +435,11 @@ const TABLE: &[Schema] = &[
         "WebhookTaken",
         "How a webhook was taken.",
         &["eventProcessed", "eventId"],
-        &[("eventProcessed", "bool", ""), ("eventId", "Text", "")],
+        &[
+            ("eventProcessed", "bool", ""),
+            ("eventId", "Text", ""),
+            ("ignored", "maybe", "why nothing came of it"),
+        ],
     ),
     (
         "User",

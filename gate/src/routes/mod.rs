@@ -1,6 +1,7 @@
 //! The route table, and one module per part of the contract.
 
 pub(crate) mod applications;
+pub(crate) mod builds;
 pub(crate) mod control;
 pub(crate) mod diagnosis;
 pub(crate) mod engine;
@@ -24,7 +25,7 @@ pub(crate) mod webhooks;
 use crate::http::route::Route;
 
 /// Every route of the gateway. What is not here is not served, and not in the document.
-pub(crate) static TABLE: [&[Route]; 18] = [
+pub(crate) static TABLE: [&[Route]; 19] = [
     applications::ROUTES,
     saving::ROUTES,
     pipelines::ROUTES,
@@ -39,6 +40,7 @@ pub(crate) static TABLE: [&[Route]; 18] = [
     projects::ROUTES,
     search::ROUTES,
     webhooks::ROUTES,
+    builds::ROUTES,
     events::ROUTES,
     system::ROUTES,
     diagnosis::ROUTES,

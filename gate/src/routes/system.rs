@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use kork_model::api::clouddriver::ListCredentials;
 use serde_json::{Value, json};
 
-use super::param::{APPLICATION, EXPRESSION, PROVIDER, TYPE};
+use super::param::{APPLICATION, EXPRESSION, PROVIDER};
 use crate::{
     domain::cron,
     http::{
@@ -106,10 +106,6 @@ pub(crate) const ROUTES: &[Route] = &[
     )
     .about(EMPTY, "Job stages that an operator added.")
     .json("Object[]"),
-    Route::new(Verb::Get, "/v2/builds", "buildMasters", run!(empty_list))
-        .about(EMPTY, "Build services.")
-        .query(&[&TYPE])
-        .json("Text[]"),
     Route::new(Verb::Get, "/networks", "networks", run!(empty_object))
         .about(EMPTY, "Networks by provider.")
         .json("Object"),

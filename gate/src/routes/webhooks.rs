@@ -1,87 +1,182 @@
-//! The door for webhooks.
+//! The door for what comes in from outside. The raw bytes go to igor, which knows the senders; nothing is
+//! read here.
 
 use std::collections::BTreeMap;
 
 use actix_web::http::header::HeaderMap;
-use kork_model::api::orca::ReceiveWebhook;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kork_model::{
+    Kind, Problem,
+    api::{
+        igor::{
+            GetDelivery, ListDeliveries, ListSources, RawBody, ReceiveDelivery, ReplayDelivery,
+        },
+        orca::ExplainTriggers,
+    },
+};
 
 use crate::{
     http::{
         answer::{Answer, Outcome},
-        call::Call,
-        dispatch::is_plain_id,
-        refusal::Refusal,
+        call::{Call, USER},
+        query::{Param, ParamKind},
         route::{BodyRule, Route, Verb, run},
     },
     limit,
 };
 
-/// Headers in which senders name a delivery, the first that is present counts. A delivery that is
-/// sent again has the same name, and starts nothing again.
-const DELIVERY_HEADERS: [&str; 6] = [
-    "idempotency-key",
-    "x-github-delivery",
-    "x-gitlab-event-uuid",
-    "x-request-uuid",
-    "x-gitea-delivery",
-    "x-delivery-id",
+/// Headers that are of no concern to a matcher, and no part of any signature.
+const LEFT_OUT: [&str; 4] = ["cookie", "connection", "accept-encoding", "te"];
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route::new(
+        Verb::Post,
+        "/webhooks/{type}/{source}",
+        "receiveWebhook",
+        run!(receive),
+    )
+    .about(
+        "webhooks",
+        "An event from outside. It is answered when what it starts is started or stored, once. `webhook` answers 200 as Spinnaker does, every other type 202.",
+    )
+    .body(BodyRule::Raw("Object"))
+    .status(202)
+    .or_status(200)
+    .json("WebhookTaken"),
+    Route::new(Verb::Post, "/webhooks/{type}", "receiveWebhookOfType", run!(receive))
+        .about("webhooks", "The same, of a type that has no sources.")
+        .body(BodyRule::Raw("Object"))
+        .status(202)
+        .or_status(200)
+        .json("WebhookTaken"),
+    Route::new(Verb::Get, "/deliveries", "listDeliveries", run!(list))
+        .about(
+            "webhooks",
+            "The newest deliveries from outside, newest first, each with its verdict.",
+        )
+        .query(&[&SOURCE, &LIMIT])
+        .json("Object[]"),
+    Route::new(Verb::Get, "/deliveries/{id}", "getDelivery", run!(get))
+        .about("webhooks", "One delivery, with its body; without credentials.")
+        .json("Object"),
+    Route::new(
+        Verb::Post,
+        "/deliveries/{id}/replay",
+        "replayDelivery",
+        run!(replay),
+    )
+    .about(
+        "webhooks",
+        "Does a delivery again, as something new: what it started starts again.",
+    )
+    .status(202)
+    .json("WebhookTaken"),
+    Route::new(Verb::Get, "/triggers/explain", "explainTriggers", run!(explain))
+        .about(
+            "webhooks",
+            "What the newest events did: which pipelines they started, or, for one pipeline, which trigger matched \
+             and what the first difference was.",
+        )
+        .query(&[&PIPELINE, &DELIVERY, &SOURCE, &LIMIT])
+        .json("Object[]"),
+    Route::new(Verb::Get, "/sources", "listSources", run!(sources))
+        .about(
+            "webhooks",
+            "What is listened to and looked at: controllers, registries, repositories, configured senders.",
+        )
+        .json("Object[]"),
 ];
 
-pub(crate) const ROUTES: &[Route] = &[Route::new(
-    Verb::Post,
-    "/webhooks/{type}/{source}",
-    "receiveWebhook",
-    run!(receive),
-)
-.about(
-    "webhooks",
-    "An event from outside; every matching pipeline is started.",
-)
-.body(BodyRule::Optional("Object"))
-.json("WebhookTaken")];
+const SOURCE: Param = Param::new("source", ParamKind::Text, "Only of this source.");
+const LIMIT: Param = Param::new("limit", ParamKind::Number, "At most so many.");
+
+const PIPELINE: Param = Param::new("pipeline", ParamKind::Text, "The id of a pipeline.");
+const DELIVERY: Param = Param::new("delivery", ParamKind::Text, "Only what this delivery said.");
 
 async fn receive(call: Call) -> Outcome {
-    let event_id = match delivery(&call)? {
-        Some(id) => id,
-        None => call.gate.ports.ids.uuid(),
-    };
-    let webhook = ReceiveWebhook {
+    if call.body.len() > limit::DELIVERY_BYTES_MAX {
+        let detail = format!(
+            "the body has {} bytes, a delivery may have {}; let the sender leave out what no pipeline needs",
+            call.body.len(),
+            limit::DELIVERY_BYTES_MAX
+        );
+        return Err(Problem::new("GATE-0007", Kind::TooLarge, detail).into());
+    }
+    let delivery = ReceiveDelivery {
         kind: call.part("type"),
         source: call.part("source"),
-        payload: call.object_or_empty()?,
         headers: handed_on(&call.headers),
-        event_id: Some(event_id),
+        query: call.query.pairs().collect(),
+        body: raw(&call.body),
     };
-    Answer::json(&call.ask(&webhook).await?)
+    let taken = call.ask(&delivery).await?;
+    if delivery.kind.eq_ignore_ascii_case("webhook") {
+        return Answer::json(&taken);
+    }
+    Answer::accepted(&taken)
 }
 
-fn delivery(call: &Call) -> Result<Option<String>, Refusal> {
-    let Some(name) = DELIVERY_HEADERS
-        .iter()
-        .find(|name| call.headers.contains_key(**name))
-    else {
-        return Ok(None);
+async fn list(call: Call) -> Outcome {
+    let request = ListDeliveries {
+        source: call.query.text(&SOURCE).map(str::to_owned),
+        limit: call
+            .query
+            .number(&LIMIT, limit::PAGE_SIZE_MAX)?
+            .unwrap_or(limit::DELIVERIES_LISTED),
     };
-    match call.header(name).filter(|id| is_plain_id(id)) {
-        Some(id) => Ok(Some(id.to_owned())),
-        None => Err(Refusal::invalid(
-            "GATE-0019",
-            format!(
-                "the header {name} must have 1 to {} letters, digits, or `-`, `_`, `.`, `:`",
-                limit::REQUEST_ID_BYTES_MAX
-            ),
-        )),
+    Answer::json(&call.ask(&request).await?)
+}
+
+async fn get(call: Call) -> Outcome {
+    let request = GetDelivery {
+        id: call.part("id"),
+    };
+    Answer::json(&call.ask(&request).await?)
+}
+
+async fn replay(call: Call) -> Outcome {
+    let request = ReplayDelivery {
+        id: call.part("id"),
+        user: USER.to_owned(),
+    };
+    Answer::accepted(&call.ask(&request).await?)
+}
+
+async fn explain(call: Call) -> Outcome {
+    let deliveries = if let Some(id) = call.query.text(&DELIVERY) {
+        vec![call.ask(&GetDelivery { id: id.to_owned() }).await?]
+    } else {
+        let newest = ListDeliveries {
+            source: call.query.text(&SOURCE).map(str::to_owned),
+            limit: call
+                .query
+                .number(&LIMIT, limit::PAGE_SIZE_MAX)?
+                .unwrap_or(limit::DELIVERIES_EXPLAINED),
+        };
+        call.ask(&newest).await?
+    };
+    let request = ExplainTriggers {
+        pipeline: call.query.text(&PIPELINE).map(str::to_owned),
+        events: deliveries.into_iter().flat_map(|d| d.events).collect(),
+    };
+    Answer::json(&call.ask(&request).await?)
+}
+
+async fn sources(call: Call) -> Outcome {
+    Answer::json(&call.ask(&ListSources {}).await?)
+}
+
+fn raw(body: &[u8]) -> RawBody {
+    match std::str::from_utf8(body) {
+        Ok(text) => RawBody::Text(text.to_owned()),
+        Err(_) => RawBody::Base64(STANDARD.encode(body)),
     }
 }
 
-/// What a matcher may look at: the headers of the sender, never credentials or the caller's trace.
 fn handed_on(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            name.starts_with("x-") && !name.starts_with("x-spinnaker-") && !name.contains("token")
-        })
+        .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
         .filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })

@@ -45,7 +45,8 @@ async fn bodies_that_cannot_be_read_are_refused_by_every_route() {
         let Some(body) = operation.get("requestBody") else {
             continue;
         };
-        if path == "/pipelines/move" {
+        // What comes in from outside is read by igor.
+        if path == "/pipelines/move" || path.starts_with("/webhooks/") {
             continue;
         }
         let what = format!("{method} {path}");

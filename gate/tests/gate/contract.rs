@@ -12,6 +12,7 @@ pub(crate) fn filled(path: &str) -> String {
         "{name}" | "{nameOrId}" => "deploy".to_owned(),
         "{type}" => "application".to_owned(),
         "{code}" => "GATE-0001".to_owned(),
+        "{number}" => "7".to_owned(),
         part if part.starts_with('{') => "x".to_owned(),
         part => part.to_owned(),
     });
@@ -61,6 +62,7 @@ async fn every_documented_operation_answers_as_documented() {
             "/cron/validate" => "?expression=0%200%200%20*%20*%20%3F",
             "/search" => "?q=shop&type=applications",
             "/tasks/cancel" => "?ids=a,b",
+            p if p.starts_with("/v3/builds/{master}/") => "?job=a",
             "/pipelines/{id}/evaluateVariables" => "?executionId=x",
             p if p.ends_with("/evaluateExpression") && method == "GET" => "?expression=%24%7B1%7D",
             _ => "",
@@ -338,37 +340,60 @@ async fn encoded_blanks_slashes_and_dots_stay_in_their_names() {
 }
 
 #[tokio::test]
-async fn webhooks_name_their_delivery() {
+async fn deliveries_are_handed_on_as_they_came() {
     let gate = TestGate::start().await;
     let request = gate
-        .request("POST", "/webhooks/git/github")
-        .json(&json!({"a": 1}));
-    let request = request
+        .request("POST", "/webhooks/github/main?token=t")
         .header("X-GitHub-Delivery", "d-1")
-        .header("X-Hub-Signature", "sha1=0");
-    let request = request
-        .header("Authorization", "secret")
-        .header("X-Gitlab-Token", "secret");
-    let answer: Value = request.send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer, json!({"eventProcessed": true, "eventId": "d-1"}));
-    let asked = gate.last("webhooks.receive");
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("Authorization", "Basic x")
+        .header("Cookie", "session=1")
+        .body(" payload=%7B%7D ");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer, json!({"eventProcessed": true, "eventId": "main"}));
+    let asked = gate.last("deliveries.receive");
     assert_eq!(
-        (&asked["kind"], &asked["source"]),
-        (&json!("git"), &json!("github"))
+        (&asked["kind"], &asked["source"], &asked["body"]["text"]),
+        (&json!("github"), &json!("main"), &json!(" payload=%7B%7D "))
     );
-    let headers = json!({"x-github-delivery": "d-1", "x-hub-signature": "sha1=0"});
-    assert_eq!(asked["headers"], headers);
-    let answer: Value = gate
-        .send("POST", "/webhooks/webhook/x")
-        .await
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(answer["eventId"].as_str().unwrap().len(), 36);
-    let bad = gate
+    assert_eq!(asked["query"], json!({"token": "t"}));
+    assert_eq!(asked["headers"]["x-github-delivery"], "d-1");
+    assert_eq!(asked["headers"]["authorization"], "Basic x");
+    assert!(asked["headers"].get("cookie").is_none());
+    // Spinnaker answers its plain webhooks with 200.
+    let plain = gate.send("POST", "/webhooks/webhook/x").await;
+    assert_eq!(plain.status(), 200);
+    let bytes = gate
         .request("POST", "/webhooks/webhook/x")
-        .header("Idempotency-Key", "a b");
-    assert_eq!(bad.send().await.unwrap().status(), 400);
+        .body(vec![0x1f, 0x8b, 0xff]);
+    assert_eq!(bytes.send().await.unwrap().status(), 200);
+    assert_eq!(gate.last("deliveries.receive")["body"]["base64"], "H4v/");
+    let large = gate
+        .request("POST", "/webhooks/webhook/x")
+        .body(vec![b'x'; 400 * 1024]);
+    assert_eq!(large.send().await.unwrap().status(), 413);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn builds_have_the_paths_of_both_generations() {
+    let gate = TestGate::start().await;
+    let get = async |path: &str| -> Value { gate.send("GET", path).await.json().await.unwrap() };
+    assert_eq!(get("/v2/builds").await, json!(["ci", "lab"]));
+    assert_eq!(get("/v3/builds?type=jenkins").await, json!(["ci"]));
+    assert_eq!(get("/v3/builds/ci/jobs").await, json!(["a/job/b"]));
+    let one = json!({"name": "a/job/b", "number": 7});
+    assert_eq!(get("/v3/builds/ci/build/7?job=a%2Fjob%2Fb").await, one);
+    assert_eq!(get("/v2/builds/ci/build/7/a%2Fjob%2Fb").await, one);
+    assert_eq!(
+        gate.send("GET", "/v3/builds/ci/build/x?job=a")
+            .await
+            .status(),
+        400
+    );
+    assert_eq!(gate.send("GET", "/v3/builds/ci/job").await.status(), 400);
     gate.stop().await;
 }
 

@@ -24,10 +24,15 @@ use kork_model::{
             ListApplications, ListObjects, ListPipelines, ListProjects, PipelineByName,
             PipelineHistory, ReorderPipelines, SaveNotifications, SavePipeline, SaveTemplate,
         },
+        igor::{
+            DeliveryRecord, DeliveryTaken, GetBuild, GetDelivery, GetJob, ListBuildServices,
+            ListDeliveries, ListJobs, ListSources, ReceiveDelivery, ReplayDelivery,
+        },
         orca::{
-            CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, GetExecution,
-            ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveWebhook, Ref,
-            RestartStage, ResumeExecution, StartPipeline, StartStored, StartTask, WebhookTaken,
+            CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables,
+            ExplainTriggers, GetExecution, ListExecutions, ListStageTypes, PatchStage,
+            PauseExecution, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored,
+            StartTask,
         },
     },
 };
@@ -174,6 +179,7 @@ impl TestGate {
         self.serve_templates().await;
         self.serve_orca().await;
         self.serve_clouddriver().await;
+        self.serve_igor().await;
     }
 
     async fn serve_front50(&mut self) {
@@ -322,15 +328,38 @@ impl TestGate {
             .await;
         self.serve(|_: &EvaluateVariables| Ok(object(&json!({"result": []}))))
             .await;
-        self.serve(|r: &ReceiveWebhook| {
-            let event_id = r.event_id.clone().unwrap_or_default();
-            Ok(WebhookTaken {
-                event_processed: true,
-                event_id,
-            })
+        self.serve(|_: &ExplainTriggers| Ok(Vec::new())).await;
+        self.serve(|_: &ListStageTypes| Ok(vec![object(&json!({"type": "wait"}))]))
+            .await;
+    }
+
+    async fn serve_igor(&mut self) {
+        let taken = |id: &str| DeliveryTaken {
+            event_processed: true,
+            event_id: id.to_owned(),
+            ignored: None,
+        };
+        self.serve(move |r: &ReceiveDelivery| Ok(taken(&r.source)))
+            .await;
+        self.serve(move |r: &ReplayDelivery| Ok(taken(&r.id))).await;
+        self.serve(|_: &ListDeliveries| Ok(vec![DeliveryRecord::default()]))
+            .await;
+        self.serve(|r: &GetDelivery| {
+            known(&r.id)?;
+            Ok(DeliveryRecord::default())
         })
         .await;
-        self.serve(|_: &ListStageTypes| Ok(vec![object(&json!({"type": "wait"}))]))
+        self.serve(|_: &ListSources| Ok(Vec::new())).await;
+        self.serve(|_: &ListBuildServices| {
+            let service = |name, of| object(&json!({"name": name, "buildServiceProvider": of}));
+            Ok(vec![service("ci", "JENKINS"), service("lab", "GITLAB_CI")])
+        })
+        .await;
+        self.serve(|_: &ListJobs| Ok(vec!["a/job/b".to_owned()]))
+            .await;
+        self.serve(|r: &GetJob| Ok(object(&json!({"name": r.job}))))
+            .await;
+        self.serve(|r: &GetBuild| Ok(object(&json!({"name": r.job, "number": r.number}))))
             .await;
     }
 

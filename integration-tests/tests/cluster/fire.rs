@@ -147,12 +147,13 @@ async fn two_of_each_deliver_under_fire() {
         let listed = patient.get(&path).await;
         let listed = listed.as_array().unwrap();
         let ended = listed.iter().filter(|e| e["status"] != "RUNNING").count();
-        match (ended, listed.len()) == (started.len(), started.len()) {
-            true => Ok(()),
-            false => Err(format!(
+        if (ended, listed.len()) == (started.len(), started.len()) {
+            Ok(())
+        } else {
+            Err(format!(
                 "{} are listed, {ended} of them as ended",
                 listed.len()
-            )),
+            ))
         }
     })
     .await;

@@ -20,6 +20,7 @@ mod fire;
 mod instances;
 mod nats;
 mod others;
+mod outside;
 mod permissions;
 mod raw;
 mod traces;

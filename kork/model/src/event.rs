@@ -13,8 +13,8 @@ pub mod subject {
     pub const FRONT50: &str = "events.front50.";
     /// `events.clouddriver.<account>`: a server group or a load balancer changed.
     pub const CLOUDDRIVER: &str = "events.clouddriver.";
-    /// `events.webhook.<source>`: a webhook came in.
-    pub const WEBHOOK: &str = "events.webhook.";
+    /// `events.igor.<source>`: something happened outside: a build, a push, an image.
+    pub const IGOR: &str = "events.igor.";
     /// Everything.
     pub const ALL: &str = "events.";
 }

@@ -92,6 +92,11 @@ impl Shell {
         if !self.publisher.flush().await {
             return Ok(());
         }
+        // Before the lock: what is started has one of its own.
+        let known = self.load(id).await?;
+        if known.state.execution.status.is_complete() && !known.archived {
+            self.start_dependents(&known.state).await?;
+        }
         let _one_at_a_time = self.lock(id).await;
         let Some(loaded) = self.told(id).await? else {
             return Ok(());
@@ -101,6 +106,11 @@ impl Shell {
         }
         // The next start puts what has a log into the index; nobody looks through the archive for it.
         self.index_has(&loaded.state).await?;
+        if !self.has_started_dependents(&loaded.state) {
+            // It was restarted and has ended again meanwhile.
+            self.archiver.put(id);
+            return Ok(());
+        }
         if keeps_results(&loaded.state) {
             self.forget_results(id).await?;
         }
@@ -114,6 +124,7 @@ impl Shell {
                 source,
             })?;
         self.nothing_to_tell(id);
+        self.forget_dependents(id);
         self.states.put(id, archived);
         Ok(())
     }

@@ -34,6 +34,12 @@ impl Shell {
         if events.iter().any(changes_index) {
             self.index_put(state).await;
         }
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::Finished { .. }))
+        {
+            self.ended(state);
+        }
         self.tell(state, events, before, revision).await;
         let mut all: Vec<Effect> = events.iter().flat_map(|e| effects(state, e)).collect();
         all.retain(|effect| !is_answered(state, effect));

@@ -400,7 +400,11 @@ impl Shell {
                 break;
             };
             let of_page = page.into_iter().filter(|(_, row)| lets(row));
-            found.extend(of_page.map(|(id, row)| (id, Some(row.status))));
+            found.extend(of_page.map(|(id, row)| Candidate {
+                id,
+                status: Some(row.status),
+                built: row.built,
+            }));
         }
         found.truncate(wanted);
         Ok(found)
@@ -436,15 +440,14 @@ impl Shell {
 
     /// A cache that was flushed is filled again before it is read, and what it refused is put first.
     pub(crate) async fn ensure_index(self: &Arc<Self>) -> Result<Arc<str>, Error> {
-        let build = match self.build().await? {
-            Some(build) => build,
-            None => {
-                // Whoever comes meanwhile waits for the one that builds.
-                let _one_at_a_time = self.index_building.lock().await;
-                match self.build().await? {
-                    Some(build) => build,
-                    None => self.rebuild_index().await?,
-                }
+        let build = if let Some(build) = self.build().await? {
+            build
+        } else {
+            // Whoever comes meanwhile waits for the one that builds.
+            let _one_at_a_time = self.index_building.lock().await;
+            match self.build().await? {
+                Some(build) => build,
+                None => self.rebuild_index().await?,
             }
         };
         self.catch_up().await?;
@@ -476,8 +479,15 @@ impl Shell {
     }
 }
 
-/// An execution of the index, with the status of its row.
-pub(crate) type Candidate = (ExecutionId, Option<Status>);
+/// An execution of the index.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub id: ExecutionId,
+    /// As its row has it; absent for one that was named and not looked for.
+    pub status: Option<Status>,
+    /// When it was made, in milliseconds since 1970. An id that follows from an event says nothing about it.
+    pub built: u64,
+}
 
 /// What of an index is gone through.
 #[derive(Debug, Clone, Copy)]

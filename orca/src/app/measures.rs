@@ -13,6 +13,8 @@ pub(crate) struct Measures {
     timers: Gauge,
     open: Gauge,
     to_archive: Gauge,
+    inbound: Gauge,
+    fired: Counter,
     stage_seconds: Histogram,
     task_seconds: Histogram,
 }
@@ -43,6 +45,14 @@ impl Measures {
             to_archive: metrics.gauge(
                 "gennaker_orca_executions_to_archive",
                 "executions that ended and wait to be moved into the object store",
+            ),
+            inbound: metrics.gauge(
+                "gennaker_orca_events_open",
+                "events from outside that are stored and whose pipelines are not all started",
+            ),
+            fired: metrics.counter(
+                "gennaker_orca_triggers_fired",
+                "pipelines that an event, a schedule or the end of another one started, by origin",
             ),
             stage_seconds: metrics.histogram(
                 "gennaker_orca_stage_duration_seconds",
@@ -116,6 +126,14 @@ impl Measures {
 
     pub(crate) fn to_archive(&self, executions: usize) {
         self.to_archive.set(&[], executions as i64);
+    }
+
+    pub(crate) fn inbound(&self, events: usize) {
+        self.inbound.set(&[], events as i64);
+    }
+
+    pub(crate) fn triggered(&self, origin: &str) {
+        self.fired.inc(&[("origin", origin)]);
     }
 
     pub(crate) fn fired(&self, due: Timestamp, now: Timestamp) {

@@ -9,7 +9,10 @@ pub(crate) mod archiver;
 pub(crate) mod behind;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
+pub(crate) mod cron;
+pub(crate) mod dependents;
 mod event_stream;
+pub(crate) mod inbox;
 pub mod index;
 mod measures;
 pub(crate) mod pages;
@@ -25,8 +28,8 @@ pub mod timers;
 pub mod triggers;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -148,7 +151,8 @@ pub struct Shell {
     pub(crate) me: String,
     pub(crate) peers: peers::Peers,
     pub(crate) timers: timers::Timers,
-    pub(crate) triggers: triggers::TriggerIndex,
+    pub(crate) triggers: triggers::Triggers,
+    pub(crate) cron: cron::Cron,
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
     index_building: tokio::sync::Mutex<()>,
@@ -156,11 +160,16 @@ pub struct Shell {
     index_build: Mutex<Option<Arc<str>>>,
     pub(crate) archiver: archiver::Archiver,
     pub(crate) behind: behind::Behind,
+    pub(crate) inbox: inbox::Inbox,
     pub(crate) pages: pages::Pages,
     pub(crate) publisher: publisher::Publisher,
     pub(crate) measures: measures::Measures,
     /// Up to where the log of each open execution was told on the event stream.
     pub(crate) marks: Mutex<HashMap<ExecutionId, Revision>>,
+    /// Ends of executions whose dependents were started, and which still have a log.
+    dependents: Mutex<HashMap<ExecutionId, Timestamp>>,
+    /// Created under an id that was chosen elsewhere, and not yet known to be the first.
+    unproven: Mutex<HashSet<ExecutionId>>,
     /// Entries of pipelines' logs that this process has told of, by subject.
     pub(crate) told: Mutex<HashMap<String, Revision>>,
 }
@@ -179,11 +188,15 @@ impl Shell {
             index_build: Mutex::default(),
             archiver: archiver::Archiver::default(),
             behind: behind::Behind::default(),
+            inbox: inbox::Inbox::default(),
             timers: timers::Timers::default(),
-            triggers: triggers::TriggerIndex::default(),
+            triggers: triggers::Triggers::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             marks: Mutex::default(),
             told: Mutex::default(),
+            unproven: Mutex::default(),
+            dependents: Mutex::default(),
+            cron: cron::Cron::default(),
             pages: pages::Pages::default(),
             publisher: publisher::Publisher::default(),
             measures: measures::Measures::new(&Metrics::default()),
@@ -211,9 +224,36 @@ impl Shell {
         id: &ExecutionId,
         command: &Command,
     ) -> Result<Arc<State>, Error> {
+        self.execute_as(id, command, Id::Own).await
+    }
+
+    /// The same, for an execution whose id was chosen elsewhere: it is created once, whoever else creates it.
+    pub(crate) async fn execute_as(
+        self: &Arc<Self>,
+        id: &ExecutionId,
+        command: &Command,
+        chosen: Id,
+    ) -> Result<Arc<State>, Error> {
         let began = self.ports.clock.now();
         let _one_at_a_time = self.lock(id).await;
-        let outcome = self.decide_and_append(id, command).await;
+        let mut outcome = self.decide_and_append(id, command).await;
+        if let (
+            Id::Chosen,
+            Ok(Outcome {
+                changed: Some(changed),
+                ..
+            }),
+        ) = (chosen, &outcome)
+            && let Err(error) = self.was_first(id, changed.revision).await
+        {
+            self.states.forget(id);
+            if error.is_passing() {
+                // It goes on as soon as the archive can be asked.
+                self.unproven().insert(id.clone());
+                recovery::later(self, id);
+            }
+            outcome = Err(error);
+        }
         let took_ms = self.ports.clock.now().ms_since(began);
         let word = match &outcome {
             Ok(Outcome {
@@ -234,6 +274,43 @@ impl Shell {
                 .await;
         }
         Ok(outcome.state)
+    }
+
+    /// Another instance may have created, ended and archived it since it was looked for, as after a halt of
+    /// this process: then its log was empty again. Nothing has followed from this record yet, and it goes.
+    async fn was_first(&self, id: &ExecutionId, revision: Revision) -> Result<(), Error> {
+        if self.get_archive(id).await?.is_none() {
+            return Ok(());
+        }
+        let purged = self.ports.journal.purge(&Self::subject(id), revision).await;
+        purged.map_err(|source| Error::Journal {
+            id: id.to_string(),
+            source,
+        })?;
+        Err(Error::Rejected(Rejection::AlreadyExists(id.to_string())))
+    }
+
+    pub(crate) fn dependents(&self) -> MutexGuard<'_, HashMap<ExecutionId, Timestamp>> {
+        let dependents = self.dependents.lock();
+        dependents.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unproven(&self) -> MutexGuard<'_, HashSet<ExecutionId>> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called before a created execution goes on of which it is not known whether it is the first of its id.
+    pub(crate) async fn proved(&self, id: &ExecutionId, revision: Revision) -> Result<bool, Error> {
+        if !self.unproven().contains(id) {
+            return Ok(true);
+        }
+        let first = match self.was_first(id, revision).await {
+            Ok(()) => true,
+            Err(Error::Rejected(Rejection::AlreadyExists(_))) => false,
+            Err(error) => return Err(error),
+        };
+        self.unproven().remove(id);
+        Ok(first)
     }
 
     async fn decide_and_append(
@@ -387,6 +464,15 @@ impl Shell {
         // What is archived is changed and deleted without a record that others would hear of.
         self.is_archived_so(id, &loaded.etag).await
     }
+}
+
+/// Where the id of an execution comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// Made here, and nowhere else.
+    Own,
+    /// Named by a caller, or derived from what happened: others may have used it.
+    Chosen,
 }
 
 struct Outcome {

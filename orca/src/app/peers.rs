@@ -18,7 +18,7 @@ use kork::ports::{Record, Registration, RpcError, RpcHandler};
 use kork_model::{ExecutionId, Problem, Timestamp};
 use serde::Deserialize;
 
-use super::{Shell, recovery};
+use super::{Shell, inbox, recovery};
 
 /// A timer of another instance that is late by so much is fired here.
 const TIMER_GRACE_MS: u64 = 250;
@@ -45,6 +45,8 @@ pub(crate) struct Peers {
 struct Peer {
     /// Executions that it wrote last, with the time of the record.
     has: BTreeMap<ExecutionId, Timestamp>,
+    /// It takes events from outside.
+    takes_events: bool,
     silent: u32,
 }
 
@@ -70,6 +72,10 @@ impl Peers {
             let peer = peers.entry(by.to_owned()).or_default();
             peer.has.insert(id.clone(), now);
         }
+    }
+
+    fn takes_events(&self, peer: &str) {
+        self.lock().entry(peer.to_owned()).or_default().takes_events = true;
     }
 
     /// Notes an answer or none; what the instance had in hand when it counts as gone.
@@ -119,7 +125,7 @@ impl Peers {
         for peer in peers.values_mut() {
             peer.has.retain(|id, at| !is_old(id, *at));
         }
-        peers.retain(|_, peer| !peer.has.is_empty());
+        peers.retain(|_, peer| peer.takes_events || !peer.has.is_empty());
     }
 }
 
@@ -142,10 +148,15 @@ fn endpoint(instance: &str) -> String {
 pub(crate) async fn spawn(shell: &Arc<Shell>) -> Result<Box<dyn Registration>, RpcError> {
     let own = endpoint(&shell.me);
     let alive = shell.ports.rpc.serve("orca", &own, Arc::new(Alive)).await?;
-    let following = Arc::clone(shell);
-    shell
-        .shutdown
-        .spawn_until_requested(async move { follow(&following).await });
+    for (prefix, take_in) in [
+        ("execution.", take_in as TakeIn),
+        (inbox::LOGS, take_in_events),
+    ] {
+        let following = Arc::clone(shell);
+        shell
+            .shutdown
+            .spawn_until_requested(async move { follow(&following, prefix, take_in).await });
+    }
     let looking = Arc::clone(shell);
     shell
         .shutdown
@@ -153,9 +164,12 @@ pub(crate) async fn spawn(shell: &Arc<Shell>) -> Result<Box<dyn Registration>, R
     Ok(alive)
 }
 
-async fn follow(shell: &Arc<Shell>) {
+/// What is done with a record of another instance, or of this one.
+type TakeIn = fn(&Arc<Shell>, &Record);
+
+async fn follow(shell: &Arc<Shell>, prefix: &str, take_in: TakeIn) {
     loop {
-        match shell.ports.journal.follow("execution.").await {
+        match shell.ports.journal.follow(prefix).await {
             // After an error it goes on where it was: what others wrote meanwhile must not be missed,
             // or nobody would take it over from them.
             Ok(mut records) => loop {
@@ -193,6 +207,23 @@ fn take_in(shell: &Arc<Shell>, record: &Record) {
     shell.peers.has(&head.by, &id, shell.ports.clock.now());
 }
 
+/// Whoever takes events is watched, for the sake of those that it took.
+fn take_in_events(shell: &Arc<Shell>, record: &Record) {
+    let instance = record.subject.strip_prefix(inbox::LOGS);
+    if let Some(instance) = instance.filter(|name| **name != shell.me) {
+        shell.peers.takes_events(instance);
+    }
+}
+
+/// Another instance answers; then it is watched, for the sake of the events that it took.
+pub(crate) async fn is_alive(shell: &Arc<Shell>, instance: &str) -> bool {
+    let is_alive = asked(shell, instance).await.is_ok();
+    if is_alive {
+        shell.peers.takes_events(instance);
+    }
+    is_alive
+}
+
 /// Notes who wrote last, when it is another instance that lives.
 pub(crate) async fn note(shell: &Arc<Shell>, by: &str, id: &ExecutionId) {
     if by.is_empty() || by == shell.me || shell.peers.is_gone(by) {
@@ -218,6 +249,7 @@ async fn look(shell: &Arc<Shell>) {
             let answer = asked(shell, &peer).await;
             if let Some(had) = shell.peers.heard(&peer, &answer) {
                 tracing::warn!(instance = peer, executions = had.len(), "an orca is gone");
+                inbox::take_over(shell, &peer);
                 recovery::take_over(shell, had).await;
             }
         }

@@ -38,7 +38,7 @@ impl Shell {
         let mut found = Found::default();
         let mut skipped = 0;
         let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
-        for (id, status) in ids {
+        for Candidate { id, status, .. } in ids {
             if found.executions.len() >= wanted {
                 break;
             }
@@ -87,7 +87,12 @@ impl Shell {
     ) -> Result<Vec<Candidate>, Error> {
         let named = &query.filter.execution_ids;
         if !named.is_empty() {
-            return Ok(named.iter().map(|id| (id.as_str().into(), None)).collect());
+            let named = named.iter().map(|id| Candidate {
+                id: id.as_str().into(),
+                status: None,
+                built: 0,
+            });
+            return Ok(named.collect());
         }
         for _ in 0..index::BUILDS_MAX {
             let build = self.index_to_read().await?;
@@ -246,9 +251,8 @@ impl Shell {
     }
 }
 
-/// By their ids, which begin with the time.
 fn newest_first(candidates: &mut [Candidate]) {
-    candidates.sort_by(|a, b| b.0.cmp(&a.0));
+    candidates.sort_by(|a, b| (b.built, &b.id).cmp(&(a.built, &a.id)));
 }
 
 /// An answer that grows. What does not fit is refused, never left out without a word.

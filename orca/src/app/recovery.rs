@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use kork_model::ExecutionId;
 use orca_engine::{State, open_effects};
 
-use super::{Error, Shell, admission, peers};
+use super::{Error, Shell, admission, inbox, peers};
 
 /// Logs that are read at the same time.
 const READS_AT_ONCE: usize = 32;
@@ -30,6 +30,7 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
     let ids = subjects.iter().filter_map(|s| s.strip_prefix("execution."));
     recover_all(shell, ids.map(ExecutionId::from).collect()).await;
     admission::recover(shell).await?;
+    inbox::recover(shell).await?;
     if found > 0 {
         tracing::info!(executions = found, "open executions go on");
     }
@@ -81,6 +82,9 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<
     peers::note(shell, &loaded.by, id).await;
     let state = loaded.state;
     if state.execution.id.as_str().is_empty() {
+        return Ok(None);
+    }
+    if !shell.proved(id, loaded.revision).await? {
         return Ok(None);
     }
     shell.timers.set(id, state.next_wake());

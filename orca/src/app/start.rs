@@ -22,7 +22,7 @@ use orca_engine::{
 };
 use serde_json::Value;
 
-use super::{Error, Shell, spans, token};
+use super::{Error, Id, Shell, index::Candidate, spans, token};
 
 /// What is to be started.
 pub(crate) struct Start<'a> {
@@ -32,6 +32,8 @@ pub(crate) struct Start<'a> {
     pub origin: &'a str,
     /// Started at most once under this id.
     pub id: Option<ExecutionId>,
+    /// As a rule there is no execution under it: it is not looked for before one is made.
+    pub is_new: bool,
 }
 
 /// What a correlation id says of a start.
@@ -46,7 +48,7 @@ impl Shell {
     /// Starts a pipeline; answers with its id once it is stored.
     pub(crate) async fn start(self: &Arc<Self>, start: &Start<'_>) -> Result<ExecutionId, Error> {
         let chosen = start.id.clone().or_else(|| chosen_id(start));
-        if let Some(id) = &chosen {
+        if let Some(id) = chosen.as_ref().filter(|_| !start.is_new) {
             check_id(id)?;
             match self.state(id).await {
                 Ok(_) => return Ok(id.clone()),
@@ -54,11 +56,17 @@ impl Shell {
                 Err(error) => return Err(error),
             }
         }
-        let id = chosen.unwrap_or_else(|| self.ports.ids.ulid().into());
-        self.states.is_new(&id);
-        let id = match self.correlated(start, id).await? {
+        let is_chosen = chosen.is_some();
+        let own = chosen.unwrap_or_else(|| self.ports.ids.ulid().into());
+        self.states.is_new(&own);
+        let id = match self.correlated(start, own.clone()).await? {
             Correlated::Open(open) => return Ok(open),
             Correlated::ToStart(id) => id,
+        };
+        let origin = if is_chosen || id != own {
+            Id::Chosen
+        } else {
+            Id::Own
         };
         let prior = self.prior_artifacts(start.pipeline).await?;
         let pipeline = self.expanded(start.pipeline).await?;
@@ -74,7 +82,8 @@ impl Shell {
         match build::pipeline(&request).map_err(|e| invalid(&e))? {
             Built::Ready(mut execution) => {
                 execution.traceparent = Some(spans::asked(id.as_str()).to_string());
-                self.create(&id, &Command::Create { execution }).await?;
+                self.create(&id, &Command::Create { execution }, origin)
+                    .await?;
                 Ok(id)
             }
             Built::Refused {
@@ -83,7 +92,7 @@ impl Shell {
             } => {
                 execution.traceparent = Some(spans::asked(id.as_str()).to_string());
                 let reason = why.detail.clone();
-                self.create(&id, &Command::CreateRefused { execution, reason })
+                self.create(&id, &Command::CreateRefused { execution, reason }, origin)
                     .await?;
                 Err(invalid(&why))
             }
@@ -123,7 +132,8 @@ impl Shell {
         };
         let mut execution = Box::new(build::orchestration(&request).map_err(|e| invalid(&e))?);
         execution.traceparent = Some(spans::asked(id.as_str()).to_string());
-        self.create(&id, &Command::Create { execution }).await?;
+        self.create(&id, &Command::Create { execution }, Id::Own)
+            .await?;
         Ok(id)
     }
 
@@ -190,8 +200,13 @@ impl Shell {
         Ok(Cow::Owned(filled))
     }
 
-    async fn create(self: &Arc<Self>, id: &ExecutionId, command: &Command) -> Result<(), Error> {
-        match self.execute(id, command).await {
+    async fn create(
+        self: &Arc<Self>,
+        id: &ExecutionId,
+        command: &Command,
+        origin: Id,
+    ) -> Result<(), Error> {
+        match self.execute_as(id, command, origin).await {
             // Another one started it under the same id a moment ago.
             Ok(_) | Err(Error::Rejected(Rejection::AlreadyExists(_))) => Ok(()),
             Err(error) => Err(error),
@@ -282,7 +297,7 @@ impl Shell {
             ..ListExecutions::default()
         };
         let newest = self.candidates(&of_pipeline, &[]).await?;
-        let Some((id, _)) = newest.first() else {
+        let Some(Candidate { id, .. }) = newest.first() else {
             return Ok(Vec::new());
         };
         let state = match self.state(id).await {

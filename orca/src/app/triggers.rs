@@ -1,175 +1,291 @@
-//! Which stored pipelines a webhook starts. The index follows front50's change events.
+//! Which stored pipelines an event starts. The index follows front50's change events.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
 
-use kork::{ports::Start as From, rpc};
-use kork_model::{Context, ExecutionId, api::front50::ListPipelines, event::subject};
-use regex::Regex;
-use serde_json::{Value, json};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use kork::{
+    ports::{Message, Start as From},
+    rpc,
+};
+use kork_model::{
+    Context, ExecutionId, InboundEvent, Kind, SuiteEvent,
+    api::{
+        front50::{GetPipeline, ListTriggers},
+        igor::CompleteEvent,
+        orca::Explained,
+    },
+    event::{self, subject},
+};
+use orca_triggers::{Fired, TriggerIndex};
+use serde_json::Value;
 
 use super::{Error, Shell, start::Start};
 
-/// Pipelines with at least one webhook trigger; `None` until they were read.
+/// Pipelines that one event starts at the same time.
+const STARTS_AT_ONCE: usize = 16;
+/// A changed pipeline is asked for so often, with this pause, until the answer is as new as the change.
+const READS_MAX: usize = 40;
+const READ_PAUSE: Duration = Duration::from_millis(25);
+/// How long a CI server or a registry may take to tell more about an event.
+const COMPLETION_MAX: Duration = Duration::from_secs(45);
+/// Pause before a lost subscription is made anew.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The triggers of all stored pipelines.
 #[derive(Default)]
-pub struct TriggerIndex {
-    pipelines: Mutex<Option<Arc<Vec<Context>>>>,
+pub(crate) struct Triggers {
+    index: RwLock<TriggerIndex>,
+    /// It holds all pipelines; set by whoever reads them first.
+    read: tokio::sync::Mutex<bool>,
 }
 
-impl TriggerIndex {
-    fn set(&self, pipelines: Option<Arc<Vec<Context>>>) {
-        *self
-            .pipelines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = pipelines;
+impl Triggers {
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, TriggerIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self) -> Option<Arc<Vec<Context>>> {
-        self.pipelines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn index_mut(&self) -> RwLockWriteGuard<'_, TriggerIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Forgets the index whenever a pipeline changed; the next webhook reads it again.
+/// Follows the changes of pipelines.
 pub(crate) fn spawn(shell: &Arc<Shell>) {
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn_until_requested(async move {
         let prefix = format!("{}pipeline", subject::FRONT50);
         loop {
             let Ok(mut changes) = shell.ports.topic.subscribe(&prefix, From::Now).await else {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(RETRY).await;
                 continue;
             };
-            shell.triggers.set(None);
-            while changes.next().await.is_ok() {
-                shell.triggers.set(None);
+            // Subscribed first, read then: nothing falls between.
+            *shell.triggers.read.lock().await = false;
+            while let Err(error) = shell.read_triggers().await {
+                tracing::warn!(error = %error.problem(), "triggers are read later");
+                tokio::time::sleep(RETRY).await;
+            }
+            while let Ok(message) = changes.next().await {
+                shell.take_in_changes(&message).await;
             }
         }
     });
 }
 
-/// A webhook as it came in.
-pub(crate) struct Webhook<'a> {
-    pub source: &'a str,
-    pub payload: &'a Context,
-    pub event_id: &'a str,
-}
-
 impl Shell {
-    /// Starts every pipeline with a matching webhook trigger, each once per event id.
-    pub(crate) async fn webhook(self: &Arc<Self>, webhook: &Webhook<'_>) -> Result<usize, Error> {
-        let pipelines = self.webhook_pipelines().await?;
-        let mut started = 0;
-        for pipeline in pipelines.iter() {
-            let Some(own) = matching(pipeline, webhook) else {
-                continue;
-            };
-            let trigger = trigger_of(own, webhook);
-            let config = pipeline
-                .get("id")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let user = own
-                .get("runAsUser")
-                .and_then(Value::as_str)
-                .unwrap_or("anonymous");
-            let start = Start {
-                pipeline,
-                trigger: Some(&trigger),
-                user,
-                origin: "webhook",
-                id: Some(id_for(webhook.event_id, config)),
-            };
-            match self.start(&start).await {
-                Ok(_) => started += 1,
-                Err(error) if error.is_passing() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(pipeline = config, error = %error.problem(), "a webhook could not start a pipeline");
-                }
+    /// Starts what an event starts: each pipeline once, however often this is called with it.
+    pub(crate) async fn fire(self: &Arc<Self>, event: &InboundEvent) -> Result<(), Error> {
+        self.read_triggers().await?;
+        let completed = if event.incomplete && self.triggers.index().may_match(event) {
+            match self.completed(event).await? {
+                Some(completed) => Some(completed),
+                None => return Ok(()),
+            }
+        } else {
+            None
+        };
+        let event = completed.as_ref().unwrap_or(event);
+        let fired = self.triggers.index().matches(event);
+        self.start_fired(&fired, &event.sender).await
+    }
+
+    async fn completed(&self, event: &InboundEvent) -> Result<Option<InboundEvent>, Error> {
+        let complete = CompleteEvent {
+            event: event.clone(),
+            property_files: {
+                let index = self.triggers.index();
+                let files = index.property_files(event).into_iter();
+                files.map(str::to_owned).collect()
+            },
+        };
+        match rpc::call_within(&*self.ports.rpc, &complete, COMPLETION_MAX).await {
+            Ok(completed) => Ok(completed),
+            Err(problem) if super::start::boxed(problem.clone()).is_passing() => {
+                Err(super::start::boxed(problem))
+            }
+            Err(problem) => {
+                tracing::warn!(event = event.id, error = %problem, "an event is not completed and starts nothing");
+                Ok(None)
             }
         }
-        Ok(started)
     }
 
-    async fn webhook_pipelines(&self) -> Result<Arc<Vec<Context>>, Error> {
-        if let Some(known) = self.triggers.get() {
-            return Ok(known);
+    /// Starts pipelines that were fired. An error that passes: not all are started, and it is to be done again.
+    pub(crate) async fn start_fired(
+        self: &Arc<Self>,
+        fired: &[Fired],
+        origin: &str,
+    ) -> Result<(), Error> {
+        let starts: Vec<_> = fired
+            .iter()
+            .map(|fired| async move { self.start_one(fired, origin).await })
+            .collect();
+        stream::iter(starts)
+            .buffer_unordered(STARTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn start_one(self: &Arc<Self>, fired: &Fired, origin: &str) -> Result<(), Error> {
+        let get = GetPipeline {
+            id: fired.pipeline.to_string(),
+            strategies: false,
+        };
+        let pipeline = match rpc::call(&*self.ports.rpc, &get).await {
+            Ok(pipeline) => pipeline,
+            Err(problem) if problem.kind == Kind::NotFound => return Ok(()),
+            Err(problem) => return Err(super::start::boxed(problem)),
+        };
+        let start = Start {
+            pipeline: &pipeline,
+            trigger: Some(&fired.trigger),
+            user: &fired.user,
+            origin,
+            id: Some(id_of(fired)),
+            is_new: true,
+        };
+        self.measures.triggered(origin);
+        match self.start(&start).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_passing() => Err(error),
+            // What cannot start is stored as failed where it can be seen.
+            Err(error) => {
+                tracing::warn!(pipeline = &*fired.pipeline, error = %error.problem(), "a trigger could not start its pipeline");
+                Ok(())
+            }
         }
-        let all = rpc::call(&*self.ports.rpc, &ListPipelines::default()).await;
-        let all = all.map_err(super::start::boxed)?;
-        let with_webhook = all
-            .into_iter()
-            .filter(|p| webhook_triggers(p).next().is_some());
-        let pipelines = Arc::new(with_webhook.collect::<Vec<_>>());
-        self.triggers.set(Some(Arc::clone(&pipelines)));
-        Ok(pipelines)
+    }
+
+    /// What these events did, or would do: to all pipelines that they start, or to a certain one.
+    pub(crate) async fn explain(
+        &self,
+        pipeline: Option<&str>,
+        events: &[InboundEvent],
+    ) -> Result<Vec<Explained>, Error> {
+        self.read_triggers().await?;
+        let index = self.triggers.index();
+        let mut explained = Vec::new();
+        for event in events {
+            let fired = index.matches(event);
+            let of = |id: &str| fired.iter().find(|f| f.pipeline.as_ref() == id);
+            let ids: Vec<&str> = match pipeline {
+                Some(id) => vec![id],
+                None => fired.iter().map(|f| &*f.pipeline).collect(),
+            };
+            for id in ids {
+                let Some((application, name)) = index.named(id) else {
+                    continue;
+                };
+                explained.push(Explained {
+                    event: event.id.clone(),
+                    pipeline: id.to_owned(),
+                    application: application.to_owned(),
+                    name: name.to_owned(),
+                    execution: of(id).map(|fired| id_of(fired).to_string()),
+                    triggers: index.explain(id, event).iter().map(shown).collect(),
+                });
+            }
+        }
+        Ok(explained)
+    }
+
+    /// Reads the triggers of all pipelines, once.
+    pub(crate) async fn read_triggers(&self) -> Result<(), Error> {
+        let mut read = self.triggers.read.lock().await;
+        if *read {
+            return Ok(());
+        }
+        let mut all: Vec<Context> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = ListTriggers {
+                after: after.clone(),
+            };
+            let page = rpc::call(&*self.ports.rpc, &page).await;
+            let page = page.map_err(super::start::boxed)?;
+            let Some(last) = page.last().and_then(id_in) else {
+                break;
+            };
+            last.clone_into(&mut after);
+            all.extend(page);
+        }
+        self.triggers.index_mut().replace_all(all.iter());
+        *read = true;
+        drop(read);
+        self.cron.changed();
+        Ok(())
+    }
+
+    async fn take_in_changes(&self, message: &Message) {
+        let Ok(changes) = event::read(&message.payload) else {
+            tracing::warn!(id = message.id, "a change of pipelines cannot be read");
+            return;
+        };
+        for change in changes {
+            while let Err(error) = self.take_in_change(&change).await {
+                tracing::warn!(error = %error.problem(), "a changed pipeline is read later");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        self.cron.changed();
+    }
+
+    /// Another front50 may answer than the one that wrote, and hear of it a moment later.
+    async fn take_in_change(&self, change: &SuiteEvent) -> Result<(), Error> {
+        let Some(id) = &change.subject else {
+            return Ok(());
+        };
+        let is_gone = change.kind.ends_with(":deleted");
+        let since = update_of(change.data.get("updateTs"));
+        for _ in 0..READS_MAX {
+            let get = GetPipeline {
+                id: id.clone(),
+                strategies: false,
+            };
+            match rpc::call(&*self.ports.rpc, &get).await {
+                Ok(pipeline) if !is_gone && update_of(pipeline.get("updateTs")) >= since => {
+                    self.triggers.index_mut().put(&pipeline);
+                    return Ok(());
+                }
+                Err(problem) if problem.kind == Kind::NotFound && is_gone => {
+                    self.triggers.index_mut().remove(id);
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(problem) if problem.kind == Kind::NotFound => {}
+                Err(problem) => return Err(super::start::boxed(problem)),
+            }
+            tokio::time::sleep(READ_PAUSE).await;
+        }
+        // Deleted and made again, or the other way round: the next change says so.
+        Ok(())
     }
 }
 
-/// One id per event and pipeline: a webhook that is delivered twice starts nothing the second time.
-fn id_for(event_id: &str, pipeline: &str) -> ExecutionId {
-    orca_engine::decide::derived_id(event_id, pipeline)
+/// One id per event and pipeline.
+pub(crate) fn id_of(fired: &Fired) -> ExecutionId {
+    orca_engine::decide::derived_id(&fired.execution_key, &fired.pipeline)
 }
 
-fn webhook_triggers(pipeline: &Context) -> impl Iterator<Item = &Context> {
-    let triggers = pipeline.get("triggers").and_then(Value::as_array);
-    triggers
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .filter(|t| {
-            t.get("type").and_then(Value::as_str) == Some("webhook") && is_true(t.get("enabled"))
-        })
+fn id_in(pipeline: &Context) -> Option<&str> {
+    pipeline.get("id").and_then(Value::as_str)
 }
 
-fn is_true(value: Option<&Value>) -> bool {
+fn shown(verdict: &orca_triggers::Verdict) -> Context {
+    match serde_json::to_value(verdict) {
+        Ok(Value::Object(shown)) => shown,
+        _ => Context::new(),
+    }
+}
+
+/// Milliseconds, which Spinnaker writes as a text.
+fn update_of(value: Option<&Value>) -> u64 {
     match value {
-        Some(Value::Bool(on)) => *on,
-        Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
-        _ => false,
+        Some(Value::Number(ms)) => ms.as_u64().unwrap_or(0),
+        Some(Value::String(ms)) => ms.parse().unwrap_or(0),
+        _ => 0,
     }
-}
-
-fn matching<'a>(pipeline: &'a Context, webhook: &Webhook<'_>) -> Option<&'a Context> {
-    if is_true(pipeline.get("disabled")) {
-        return None;
-    }
-    webhook_triggers(pipeline).find(|trigger| {
-        trigger.get("source").and_then(Value::as_str) == Some(webhook.source)
-            && constraints_hold(trigger, webhook.payload)
-    })
-}
-
-/// Every key must be there, and its value must contain a match of the regular expression. A null
-/// constraint only asks for the key; an invalid expression never holds.
-fn constraints_hold(trigger: &Context, payload: &Context) -> bool {
-    let Some(Value::Object(constraints)) = trigger.get("payloadConstraints") else {
-        return true;
-    };
-    constraints.iter().all(|(key, wanted)| {
-        let Some(actual) = payload.get(key).filter(|v| !v.is_null()) else {
-            return false;
-        };
-        let Some(pattern) = wanted.as_str() else {
-            return wanted.is_null();
-        };
-        let text = actual
-            .as_str()
-            .map_or_else(|| actual.to_string(), str::to_owned);
-        Regex::new(pattern).is_ok_and(|regex| regex.is_match(&text))
-    })
-}
-
-fn trigger_of(own: &Context, webhook: &Webhook<'_>) -> Context {
-    let mut trigger = own.clone();
-    trigger.insert("payload".to_owned(), Value::Object(webhook.payload.clone()));
-    trigger.insert("eventId".to_owned(), json!(webhook.event_id));
-    if let Some(Value::Object(parameters)) = webhook.payload.get("parameters") {
-        trigger.insert("parameters".to_owned(), json!(parameters));
-    }
-    if let Some(Value::Array(artifacts)) = webhook.payload.get("artifacts") {
-        trigger.insert("artifacts".to_owned(), json!(artifacts));
-    }
-    trigger
 }

@@ -9,10 +9,12 @@ use kork::{
 use kork_model::{
     Context, Execution, ExecutionId, Kind, Problem, StageId,
     api::orca::{
-        CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, GetExecution,
-        ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveWebhook, Ref,
-        RestartStage, ResumeExecution, StartPipeline, StartStored, StartTask, WebhookTaken,
+        CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, ExplainTriggers,
+        GetExecution, ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveEvents,
+        ReceiveWebhook, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored, StartTask,
+        WebhookTaken,
     },
+    inbound::{EventKind, InboundEvent},
 };
 use orca_engine::{Command, build, stage};
 use serde_json::{Value, json};
@@ -20,7 +22,6 @@ use serde_json::{Value, json};
 use crate::app::{
     Error, Shell,
     start::{self, Start},
-    triggers::Webhook,
 };
 
 type Registrations = Vec<Box<dyn Registration>>;
@@ -64,6 +65,9 @@ async fn starts(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
         endpoint!(shell, start_stored),
         endpoint!(shell, start_task),
         endpoint!(shell, receive_webhook),
+        endpoint!(shell, |shell: Arc<Shell>, r: ReceiveEvents| async move {
+            shell.take_events(&r.events).await
+        }),
     ])
 }
 
@@ -128,6 +132,12 @@ async fn questions(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
                     .await
             }
         ),
+        endpoint!(shell, |shell: Arc<Shell>, r: ExplainTriggers| async move {
+            shell.explain(r.pipeline.as_deref(), &r.events).await
+        }),
+        endpoint!(shell, |shell: Arc<Shell>, r: ExplainTriggers| async move {
+            shell.explain(r.pipeline.as_deref(), &r.events).await
+        }),
         endpoint!(shell, |_: Arc<Shell>, _: ListStageTypes| async move {
             Ok(stage_types())
         }),
@@ -146,6 +156,7 @@ async fn start_pipeline(shell: Arc<Shell>, request: StartPipeline) -> Result<Con
         user: &request.user,
         origin: request.origin.as_deref().unwrap_or("api"),
         id: request.id.clone().map(ExecutionId::from),
+        is_new: false,
     };
     if request.pipeline.get("plan") == Some(&Value::Bool(true)) {
         return shell.plan(&start);
@@ -170,6 +181,7 @@ async fn start_stored(shell: Arc<Shell>, request: StartStored) -> Result<Ref, Er
         user: &request.user,
         origin: "api",
         id: request.id.clone().map(ExecutionId::from),
+        is_new: false,
     };
     let id = shell.start(&start).await?;
     Ok(Ref {
@@ -184,18 +196,25 @@ async fn start_task(shell: Arc<Shell>, request: StartTask) -> Result<Ref, Error>
     })
 }
 
+/// What gates of the version before ask, which know no igor: plain webhooks.
+/// What gates of the version before ask, which know no igor: plain webhooks.
 async fn receive_webhook(
     shell: Arc<Shell>,
     request: ReceiveWebhook,
 ) -> Result<WebhookTaken, Error> {
     let event_id = request.event_id.unwrap_or_else(|| shell.ports.ids.uuid());
     if request.kind.eq_ignore_ascii_case("webhook") {
-        let webhook = Webhook {
-            source: &request.source,
-            payload: &request.payload,
-            event_id: &event_id,
+        let event = InboundEvent {
+            id: event_id.clone(),
+            kind: EventKind::Webhook,
+            sender: "webhook".to_owned(),
+            source: request.source,
+            received: shell.ports.clock.now(),
+            payload: request.payload,
+            attributes: request.headers,
+            ..InboundEvent::default()
         };
-        shell.webhook(&webhook).await?;
+        shell.take_events(&[event]).await?;
     }
     Ok(WebhookTaken {
         event_processed: true,

@@ -241,6 +241,7 @@ impl Work {
                 order.key.0.as_str(),
                 "child",
             )),
+            is_new: false,
         };
         let id = match self.shell.start(&start).await {
             Ok(id) => id,

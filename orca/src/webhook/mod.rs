@@ -1,7 +1,6 @@
 //! Outbound calls of webhook stages: one guarded HTTP client, the call itself, and following a status.
 
 mod guard;
-mod json_path;
 mod monitor;
 
 use std::time::Duration;
@@ -11,7 +10,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
 pub use guard::GuardError;
-pub use json_path::find as find_path;
+pub use orca_triggers::json_path::find as find_path;
 
 use crate::config::WebhookConfig;
 

@@ -184,7 +184,7 @@ async fn what_a_cache_missed_while_it_was_away_is_listed_when_it_is_back() {
         assert_eq!(refused.kind, Kind::Unavailable, "{refused}");
         assert!(refused.to_string().contains("the test struck"), "{refused}");
         if crashes {
-            drop(orca);
+            orca.crash().await;
             orca = world.orca().await;
         }
         cache.be_away(false);
@@ -197,7 +197,7 @@ async fn what_a_cache_missed_while_it_was_away_is_listed_when_it_is_back() {
         let log = format!("execution.{ends}");
         world.until_has_no_log(&log).await;
         all_are_listed(&world, &expected).await;
-        drop(orca);
+        orca.crash().await;
     }
 }
 

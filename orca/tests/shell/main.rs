@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod cache;
+mod clock;
+mod events;
 mod lists;
 mod world;
 

@@ -7,8 +7,8 @@ use kork::{
     model::{
         Context, Execution, Kind, Problem, Status, Timestamp,
         api::{
-            front50::{GetObject, GetPipeline, ListPipelines},
-            orca::{GetExecution, StartPipeline},
+            front50::{GetObject, GetPipeline, ListPipelines, ListTriggers},
+            orca::{GetExecution, ListExecutions, StartPipeline},
         },
     },
     ports::{Ports, Registration},
@@ -17,9 +17,17 @@ use kork::{
 };
 use serde_json::{Value, json};
 
-/// One orca on shared ports; dropping it is a crash.
+/// One orca on shared ports.
 pub(crate) struct Orca {
     pub(crate) chassis: Chassis,
+}
+
+impl Orca {
+    /// Its tasks are dropped where they stand.
+    pub(crate) async fn crash(self) {
+        self.chassis.shutdown.abort();
+        self.chassis.shutdown.finish(Duration::ZERO).await;
+    }
 }
 
 pub(crate) struct World {
@@ -38,6 +46,15 @@ impl World {
                 .map(|p| p.as_object().unwrap().clone())
                 .collect(),
         );
+        let all = Arc::clone(&stored);
+        let triggers = rpc::serve(&*ports.rpc, move |request: ListTriggers| {
+            let behind = all
+                .iter()
+                .filter(|p| p["id"].as_str() > Some(&request.after));
+            let mut page: Vec<Context> = behind.cloned().collect();
+            page.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
+            async move { Ok(page) }
+        });
         let all = Arc::clone(&stored);
         let get = rpc::serve(&*ports.rpc, move |request: GetPipeline| {
             let all = Arc::clone(&all);
@@ -64,6 +81,7 @@ impl World {
         let front50 = vec![
             get.await.unwrap(),
             list.await.unwrap(),
+            triggers.await.unwrap(),
             object.await.unwrap(),
         ];
         Self {
@@ -73,12 +91,24 @@ impl World {
     }
 
     pub(crate) async fn orca(&self) -> Orca {
+        self.orca_on(self.ports.clone()).await
+    }
+
+    /// An orca that sees some of the world otherwise than others.
+    pub(crate) async fn orca_on(&self, ports: Ports) -> Orca {
+        Self::start_orca(orca::Config::default(), ports).await
+    }
+
+    /// An orca with settings of its own.
+    pub(crate) async fn orca_with(&self, config: orca::Config) -> Orca {
+        Self::start_orca(config, self.ports.clone()).await
+    }
+
+    async fn start_orca(config: orca::Config, ports: Ports) -> Orca {
         let chassis = Chassis::default();
-        let (ports, own) = (self.ports.clone(), chassis.clone());
+        let own = chassis.clone();
         tokio::spawn(async move {
-            orca::run(orca::Config::default(), ports, own)
-                .await
-                .unwrap();
+            orca::run(config, ports, own).await.unwrap();
         });
         while chassis
             .health
@@ -112,6 +142,16 @@ impl World {
         rpc::call(&*self.ports.rpc, &GetExecution { id: id.to_owned() })
             .await
             .unwrap()
+    }
+
+    /// All executions, newest first.
+    pub(crate) async fn executions(&self) -> Vec<Execution> {
+        let all = ListExecutions {
+            expand: true,
+            ..ListExecutions::default()
+        };
+        let all = rpc::call(&*self.ports.rpc, &all).await.unwrap();
+        all.iter().map(|shown| shown.read().unwrap()).collect()
     }
 
     /// Waits until no execution has a log.

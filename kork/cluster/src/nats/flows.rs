@@ -56,10 +56,16 @@ const fn flow(
 }
 
 /// Everything that is said.
-pub static FLOWS: [Flow; 18] = [
+pub static FLOWS: [Flow; 23] = [
     flow(
         Kind::Journal,
-        &["correlation.*", "execution.*", "pipeline.*", "work.*.*"],
+        &[
+            "correlation.*",
+            "execution.*",
+            "inbox.*",
+            "pipeline.*",
+            "work.*.*",
+        ],
         &[ORCA],
         &[ORCA],
     ),
@@ -67,13 +73,15 @@ pub static FLOWS: [Flow; 18] = [
     flow(
         Kind::Queue,
         &["orca.reports"],
-        &[CLOUDDRIVER, FRONT50, ORCA, WORKER],
+        &[CLOUDDRIVER, FRONT50, IGOR, ORCA, WORKER],
         &[ORCA],
     ),
     flow(Kind::Queue, &["task.clouddriver"], &[ORCA], &[CLOUDDRIVER]),
     flow(Kind::Queue, &["task.custom.*"], &[ORCA], &[WORKER]),
     flow(Kind::Queue, &["task.front50"], &[ORCA], &[FRONT50]),
+    flow(Kind::Queue, &["task.igor"], &[ORCA], &[IGOR]),
     flow(Kind::Queue, &["task.orca"], &[ORCA], &[ORCA]),
+    flow(Kind::Topic, &["events.igor.*"], &[IGOR], &[GATE]),
     // The rest is the name of an account, which may have dots.
     flow(
         Kind::Topic,
@@ -144,6 +152,7 @@ pub static FLOWS: [Flow; 18] = [
             "front50.objects.get",
             "front50.pipelines.get",
             "front50.pipelines.list",
+            "front50.pipelines.triggers",
         ],
         &[GATE, ORCA],
         &[],
@@ -177,11 +186,30 @@ pub static FLOWS: [Flow; 18] = [
             "orca.executions.startStored",
             "orca.stages.list",
             "orca.tasks.start",
+            "orca.triggers.explain",
             "orca.webhooks.receive",
         ],
         &[GATE],
         &[],
     ),
+    flow(Kind::Rpc, &["orca.events.receive"], &[GATE, IGOR], &[]),
+    flow(
+        Kind::Rpc,
+        &[
+            "igor.buildServices.list",
+            "igor.builds.get",
+            "igor.deliveries.get",
+            "igor.deliveries.list",
+            "igor.deliveries.receive",
+            "igor.deliveries.replay",
+            "igor.jobs.get",
+            "igor.jobs.list",
+            "igor.sources.list",
+        ],
+        &[GATE],
+        &[],
+    ),
+    flow(Kind::Rpc, &["igor.events.complete"], &[ORCA], &[]),
     // Instances of orca look after each other.
     flow(Kind::Rpc, &["orca.alive.*"], &[ORCA], &[]),
     flow(

@@ -23,6 +23,10 @@ ApplicationHistory { name: String, limit: u32 } -> Vec<Context>);
 call!(repeat "front50", "pipelines.list",
 /// Pipelines of one application (sorted, `index` renumbered from 0), or of all when `application` is absent.
 ListPipelines { application: Option<String>, name_filter: Option<String>, limit: Option<u32>, strategies: bool } -> Vec<Context>);
+call!(repeat "front50", "pipelines.triggers",
+/// What triggers need to know of the pipelines whose ids follow `after`, by id: `{id, application, name, disabled,
+/// triggers, expectedArtifacts, updateTs}`. Empty behind the last one.
+ListTriggers { after: String } -> Vec<Context>);
 call!(repeat "front50", "pipelines.get",
 /// One pipeline by id, any case.
 GetPipeline { id: String, strategies: bool } -> Context);

@@ -5,6 +5,7 @@
 
 pub mod clouddriver;
 pub mod front50;
+pub mod igor;
 pub mod orca;
 
 use serde::{Serialize, de::DeserializeOwned};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Context, Execution, Shown, Timestamp, api::call};
+use crate::{Context, Execution, InboundEvent, Shown, Timestamp, api::call};
 
 /// Where a started execution can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,30 @@ StartTask { task: Context, user: String } -> Ref);
 call!("orca", "webhooks.receive",
 /// An inbound webhook; every matching pipeline is started.
 ReceiveWebhook { kind: String, source: String, payload: Context, headers: std::collections::BTreeMap<String, String>, event_id: Option<String> } -> WebhookTaken);
+
+/// What an event from outside did to a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Explained {
+    /// The event.
+    pub event: String,
+    pub pipeline: String,
+    pub application: String,
+    pub name: String,
+    /// The execution that it started, or would have; whether there is one is another question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
+    /// The triggers of the pipeline, in their order, each with its verdict.
+    pub triggers: Vec<Context>,
+}
+
+call!(repeat "orca", "events.receive",
+/// Events from outside, stored when this is answered: each starts every pipeline with a matching trigger, once,
+/// however often it is sent.
+ReceiveEvents { events: Vec<InboundEvent> } -> ());
+call!(repeat "orca", "triggers.explain",
+/// Which pipelines these events start, or would have; with a pipeline, why its triggers match or do not.
+ExplainTriggers { pipeline: Option<String>, events: Vec<InboundEvent> } -> Vec<Explained>);
 
 call!(repeat "orca", "stages.list",
 /// The stage types that this orca can run: `[{type, aliases, description, parameters}]`.

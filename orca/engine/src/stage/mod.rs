@@ -5,6 +5,7 @@
 
 mod bind_artifacts;
 mod check_preconditions;
+mod ci;
 mod custom;
 mod deploy;
 mod dry_run;
@@ -156,13 +157,14 @@ pub trait Definition: Sync {
     }
 }
 
-static DEFINITIONS: [&dyn Definition; 15] = [
+static DEFINITIONS: [&dyn Definition; 16] = [
     &wait::Wait,
     &wait::WaitUntil,
     &wait::Noop,
     &manual_judgment::ManualJudgment,
     &webhook::Webhook,
     &check_preconditions::CheckPreconditions,
+    &ci::Ci,
     &evaluate_variables::EvaluateVariables,
     &execution_window::ExecutionWindow,
     &pipeline::PipelineStage,

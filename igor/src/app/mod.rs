@@ -1,0 +1,41 @@
+//! The use cases of igor.
+
+pub(crate) mod accounts;
+pub(crate) mod builds;
+pub(crate) mod complete;
+pub(crate) mod deliveries;
+pub(crate) mod history;
+pub(crate) mod orders;
+pub(crate) mod polls;
+pub(crate) mod sources;
+pub(crate) mod telling;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use kork::{ports::Ports, service::Shutdown};
+use serde::Serialize;
+
+use crate::Config;
+
+/// Shared by everything in the service.
+pub(crate) struct Igor {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) accounts: accounts::Book,
+    pub(crate) history: Arc<history::History>,
+    pub(crate) telling: Arc<telling::Telling>,
+    pub(crate) polls: polls::Polls,
+    pub(crate) servers: builds::Servers,
+}
+
+/// The same for the same settings.
+pub(crate) fn fingerprint(config: &impl Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let text = serde_json::to_string(config).unwrap_or_default();
+    text.hash(&mut hasher);
+    hasher.finish()
+}

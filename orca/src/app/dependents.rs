@@ -1,0 +1,91 @@
+//! Pipelines that wait for the end of another one.
+//!
+//! They are started as soon as it ends, and before its log goes: whoever dies in between, somebody starts
+//! them, and an id that follows from the execution and its end makes it once.
+
+use std::sync::Arc;
+
+use kork_model::{Context, Execution, ExecutionId, ExecutionType};
+use orca_engine::State;
+use orca_triggers::Finished;
+use serde_json::{Value, json};
+
+use super::{Error, Shell};
+
+/// Pipelines that may start each other in a row.
+const DEPTH_MAX: u64 = orca_engine::limits::CHILD_DEPTH_MAX as u64;
+
+impl Shell {
+    /// Starts what waits for this end, behind the caller's back; what fails is done before the archive.
+    pub(crate) fn ended(self: &Arc<Self>, state: &Arc<State>) {
+        if state.execution.kind != ExecutionType::Pipeline {
+            return;
+        }
+        let (shell, state) = (Arc::clone(self), Arc::clone(state));
+        self.shutdown.spawn(async move {
+            if let Err(error) = shell.start_dependents(&state).await {
+                let id = &state.execution.id;
+                tracing::warn!(execution.id = %id, error = %error.problem(), "pipelines that wait for its end start later");
+            }
+        });
+    }
+
+    /// Starts what waits for this end, unless it was done in this process.
+    pub(crate) async fn start_dependents(self: &Arc<Self>, state: &State) -> Result<(), Error> {
+        let execution = &state.execution;
+        let config = execution.pipeline_config_id.as_deref();
+        let Some(config) = config.filter(|_| !self.has_started_dependents(state)) else {
+            return Ok(());
+        };
+        self.read_triggers().await?;
+        let Some(parent) = parent(execution) else {
+            tracing::warn!(execution.id = %execution.id, "{DEPTH_MAX} pipelines started each other, and no more may");
+            let end = execution.end_time.unwrap_or_default();
+            self.dependents().insert(execution.id.clone(), end);
+            return Ok(());
+        };
+        let artifacts = execution.trigger.get("artifacts").and_then(Value::as_array);
+        let end = execution.end_time.unwrap_or_default();
+        let fired = self.triggers.index().finished(&Finished {
+            execution: execution.id.as_str(),
+            application: &execution.application,
+            pipeline: config,
+            status: execution.status,
+            ended: end,
+            user: execution.trigger.get("user").and_then(Value::as_str),
+            parent: &parent,
+            artifacts: artifacts.map_or(&[], Vec::as_slice),
+        });
+        self.start_fired(&fired, "pipeline").await?;
+        self.dependents().insert(execution.id.clone(), end);
+        Ok(())
+    }
+
+    /// Nothing waits for this end any more.
+    pub(crate) fn has_started_dependents(&self, state: &State) -> bool {
+        let execution = &state.execution;
+        let end = execution.end_time.unwrap_or_default();
+        execution.kind != ExecutionType::Pipeline
+            || execution.pipeline_config_id.is_none()
+            || self.dependents().get(&execution.id) == Some(&end)
+    }
+
+    /// Its log goes: nobody asks again.
+    pub(crate) fn forget_dependents(&self, id: &ExecutionId) {
+        self.dependents().remove(id);
+    }
+}
+
+/// The parent as its children name it; they never hold it. None when too many are above already.
+fn parent(execution: &Execution) -> Option<Context> {
+    let above = execution.trigger.get("parentExecution");
+    let depth = above.and_then(|p| p.get("depth")).and_then(Value::as_u64);
+    let depth = 1 + depth.unwrap_or(0);
+    let Value::Object(parent) = json!({
+        "id": execution.id, "name": execution.name, "application": execution.application,
+        "status": execution.status, "pipelineConfigId": execution.pipeline_config_id, "depth": depth,
+    }) else {
+        return None;
+    };
+    (depth <= DEPTH_MAX).then_some(parent)
+}
