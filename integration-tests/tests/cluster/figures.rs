@@ -63,6 +63,15 @@ async fn deliver(cluster: &Cluster) {
     gate.get(&format!("/applications/{APPLICATION}/pipelines"))
         .await
         .unwrap();
+    let mut hooked = pipeline(APPLICATION, "hooked", &[wait("1", &[], 0)]);
+    hooked["triggers"] = json!([{"type": "webhook", "enabled": true, "source": "figures"}]);
+    for (path, body) in [
+        ("/pipelines", &hooked),
+        ("/webhooks/webhook/figures", &json!({})),
+    ] {
+        let sent = gate.post(path, body).await;
+        sent.and_then(Answer::success).unwrap();
+    }
     gate.destroy_all(APPLICATION).await;
 }
 

@@ -189,6 +189,7 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
     let Some(receiver) = shell.inbox.receiver().take() else {
         return;
     };
+    shell.measures.inbound(0);
     let writer = Writer {
         shell: Arc::clone(shell),
         subject: subject(&shell.me),

@@ -56,7 +56,7 @@ const fn flow(
 }
 
 /// Everything that is said.
-pub static FLOWS: [Flow; 23] = [
+pub static FLOWS: [Flow; 25] = [
     flow(
         Kind::Journal,
         &[
@@ -152,7 +152,6 @@ pub static FLOWS: [Flow; 23] = [
             "front50.objects.get",
             "front50.pipelines.get",
             "front50.pipelines.list",
-            "front50.pipelines.triggers",
         ],
         &[GATE, ORCA],
         &[],
@@ -187,12 +186,14 @@ pub static FLOWS: [Flow; 23] = [
             "orca.stages.list",
             "orca.tasks.start",
             "orca.triggers.explain",
-            "orca.webhooks.receive",
         ],
         &[GATE],
         &[],
     ),
-    flow(Kind::Rpc, &["orca.events.receive"], &[GATE, IGOR], &[]),
+    flow(Kind::Rpc, &["front50.pipelines.triggers"], &[ORCA], &[]),
+    flow(Kind::Rpc, &["orca.events.receive"], &[IGOR], &[]),
+    // Asked by gates of the version before.
+    flow(Kind::Rpc, &["orca.webhooks.receive"], &[], &[]),
     flow(
         Kind::Rpc,
         &[
