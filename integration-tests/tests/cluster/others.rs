@@ -15,7 +15,7 @@ use tokio::{
 use crate::contracts::Servers;
 
 /// A server that is there again is used again within this time.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(25);
 /// Nobody waits longer for the cache.
 const CACHE_MAX: Duration = Duration::from_secs(5);
 

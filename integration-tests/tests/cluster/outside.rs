@@ -26,8 +26,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// A finished build has started its pipeline within this time (the aim is a second on an idle machine).
 const STARTED_MAX: Duration = Duration::from_secs(5);
 /// Deliveries a second, and for how long, unless the environment says otherwise.
-const RATE: u64 = 100;
-const SECONDS: u64 = 6;
+const RATE: u64 = 40;
+const SECONDS: u64 = 5;
 /// How long a sender waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Pause of a sender before it sends again.
