@@ -25,6 +25,7 @@ use kork::{
     rpc,
     service::Chassis,
 };
+use kork_model::api::front50::ListTriggers;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -80,6 +81,9 @@ async fn run(seed: u64) -> Result<Report, String> {
     let scenarios: Vec<Scenario> = (0..=dice.roll(PIPELINES_MAX))
         .map(|_| Scenario::new(&dice))
         .collect();
+    // Pipelines that end may have others that wait for them: here none are stored.
+    let none = kork::rpc::serve(&*ports.rpc, |_: ListTriggers| async { Ok(Vec::new()) });
+    let _front50 = none.await.map_err(|error| error.to_string())?;
     let worker = Worker::default();
     let working = tokio::spawn(worker.clone().work(ports.clone(), dice.clone()));
     let people = tokio::spawn(people(ports.clone(), scenarios.clone(), dice.clone()));
