@@ -36,6 +36,8 @@ pub(crate) struct Kept {
     key: String,
     record: Record,
     etag: Option<String>,
+    /// The store has not taken the newest of it.
+    is_unsaved: bool,
     stop: CancellationToken,
 }
 
@@ -44,22 +46,52 @@ impl Kept {
         self.record.progress.clone()
     }
 
-    /// Keeps what is new; a record that somebody else has written says that the order was called back. A
-    /// store that does not answer is asked again with the next step.
+    /// Keeps what is new. A store that does not answer is asked again with the next step.
     pub(crate) async fn save(&mut self, ports: &Ports, context: &Context) {
         let progress = Progress::of(context);
-        if !context.contains_key(PROGRESS_KEY) || progress == self.record.progress {
-            return;
-        }
-        self.record.progress = progress;
-        match put(ports, &self.key, &self.record, self.etag.as_deref()).await {
-            Ok(etag) => self.etag = Some(etag),
-            Err(ObjectStoreError::ConditionFailed { .. }) => self.stop.cancel(),
-            Err(error) => {
+        if context.contains_key(PROGRESS_KEY)
+            && (self.is_unsaved || progress != self.record.progress)
+        {
+            self.record.progress = progress;
+            self.is_unsaved = true;
+            if let Err(error) = self.try_save(ports).await {
                 tracing::warn!(%error, "it is kept later how far a build is");
             }
         }
     }
+
+    /// Somebody else may have written: whoever called the order back, or another igor that follows the same
+    /// build. Only the first is a reason to stop it.
+    async fn try_save(&mut self, ports: &Ports) -> Result<(), ObjectStoreError> {
+        for _ in 0..RACES_MAX {
+            match put(ports, &self.key, &self.record, self.etag.as_deref()).await {
+                Ok(etag) => {
+                    self.etag = Some(etag);
+                    self.is_unsaved = false;
+                    return Ok(());
+                }
+                Err(ObjectStoreError::ConditionFailed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let found = read(ports, &self.key).await?;
+            if found.as_ref().is_some_and(|(record, _)| record.withdrawn) {
+                self.stop.cancel();
+                return Ok(());
+            }
+            self.etag = found.map(|(_, etag)| etag);
+        }
+        Err(ObjectStoreError::ConditionFailed {
+            key: self.key.clone(),
+        })
+    }
+}
+
+async fn read(ports: &Ports, key: &str) -> Result<Option<(Record, String)>, ObjectStoreError> {
+    let found = ports.objects.get(key).await?;
+    Ok(found.map(|object| {
+        let record = serde_json::from_slice(&object.body).unwrap_or_default();
+        (record, object.info.etag)
+    }))
 }
 
 async fn put(
@@ -85,7 +117,7 @@ impl Igor {
         stop: CancellationToken,
     ) -> Result<Kept, Problem> {
         let key = key(order);
-        let (record, etag) = match self.read(&key).await? {
+        let (record, etag) = match read(&self.ports, &key).await.map_err(|e| away(&e))? {
             Some((record, etag)) => (record, Some(etag)),
             None => (Record::of(order), None),
         };
@@ -96,23 +128,16 @@ impl Igor {
             key,
             record,
             etag,
+            is_unsaved: false,
             stop,
         })
-    }
-
-    async fn read(&self, key: &str) -> Result<Option<(Record, String)>, Problem> {
-        let found = self.ports.objects.get(key).await.map_err(|e| away(&e))?;
-        Ok(found.map(|object| {
-            let record = serde_json::from_slice(&object.body).unwrap_or_default();
-            (record, object.info.etag)
-        }))
     }
 
     /// Stops the build of an order, wherever it is followed; one that is not started yet will not go on.
     pub(crate) async fn withdraw(&self, order: &WorkOrder) -> Result<(), Problem> {
         let key = key(order);
         for _ in 0..RACES_MAX {
-            let found = self.read(&key).await?;
+            let found = read(&self.ports, &key).await.map_err(|e| away(&e))?;
             let (mut record, etag) = match found {
                 Some((record, etag)) => (record, Some(etag)),
                 None => (Record::of(order), None),

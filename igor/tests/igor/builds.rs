@@ -4,14 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jenkins_double::{Jenkins, Job, Options, Script};
-use kork::{ports::Delivery, rpc};
+use kork::{
+    ports::{Condition, Delivery},
+    rpc,
+};
 use kork_model::{
     InboundEvent, Status, WorkKey, WorkOrder, WorkReport,
     api::igor::{CompleteEvent, GetBuild, ListJobs},
     inbound::{EventKind, Verified},
     work,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, eventually};
 
@@ -142,6 +145,29 @@ async fn a_withdrawn_order_leaves_no_build() {
     })
     .await;
     assert_eq!(ci.jenkins.builds("shop/feature%2Fx").len(), 1);
+}
+
+#[tokio::test]
+async fn another_igor_that_follows_the_same_build_does_not_end_it() {
+    let ci = ci(2_000).await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    let objects = &ci.world.ports.objects;
+    let (key, mut record) = eventually("it is kept how far the build is", async || {
+        let kept = objects.list("igor/builds/").await.unwrap().pop()?;
+        let object = objects.get(&kept.key).await.unwrap()?;
+        let record: Value = serde_json::from_slice(&object.body).unwrap();
+        Some((kept.key, record))
+    })
+    .await;
+    // As one writes that took the order over while this one stood still.
+    record["progress"]["described"] = json!(true);
+    let body = Bytes::from(record.to_string());
+    objects.put(&key, body, Condition::Always).await.unwrap();
+    let result = ci.done().await.result.unwrap();
+    assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
+    let builds = ci.jenkins.builds("shop/feature%2Fx");
+    assert_eq!(builds.len(), 1);
+    assert!(!builds[0].aborted, "the build was stopped");
 }
 
 #[tokio::test]
