@@ -13,7 +13,7 @@ use bytes::Bytes;
 use igor_ci::{CiError, config::Kind as CiKind, poll};
 use igor_watch::{Cursor, Error, Polled, Schedule, ScheduleError, git, poll_registry, registry};
 use kork::ports::{Condition, ObjectStoreError};
-use kork_model::{Context, InboundEvent, Kind, Problem, Timestamp, inbound::EventKind};
+use kork_model::{Context, InboundEvent, Problem, Timestamp, inbound::EventKind};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -376,10 +376,7 @@ struct Failed {
 impl Failed {
     fn of(problem: &Problem) -> Self {
         Self {
-            passing: matches!(
-                problem.kind,
-                Kind::Unavailable | Kind::Timeout | Kind::TooMany
-            ),
+            passing: problem.kind.is_passing(),
             message: problem.message(),
             pause_ms: AGAIN_MS,
         }

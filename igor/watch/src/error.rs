@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use kork::problem::chain;
+
 /// `what` is the thing that was asked, as a person knows it: a URL without credentials, or an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,18 +89,6 @@ impl Error {
             reason: reason.into(),
         }
     }
-}
-
-/// An error with everything that caused it; reqwest's own text stops at the first.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 fn pause(retry_after_ms: Option<u64>) -> String {

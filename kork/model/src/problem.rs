@@ -33,6 +33,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The same request may be answered later without anybody doing something.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Timeout | Self::TooMany)
+    }
+
     /// The HTTP status of this kind.
     pub const fn status(self) -> u16 {
         match self {

@@ -118,10 +118,7 @@ impl Error {
 
     /// True when trying again later may help.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self.problem().kind,
-            Kind::Unavailable | Kind::Timeout | Kind::TooMany
-        )
+        self.problem().kind.is_passing()
     }
 }
 

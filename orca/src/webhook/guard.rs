@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use kork::problem::chain;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -30,18 +31,6 @@ impl GuardError {
             Self::Call { source, .. } => source.is_timeout() || chain(source).contains("dns error"),
         }
     }
-}
-
-/// An error with everything that caused it; reqwest's own text stops at the first.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 /// A client that keeps to the rules on every redirect and every resolved address.
