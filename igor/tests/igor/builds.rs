@@ -28,6 +28,11 @@ struct Ci {
 }
 
 async fn ci(duration_ms: u64) -> Ci {
+    ci_after(0, duration_ms).await
+}
+
+/// Its builds wait for `quiet_ms` in the queue.
+async fn ci_after(quiet_ms: u64, duration_ms: u64) -> Ci {
     let jenkins = Arc::new(Jenkins::start(Options::default()).await.unwrap());
     let mut job = Job::pipeline().with_script(Script {
         duration_ms,
@@ -35,7 +40,7 @@ async fn ci(duration_ms: u64) -> Ci {
         artifacts: [("out/a.properties".to_owned(), b"COLOUR=red\n".to_vec())].into(),
         ..Script::default()
     });
-    job.quiet_ms = 0;
+    job.quiet_ms = quiet_ms;
     jenkins.add_job("shop/feature%2Fx", job);
     let ticking = Arc::downgrade(&jenkins);
     tokio::spawn(async move {
@@ -149,20 +154,24 @@ async fn a_withdrawn_order_leaves_no_build() {
 
 #[tokio::test]
 async fn another_igor_that_follows_the_same_build_does_not_end_it() {
-    let ci = ci(2_000).await;
+    const QUIET_MS: u64 = 3_600_000;
+    let ci = ci_after(QUIET_MS, 100).await;
     ci.enqueue(&order("e/s/1", false), "a").await;
     let objects = &ci.world.ports.objects;
-    let (key, mut record) = eventually("it is kept how far the build is", async || {
+    let (key, mut record) = eventually("the item in the queue is kept", async || {
         let kept = objects.list("igor/builds/").await.unwrap().pop()?;
         let object = objects.get(&kept.key).await.unwrap()?;
         let record: Value = serde_json::from_slice(&object.body).unwrap();
-        Some((kept.key, record))
+        record["progress"]["item"]
+            .is_u64()
+            .then_some((kept.key, record))
     })
     .await;
     // As one writes that took the order over while this one stood still.
     record["progress"]["described"] = json!(true);
     let body = Bytes::from(record.to_string());
     objects.put(&key, body, Condition::Always).await.unwrap();
+    ci.jenkins.advance(QUIET_MS);
     let result = ci.done().await.result.unwrap();
     assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
     let builds = ci.jenkins.builds("shop/feature%2Fx");

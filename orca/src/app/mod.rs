@@ -28,7 +28,7 @@ pub mod timers;
 pub mod triggers;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -133,6 +133,10 @@ pub(crate) struct Batch {
     /// The next moment at which the engine wants to look at the execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Timestamp>,
+    /// It creates an execution under an id that others may have used. As long as no second record follows,
+    /// the archive may have that execution already, and then this one is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
     pub events: Vec<Event>,
 }
 
@@ -165,8 +169,6 @@ pub struct Shell {
     pub(crate) marks: Mutex<HashMap<ExecutionId, Revision>>,
     /// Ends of executions whose dependents were started, and which still have a log.
     dependents: Mutex<HashMap<ExecutionId, Timestamp>>,
-    /// Created under an id that was chosen elsewhere, and not yet known to be the first.
-    unproven: Mutex<HashSet<ExecutionId>>,
     /// Entries of pipelines' logs that this process has told of, by subject.
     pub(crate) told: Mutex<HashMap<String, Revision>>,
 }
@@ -191,7 +193,6 @@ impl Shell {
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             marks: Mutex::default(),
             told: Mutex::default(),
-            unproven: Mutex::default(),
             dependents: Mutex::default(),
             cron: cron::Cron::default(),
             pages: pages::Pages::default(),
@@ -233,7 +234,7 @@ impl Shell {
     ) -> Result<Arc<State>, Error> {
         let began = self.ports.clock.now();
         let _one_at_a_time = self.lock(id).await;
-        let mut outcome = self.decide_and_append(id, command).await;
+        let mut outcome = self.decide_and_append(id, command, chosen).await;
         if let (
             Id::Chosen,
             Ok(Outcome {
@@ -246,7 +247,6 @@ impl Shell {
             self.states.forget(id);
             if error.is_passing() {
                 // It goes on as soon as the archive can be asked.
-                self.unproven().insert(id.clone());
                 recovery::later(self, id);
             }
             outcome = Err(error);
@@ -275,7 +275,11 @@ impl Shell {
 
     /// Another instance may have created, ended and archived it since it was looked for, as after a halt of
     /// this process: then its log was empty again. Nothing has followed from this record yet, and it goes.
-    async fn was_first(&self, id: &ExecutionId, revision: Revision) -> Result<(), Error> {
+    pub(crate) async fn was_first(
+        &self,
+        id: &ExecutionId,
+        revision: Revision,
+    ) -> Result<(), Error> {
         if self.get_archive(id).await?.is_none() {
             return Ok(());
         }
@@ -292,28 +296,11 @@ impl Shell {
         dependents.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unproven(&self) -> MutexGuard<'_, HashSet<ExecutionId>> {
-        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Called before a created execution goes on of which it is not known whether it is the first of its id.
-    pub(crate) async fn proved(&self, id: &ExecutionId, revision: Revision) -> Result<bool, Error> {
-        if !self.unproven().contains(id) {
-            return Ok(true);
-        }
-        let first = match self.was_first(id, revision).await {
-            Ok(()) => true,
-            Err(Error::Rejected(Rejection::AlreadyExists(_))) => false,
-            Err(error) => return Err(error),
-        };
-        self.unproven().remove(id);
-        Ok(first)
-    }
-
     async fn decide_and_append(
         self: &Arc<Self>,
         id: &ExecutionId,
         command: &Command,
+        chosen: Id,
     ) -> Result<Outcome, Error> {
         for _ in 0..CONFLICTS_MAX {
             let loaded = self.load_for(id, command).await?;
@@ -343,8 +330,14 @@ impl Shell {
                 });
             }
             let state = Arc::new(fold(&loaded.state, &events));
-            let written = self.append(id, loaded.revision, &events, state.next_wake());
-            match written.await {
+            let batch = Batch {
+                v: BATCH_VERSION,
+                by: self.me.clone(),
+                wake: state.next_wake(),
+                chosen: chosen == Id::Chosen && loaded.revision == Revision::NONE,
+                events,
+            };
+            match self.append(id, loaded.revision, &batch).await {
                 Ok((revision, bytes)) => {
                     let kept = states::Loaded {
                         state: Arc::clone(&state),
@@ -356,7 +349,7 @@ impl Shell {
                     return Ok(Outcome {
                         state,
                         changed: Some(Changed {
-                            events,
+                            events: batch.events,
                             before: loaded.revision,
                             revision,
                         }),
@@ -399,16 +392,9 @@ impl Shell {
         &self,
         id: &ExecutionId,
         expected: Revision,
-        events: &[Event],
-        wake: Option<Timestamp>,
+        batch: &Batch,
     ) -> Result<(Revision, usize), JournalError> {
-        let batch = Batch {
-            v: BATCH_VERSION,
-            by: self.me.clone(),
-            wake,
-            events: events.to_vec(),
-        };
-        let payload = serde_json::to_vec(&batch).map_err(|e| JournalError::Corrupt {
+        let payload = serde_json::to_vec(batch).map_err(|e| JournalError::Corrupt {
             reason: format!("events cannot be written: {e}"),
         })?;
         let bytes = payload.len();

@@ -84,9 +84,6 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<
     if state.execution.id.as_str().is_empty() {
         return Ok(None);
     }
-    if !shell.proved(id, loaded.revision).await? {
-        return Ok(None);
-    }
     shell.timers.set(id, state.next_wake());
     shell.carry_out(id.clone(), open_effects(&state));
     Ok(Some(state))

@@ -7,7 +7,7 @@ use std::{
 
 use kork::ports::Revision;
 use kork_model::{ExecutionId, Kind, Problem, Shown};
-use orca_engine::{State, evolve};
+use orca_engine::{Rejection, State, evolve};
 
 use super::{BATCH_VERSION, Batch, Error, Shell};
 
@@ -174,6 +174,22 @@ impl Shell {
 
     /// All decisions of an execution's log, oldest first.
     pub(crate) async fn read_log(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
+        let entries = self.read_records(id).await?;
+        let [created] = entries.as_slice() else {
+            return Ok(entries);
+        };
+        if !created.batch.chosen {
+            return Ok(entries);
+        }
+        // Whoever wrote it may have died before it could ask the archive.
+        match self.was_first(id, created.revision).await {
+            Ok(()) => Ok(entries),
+            Err(Error::Rejected(Rejection::AlreadyExists(_))) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_records(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
         let records = self
             .ports
             .journal

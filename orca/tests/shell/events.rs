@@ -22,7 +22,7 @@ use kork::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::world::{World, pipeline, wait};
+use crate::world::{Orca, World, pipeline, wait};
 
 fn push(id: &str, branch: &str) -> InboundEvent {
     InboundEvent {
@@ -147,8 +147,7 @@ async fn what_cannot_start_at_once_is_kept_and_starts_when_it_can() {
         1,
         "it was answered, and neither started nor kept"
     );
-    halting.halts.store(false, Ordering::Relaxed);
-    halting.goes_on.notify_waiters();
+    halting.go_on();
     world.until_there_are(1).await;
     world.until_has_no_log("inbox.").await;
     assert_eq!(world.executions().await.len(), 1);
@@ -190,6 +189,8 @@ struct Halting {
     halts: AtomicBool,
     is_halted: AtomicBool,
     goes_on: Notify,
+    /// What is appended then is the last that the process does.
+    dies: AtomicBool,
 }
 
 impl Halting {
@@ -199,7 +200,13 @@ impl Halting {
             halts: AtomicBool::new(true),
             is_halted: AtomicBool::new(false),
             goes_on: Notify::new(),
+            dies: AtomicBool::new(false),
         })
+    }
+
+    fn go_on(&self) {
+        self.halts.store(false, Ordering::Relaxed);
+        self.goes_on.notify_waiters();
     }
 }
 
@@ -215,7 +222,11 @@ impl Journal for Halting {
             self.is_halted.store(true, Ordering::Relaxed);
             self.goes_on.notified().await;
         }
-        self.inner.append(subject, expected, payload).await
+        let appended = self.inner.append(subject, expected, payload).await;
+        if subject.starts_with("execution.") && self.dies.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        appended
     }
 
     async fn read(&self, subject: &str, after: Revision) -> Result<Vec<Record>, JournalError> {
@@ -247,19 +258,17 @@ impl Journal for Halting {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_that_was_halted_does_not_start_again_what_ended_meanwhile() {
-    let world = World::new(vec![hooked("a", 0)]).await;
-    let halting = Halting::of(&world);
+/// An orca that was halted between looking and writing, and what another one made meanwhile and archived.
+async fn halted_and_outrun(world: &World) -> (Arc<Halting>, Orca, Execution) {
+    let halting = Halting::of(world);
     let mut ports = world.ports.clone();
     ports.journal = Arc::clone(&halting) as Arc<dyn Journal>;
-    let _halted = world.orca_on(ports).await;
+    let halted = world.orca_on(ports).await;
     while !halting.is_halted.load(Ordering::Relaxed) {
         world.send(&[push("e1", "main")]).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // It has found that there is no such execution. Another one makes it, and archives it.
-    let _other = world.orca().await;
+    let other = world.orca().await;
     while world.executions().await.is_empty() {
         world.send(&[push("e1", "main")]).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -267,9 +276,40 @@ async fn one_that_was_halted_does_not_start_again_what_ended_meanwhile() {
     let first = world.until_there_are(1).await.remove(0);
     world.until_archived().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    halting.halts.store(false, Ordering::Relaxed);
-    halting.goes_on.notify_waiters();
+    other.crash().await;
+    (halting, halted, first)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_halted_does_not_start_again_what_ended_meanwhile() {
+    let world = World::new(vec![hooked("a", 0)]).await;
+    let (halting, _halted, first) = halted_and_outrun(&world).await;
+    halting.go_on();
     tokio::time::sleep(Duration::from_secs(5)).await;
+    world.until_archived().await;
+    let now = world.until_there_are(1).await.remove(0);
+    assert_eq!(now.status, Status::Succeeded);
+    assert_eq!(now.start_time, first.start_time, "it ran again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_wrote_that_died_before_it_could_ask_the_archive_does_not_run() {
+    let world = World::new(vec![hooked("a", 0)]).await;
+    let (halting, halted, first) = halted_and_outrun(&world).await;
+    halting.dies.store(true, Ordering::Relaxed);
+    halting.go_on();
+    while world
+        .ports
+        .journal
+        .subjects("execution.")
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    halted.crash().await;
+    let _next = world.orca().await;
     world.until_archived().await;
     let now = world.until_there_are(1).await.remove(0);
     assert_eq!(now.status, Status::Succeeded);
