@@ -18,6 +18,8 @@ use tokio::sync::{
 const WAITING_MAX: usize = 16_384;
 /// Messages that are published together.
 const TOGETHER_MAX: usize = 256;
+/// How long a message may wait for others. Each write is flushed to disk, and those of executions stand behind it.
+const LINGER: Duration = Duration::from_millis(20);
 /// Pause before what was refused is published again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Tries of what is refused.
@@ -84,12 +86,26 @@ pub(crate) fn spawn(telling: &Arc<Telling>, topic: Arc<dyn Topic>, shutdown: &Sh
         loop {
             let received = tokio::select! {
                 biased;
-                received = receiver.recv_many(&mut batch, TOGETHER_MAX) => received,
-                () = stop.requested() => return,
+                received = receiver.recv() => received,
+                () = stop.requested() => None,
             };
-            if received == 0 {
-                return;
-            }
+            let Some(first) = received else {
+                while let Ok(left) = receiver.try_recv() {
+                    batch.push(left);
+                }
+                return publish(&*topic, &stop, &batch).await;
+            };
+            batch.push(first);
+            let full = async {
+                while batch.len() < TOGETHER_MAX {
+                    match receiver.recv().await {
+                        Some(next) => batch.push(next),
+                        None => return,
+                    }
+                }
+            };
+            // Full, or the time is up.
+            drop(tokio::time::timeout(LINGER, full).await);
             publish(&*topic, &stop, &batch).await;
             batch.clear();
         }

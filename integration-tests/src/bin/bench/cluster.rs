@@ -158,6 +158,16 @@ async fn work_on(queue: Arc<dyn Queue>) {
     }
 }
 
+/// What webhooks cost six processes, alone and beside each other.
+pub(crate) async fn hooks(rows: &mut Table) {
+    let Some(cluster) = Cluster::start(1).await else {
+        return;
+    };
+    let gate = cluster.gates().remove(0);
+    webhooks(&cluster, &gate, rows).await;
+    noisy(&cluster, &gate, rows).await;
+}
+
 /// Six processes on the servers.
 pub(crate) async fn six(rows: &mut Table) {
     let Some(mut cluster) = Cluster::start(1).await else {

@@ -93,6 +93,9 @@ async fn main() {
     if wanted("cluster") {
         cluster::in_process(runs, &mut rows).await;
     }
+    if only == "hooks" {
+        cluster::hooks(&mut rows).await;
+    }
     if wanted("six") {
         cluster::six(&mut rows).await;
     }
