@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kork::ports::{Cache, CacheError};
+use kork::ports::{Cache, CacheError, Writes};
 use redis::{
     AsyncCommands, IntoConnectionInfo,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -160,6 +160,32 @@ impl Cache for RedisCache {
         let mut connection = self.connection();
         let removed: Result<(), _> = connection.zrem(self.index(index), member).await;
         removed.map_err(|e| self.failed(&e))
+    }
+
+    async fn write(&self, writes: Writes) -> Result<(), CacheError> {
+        let mut commands = redis::Pipeline::new();
+        for (index, members) in &writes.puts {
+            commands.cmd("ZADD").arg(self.index(index)).ignore();
+            for (member, score) in members {
+                commands.arg(*score).arg(member);
+            }
+        }
+        for (index, members) in &writes.removes {
+            let members: Vec<&String> = members.iter().collect();
+            commands.zrem(self.index(index), members).ignore();
+        }
+        if !writes.values.is_empty() {
+            commands.cmd("MSET").ignore();
+            for (key, value) in &writes.values {
+                commands.arg(self.value(key)).arg(&value[..]);
+            }
+        }
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection();
+        let written: Result<(), _> = commands.query_async(&mut connection).await;
+        written.map_err(|e| self.failed(&e))
     }
 
     async fn index_newest(

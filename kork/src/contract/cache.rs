@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 use bytes::Bytes;
 
 use super::checks;
-use crate::ports::Ports;
+use crate::ports::{Ports, Writes};
 
 /// Everything a cache guarantees.
 pub async fn cache<F, Fut>(make: F)
@@ -19,6 +19,7 @@ where
         many_values_come_in_the_order_in_which_they_are_asked_for,
         a_value_is_gone_after_its_time,
         an_index_is_sorted_by_falling_score,
+        many_writes_are_done_in_one_go,
         a_flush_forgets_everything,
     );
 }
@@ -117,6 +118,40 @@ async fn an_index_is_sorted_by_falling_score(ports: Ports) {
         .await
         .expect("removing nothing is fine");
     assert_eq!(cache.index_len("i").await.expect("len"), 4);
+}
+
+/// Several indexes, members that come and go, and values; nothing at all is fine.
+async fn many_writes_are_done_in_one_go(ports: Ports) {
+    let cache = &*ports.cache;
+    cache.index_put("i", "old", 9).await.expect("index_put");
+    cache.index_put("i", "a", 1).await.expect("index_put");
+    cache
+        .put("k", Bytes::from_static(b"old"), None)
+        .await
+        .expect("put");
+    let mut writes = Writes::default();
+    writes.index_put("i", "a", 3);
+    writes.index_put("i", "b", 1 << 52);
+    writes.index_put("j", "x", 7);
+    writes.index_remove("i", "old");
+    writes.index_remove("i", "nobody");
+    for (key, value) in [("k", "new"), ("l", "")] {
+        writes.values.push((key.to_owned(), Bytes::from(value)));
+    }
+    cache.write(writes).await.expect("write");
+    cache
+        .write(Writes::default())
+        .await
+        .expect("nothing is written");
+    let newest = cache.index_newest("i", 0, 9).await.expect("newest");
+    assert_eq!(newest, [("b".to_owned(), 1 << 52), ("a".to_owned(), 3)]);
+    assert_eq!(cache.index_len("j").await.expect("len"), 1);
+    let keys = ["k", "l"].map(str::to_owned);
+    let values = cache.get_many(&keys).await.expect("get_many");
+    assert_eq!(
+        values,
+        [Some(Bytes::from_static(b"new")), Some(Bytes::new())]
+    );
 }
 
 /// Values and indexes.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::store::lock;
 use crate::{
     model::Timestamp,
-    ports::{Cache, CacheError, Clock},
+    ports::{Cache, CacheError, Clock, Writes},
 };
 
 /// Bytes of values and their keys that the cache holds.
@@ -172,6 +172,23 @@ impl Cache for EmbeddedCache {
             if found.sorted.is_empty() {
                 state.indexes.remove(index);
             }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, writes: Writes) -> Result<(), CacheError> {
+        for (index, members) in &writes.puts {
+            for (member, score) in members {
+                self.index_put(index, member, *score).await?;
+            }
+        }
+        for (index, members) in &writes.removes {
+            for member in members {
+                self.index_remove(index, member).await?;
+            }
+        }
+        for (key, value) in writes.values {
+            self.put(&key, value, None).await?;
         }
         Ok(())
     }

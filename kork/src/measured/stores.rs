@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    ports::{Cache, CacheError, Journal, JournalError, Record, Revision, Subscription},
+    ports::{Cache, CacheError, Journal, JournalError, Record, Revision, Subscription, Writes},
     service::{Counter, Histogram, Metrics},
 };
 
@@ -167,6 +167,10 @@ impl Cache for MeasuredCache {
 
     async fn index_remove(&self, index: &str, member: &str) -> Result<(), CacheError> {
         self.inner.index_remove(index, member).await
+    }
+
+    async fn write(&self, writes: Writes) -> Result<(), CacheError> {
+        self.inner.write(writes).await
     }
 
     async fn index_newest(

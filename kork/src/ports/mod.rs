@@ -13,7 +13,7 @@ mod topic;
 
 use std::sync::Arc;
 
-pub use cache::{Cache, CacheError};
+pub use cache::{Cache, CacheError, Writes};
 pub use clock::{Clock, Ids};
 pub use journal::{Journal, JournalError, Record, Revision, Subscription};
 pub use object_store::{Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored};

@@ -15,12 +15,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{
-    TryStreamExt,
-    future::{try_join, try_join_all},
-    stream,
-};
-use kork::ports::CacheError;
+use futures_util::{TryStreamExt, stream};
+use kork::ports::{CacheError, Writes};
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
 use serde::{Deserialize, Serialize};
@@ -62,6 +58,24 @@ impl Row {
                 .build_time
                 .map_or(0, kork_model::Timestamp::millis),
         }
+    }
+
+    fn write(&self, id: &ExecutionId, writes: &mut Writes) {
+        let id_text = id.as_str();
+        for index in self.indexes() {
+            writes.index_put(&index, id_text, self.built);
+            if self.status.is_complete() {
+                writes.index_remove(&open(&index), id_text);
+            } else {
+                writes.index_put(&open(&index), id_text, self.built);
+            }
+        }
+        if self.kind == ExecutionType::Pipeline {
+            let member = self.config.as_deref().unwrap_or(NO_CONFIG);
+            writes.index_put(&pipelines_of(&self.application), member, self.built);
+        }
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        writes.values.push((row_key(id), Bytes::from(body)));
     }
 
     fn indexes(&self) -> Vec<String> {
@@ -163,7 +177,7 @@ impl Shell {
     /// The same, at once; what is refused is remembered all the same.
     async fn try_index_put(&self, state: &State) -> Result<(), CacheError> {
         let id = &state.execution.id;
-        let put = self.index_put_row(id, &Row::of(state)).await;
+        let put = self.index_put_rows([(id, &Row::of(state))]).await;
         match put {
             Ok(()) => self.behind.done(id),
             Err(_) => self.behind.note(id),
@@ -171,33 +185,16 @@ impl Shell {
         put
     }
 
-    pub(crate) async fn index_put_row(
+    /// Puts rows into the index, in this order.
+    pub(crate) async fn index_put_rows<'a>(
         &self,
-        id: &ExecutionId,
-        row: &Row,
+        rows: impl IntoIterator<Item = (&'a ExecutionId, &'a Row)>,
     ) -> Result<(), CacheError> {
-        let cache = &self.ports.cache;
-        let ended = row.status.is_complete();
-        let put = row.indexes().into_iter().map(|index| async move {
-            cache.index_put(&index, id.as_str(), row.built).await?;
-            let open = open(&index);
-            if ended {
-                cache.index_remove(&open, id.as_str()).await
-            } else {
-                cache.index_put(&open, id.as_str(), row.built).await
-            }
-        });
-        let pipeline = async {
-            if row.kind == ExecutionType::Pipeline {
-                let member = row.config.as_deref().unwrap_or(NO_CONFIG);
-                let index = pipelines_of(&row.application);
-                cache.index_put(&index, member, row.built).await?;
-            }
-            Ok(())
-        };
-        try_join(try_join_all(put), pipeline).await?;
-        let body = serde_json::to_vec(row).unwrap_or_default();
-        cache.put(&row_key(id), Bytes::from(body), None).await
+        let mut writes = Writes::default();
+        for (id, row) in rows {
+            row.write(id, &mut writes);
+        }
+        self.ports.cache.write(writes).await
     }
 
     /// Puts executions into the index that are not in it as they are.

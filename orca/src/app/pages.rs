@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use kork::ports::{Condition, ObjectStoreError};
 use kork_model::ExecutionId;
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,6 @@ const FOLDER: &str = "orca/index/";
 const ROWS: usize = 512;
 /// Pages that are read at the same time.
 const READS_AT_ONCE: usize = 8;
-/// Rows that are put into the cache at the same time.
-const PUTS_AT_ONCE: usize = 256;
 
 /// Rows that stand in no page yet.
 #[derive(Default)]
@@ -102,12 +100,9 @@ impl Shell {
                 is_right
             });
             let right: Vec<Entry> = right.collect();
-            stream::iter(right.iter().map(Ok))
-                .try_for_each_concurrent(PUTS_AT_ONCE, |entry| {
-                    self.index_put_row(&entry.id, &entry.row)
-                })
-                .await
-                .map_err(|source| Error::Index { source })?;
+            let rows = right.iter().map(|entry| (&entry.id, &entry.row));
+            let put = self.index_put_rows(rows).await;
+            put.map_err(|source| Error::Index { source })?;
         }
         Ok(archived)
     }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kork::{
     model::{Execution, Kind, Problem, Status, api::orca::ListExecutions},
-    ports::{Cache, CacheError},
+    ports::{Cache, CacheError, Writes},
     rpc,
 };
 use serde_json::{Value, json};
@@ -122,6 +122,24 @@ impl Cache for Unsteady {
 
     async fn index_remove(&self, index: &str, member: &str) -> Result<(), CacheError> {
         self.around(self.inner.index_remove(index, member)).await
+    }
+
+    async fn write(&self, writes: Writes) -> Result<(), CacheError> {
+        // Struck in the middle, a part of it is done.
+        for (index, members) in &writes.puts {
+            for (member, score) in members {
+                self.index_put(index, member, *score).await?;
+            }
+        }
+        for (index, members) in &writes.removes {
+            for member in members {
+                self.index_remove(index, member).await?;
+            }
+        }
+        for (key, value) in writes.values {
+            self.put(&key, value, None).await?;
+        }
+        Ok(())
     }
 
     async fn index_newest(
