@@ -172,4 +172,9 @@ impl Execution {
     pub fn stage(&self, id: &StageId) -> Option<&Stage> {
         self.stages.iter().find(|s| &s.id == id)
     }
+
+    /// Its stages are played and touch nothing outside; neither may what it starts.
+    pub fn is_dry_run(&self) -> bool {
+        self.trigger.get("dryRun") == Some(&Value::Bool(true))
+    }
 }

@@ -1,6 +1,6 @@
 //! Artifacts as every part of an execution shows them, and what matches what.
 
-use kork_model::Context;
+use kork_model::{Context, Execution, Stage};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -44,6 +44,25 @@ pub(crate) fn all<'a>(lists: impl IntoIterator<Item = &'a Value>) -> Vec<Value> 
         }
     }
     all
+}
+
+/// The artifacts of an execution, each once: what its stages published, the newest first, then what came
+/// with its trigger.
+pub fn artifacts_of(execution: &Execution) -> Vec<Value> {
+    let mut stages: Vec<&Stage> = execution.stages.iter().collect();
+    stages.sort_by_key(|stage| std::cmp::Reverse(stage.end_time));
+    published(&stages, execution)
+}
+
+/// The artifacts that a stage may use, each once: what the stages before it published, the nearest first,
+/// then what came with the trigger.
+pub fn artifacts_before(execution: &Execution, stage: &Stage) -> Vec<Value> {
+    published(&crate::ancestors(execution, stage), execution)
+}
+
+fn published(stages: &[&Stage], execution: &Execution) -> Vec<Value> {
+    let of_stages = stages.iter().filter_map(|s| s.outputs.get("artifacts"));
+    all(of_stages.chain(execution.trigger.get("artifacts")))
 }
 
 /// An expected artifact with what it is bound to.

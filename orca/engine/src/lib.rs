@@ -26,6 +26,7 @@ pub mod limits;
 pub mod stage;
 pub mod state;
 
+pub use artifact::{artifacts_before, artifacts_of};
 pub use command::{Command, Rejection};
 pub use context::{ancestors, scope_root};
 pub use decide::decide;

@@ -5,7 +5,7 @@
 //! between are made up for, or not, as it is configured.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use kork::ports::Condition;
 use kork_model::Timestamp;
 use orca_triggers::cron::{Policy, Schedule, catch_up};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{Error, Shell};
@@ -33,17 +34,32 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Fire times of one trigger that are made up for, at most.
 const MISSED_MAX: usize = 1_000;
 
-/// Says when the triggers have changed, and what cannot be read of them.
+/// Says when the triggers have changed, what cannot be read of them, and what is about to start.
 #[derive(Default)]
 pub(crate) struct Cron {
     changed: Notify,
     wrong: Mutex<HashMap<String, String>>,
+    /// Fire times whose execution is not stored yet, with the pipeline and the trigger.
+    starting: Mutex<BTreeSet<(Timestamp, String, String)>>,
 }
 
 impl Cron {
     /// Triggers came or went.
     pub(crate) fn changed(&self) {
         self.changed.notify_one();
+    }
+
+    fn starting(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, String, String)>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to when everything that was due is stored, if the clock was watched up to `watched`.
+    fn done_up_to(&self, watched: Timestamp) -> Timestamp {
+        let starting = self.starting();
+        let first = starting.first();
+        first.map_or(watched, |(at, ..)| {
+            watched.min(Timestamp(at.millis().saturating_sub(1)))
+        })
     }
 
     fn wrong(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -63,27 +79,30 @@ struct Entry {
     /// What it was made of: another one is another schedule.
     made_of: String,
     schedule: Schedule,
+    /// It came to be at this moment; what would have been due before is not.
+    since: Timestamp,
 }
 
 /// Starts to keep the time.
 pub(crate) fn spawn(shell: &Arc<Shell>) {
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn_until_requested(async move {
+        // What is due while the stores do not answer yet is due all the same, unless they take too long.
+        let mut watched = shell.ports.clock.now();
         let seen = until_done(|| watched_up_to(&shell)).await;
         until_done(|| shell.read_triggers()).await;
         let mut entries: Vec<Entry> = Vec::new();
-        read(&shell, &mut entries);
+        read(&shell, &mut entries, Timestamp::default());
         if let Some(seen) = seen {
-            make_up(&shell, &entries, seen);
+            make_up(&shell, &entries, seen, watched);
         }
         let mut noted = Timestamp::default();
-        let mut watched = shell.ports.clock.now();
         loop {
             let clock = &shell.ports.clock;
             let now = clock.now();
             if !entries.is_empty() && now.ms_since(noted) >= NOTE_MS {
                 noted = now;
-                note(&shell, now).await;
+                note(&shell, shell.cron.done_up_to(watched)).await;
             }
             let next = entries
                 .iter()
@@ -96,12 +115,12 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
                     let now = clock.now();
                     let near = Timestamp(now.millis().saturating_sub(GAP_MS));
                     if watched < near {
-                        make_up(&shell, &entries, watched);
+                        make_up(&shell, &entries, watched, near);
                     }
                     fire(&shell, &entries, watched.max(near), now);
                     watched = watched.max(now);
                 }
-                () = shell.cron.changed.notified() => read(&shell, &mut entries),
+                () = shell.cron.changed.notified() => read(&shell, &mut entries, shell.ports.clock.now()),
             }
         }
     });
@@ -119,8 +138,8 @@ async fn until_done<T, F: Future<Output = Result<T, Error>>>(mut work: impl FnMu
     }
 }
 
-/// Takes over the schedules of all cron triggers; those that did not change stay.
-fn read(shell: &Shell, entries: &mut Vec<Entry>) {
+/// Takes over the schedules of all cron triggers; those that did not change stay, the others are `since` now.
+fn read(shell: &Shell, entries: &mut Vec<Entry>, since: Timestamp) {
     let zone = shell.config.cron.time_zone.as_str();
     let mut known: HashMap<String, Entry> = entries
         .drain(..)
@@ -140,6 +159,7 @@ fn read(shell: &Shell, entries: &mut Vec<Entry>) {
                 trigger: cron.trigger.to_string(),
                 made_of,
                 schedule,
+                since,
             }),
             Err(error) => {
                 let pipeline = cron.pipeline.to_string();
@@ -157,33 +177,40 @@ fn read(shell: &Shell, entries: &mut Vec<Entry>) {
 /// Starts what was due after one moment and up to another.
 fn fire(shell: &Arc<Shell>, entries: &[Entry], after: Timestamp, until: Timestamp) {
     for entry in entries {
+        let after = after.max(entry.since);
         for at in entry.schedule.fires_between(after, until, MISSED_MAX) {
-            start(shell, entry, at);
+            start(shell, entry, at, false);
         }
     }
 }
 
-fn start(shell: &Arc<Shell>, entry: &Entry, at: Timestamp) {
+/// `made_up`: nobody watched the clock when it was due.
+fn start(shell: &Arc<Shell>, entry: &Entry, at: Timestamp, made_up: bool) {
     let fired = {
         let index = shell.triggers.index();
         index.cron_fired(&entry.pipeline, &entry.trigger, at)
     };
-    let Some(fired) = fired else {
+    let Some(mut fired) = fired else {
         return;
     };
+    if made_up {
+        fired.trigger.insert("madeUp".to_owned(), Value::Bool(true));
+    }
+    let this = (at, entry.pipeline.clone(), entry.trigger.clone());
+    shell.cron.starting().insert(this.clone());
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn_until_requested(async move {
         while let Err(error) = shell.start_fired(std::slice::from_ref(&fired), "cron").await {
             tracing::warn!(pipeline = &*fired.pipeline, error = %error.problem(), "a pipeline starts late");
             tokio::time::sleep(RETRY).await;
         }
+        shell.cron.starting().remove(&this);
     });
 }
 
-/// After a downtime.
-fn make_up(shell: &Arc<Shell>, entries: &[Entry], watched: Timestamp) {
+/// After a downtime, for what was due after `watched` and up to `now`.
+fn make_up(shell: &Arc<Shell>, entries: &[Entry], watched: Timestamp, now: Timestamp) {
     let config = &shell.config.cron;
-    let now = shell.ports.clock.now();
     let from = watched.max(Timestamp(
         now.millis().saturating_sub(config.catch_up_window_ms),
     ));
@@ -197,7 +224,7 @@ fn make_up(shell: &Arc<Shell>, entries: &[Entry], watched: Timestamp) {
     for entry in entries {
         for at in catch_up(&entry.schedule, from, now, policy) {
             tracing::info!(pipeline = entry.pipeline, missed = %at, "a missed fire time is made up for");
-            start(shell, entry, at);
+            start(shell, entry, at, true);
         }
     }
 }

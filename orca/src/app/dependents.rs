@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use kork_model::{Context, Execution, ExecutionId, ExecutionType};
+use kork_model::{ExecutionId, ExecutionType};
 use orca_engine::State;
 use orca_triggers::Finished;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Error, Shell};
-
-/// Pipelines that may start each other in a row.
-const DEPTH_MAX: u64 = orca_engine::limits::CHILD_DEPTH_MAX as u64;
+use super::{
+    Error, Shell,
+    parent::{self, DEPTH_MAX},
+};
 
 impl Shell {
     /// Starts what waits for this end, behind the caller's back; what fails is done before the archive.
@@ -38,13 +38,13 @@ impl Shell {
             return Ok(());
         };
         self.read_triggers().await?;
-        let Some(parent) = parent(execution) else {
+        let Some(parent) = parent::shown(execution) else {
             tracing::warn!(execution.id = %execution.id, "{DEPTH_MAX} pipelines started each other, and no more may");
             let end = execution.end_time.unwrap_or_default();
             self.dependents().insert(execution.id.clone(), end);
             return Ok(());
         };
-        let artifacts = execution.trigger.get("artifacts").and_then(Value::as_array);
+        let artifacts = orca_engine::artifacts_of(execution);
         let end = execution.end_time.unwrap_or_default();
         let fired = self.triggers.index().finished(&Finished {
             execution: execution.id.as_str(),
@@ -54,7 +54,8 @@ impl Shell {
             ended: end,
             user: execution.trigger.get("user").and_then(Value::as_str),
             parent: &parent,
-            artifacts: artifacts.map_or(&[], Vec::as_slice),
+            artifacts: &artifacts,
+            dry_run: execution.is_dry_run(),
         });
         self.start_fired(&fired, "pipeline").await?;
         self.dependents().insert(execution.id.clone(), end);
@@ -74,18 +75,4 @@ impl Shell {
     pub(crate) fn forget_dependents(&self, id: &ExecutionId) {
         self.dependents().remove(id);
     }
-}
-
-/// The parent as its children name it; they never hold it. None when too many are above already.
-fn parent(execution: &Execution) -> Option<Context> {
-    let above = execution.trigger.get("parentExecution");
-    let depth = above.and_then(|p| p.get("depth")).and_then(Value::as_u64);
-    let depth = 1 + depth.unwrap_or(0);
-    let Value::Object(parent) = json!({
-        "id": execution.id, "name": execution.name, "application": execution.application,
-        "status": execution.status, "pipelineConfigId": execution.pipeline_config_id, "depth": depth,
-    }) else {
-        return None;
-    };
-    (depth <= DEPTH_MAX).then_some(parent)
 }

@@ -43,8 +43,8 @@ const CUT_EVERY: usize = 64;
 /// Pauses before the store, or an event, is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
-/// An event that cannot be done is given up so long after it came in: whoever could complete it is gone.
-const AGE_MAX_MS: u64 = 24 * 3_600_000;
+/// An event that cannot be done is given up when it was tried for so long: whoever could complete it is gone.
+const TRIED_MAX_MS: u64 = 24 * 3_600_000;
 /// Version of [`Stored`] that is written.
 const VERSION: u8 = 1;
 
@@ -155,11 +155,19 @@ impl Shell {
             .iter()
             .map(|event| written(event))
             .collect::<Result<_, _>>()?;
-        let (answer, stored) = oneshot::channel();
-        let item = Item::Asked(Asked { events, answer });
         let stops = || Error::Problem(busy("orca stops"));
-        self.inbox.sender.send(item).await.map_err(|_| stops())?;
-        stored.await.map_err(|_| stops())?.map_err(Error::Problem)
+        // All of them are sent before the first answer is awaited: they are written together.
+        let mut answers = Vec::new();
+        for events in records(events, |event| bytes_of(event)) {
+            let (answer, stored) = oneshot::channel();
+            let item = Item::Asked(Asked { events, answer });
+            self.inbox.sender.send(item).await.map_err(|_| stops())?;
+            answers.push(stored);
+        }
+        for stored in answers {
+            stored.await.map_err(|_| stops())?.map_err(Error::Problem)?;
+        }
+        Ok(())
     }
 }
 
@@ -236,7 +244,8 @@ impl Writer {
                     }
                 }
             }
-            for together in records(asked) {
+            let bytes_of = |asked: &Asked| asked.events.iter().map(|e| bytes_of(e)).sum();
+            for together in records(asked, bytes_of) {
                 self.write(together).await;
             }
             self.shell.measures.inbound(self.shell.inbox.open());
@@ -340,24 +349,29 @@ impl Writer {
     }
 }
 
-/// Requests by the record that they go into.
-fn records(asked: Vec<Asked>) -> Vec<Vec<Asked>> {
-    let mut records: Vec<Vec<Asked>> = Vec::new();
+/// What is written together, by the record that it goes into.
+fn records<T>(items: Vec<T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut records: Vec<Vec<T>> = Vec::new();
     let mut bytes = 0;
-    for one in asked {
-        let size: usize = one.events.iter().map(|event| event.len() + 1).sum();
+    for item in items {
+        let size = bytes_of(&item);
         match records.last_mut() {
             Some(record) if bytes + size <= RECORD_BYTES => {
                 bytes += size;
-                record.push(one);
+                record.push(item);
             }
             _ => {
                 bytes = size;
-                records.push(vec![one]);
+                records.push(vec![item]);
             }
         }
     }
     records
+}
+
+/// Bytes of an event in a record, with the comma behind it.
+fn bytes_of(event: &[u8]) -> usize {
+    event.len() + 1
 }
 
 fn record(events: &[Vec<u8>]) -> Vec<u8> {
@@ -404,6 +418,7 @@ async fn do_record(shell: &Arc<Shell>, payload: &Bytes) -> bool {
 async fn until_done(shell: &Arc<Shell>, event: &InboundEvent) -> bool {
     let asked = event.traceparent.as_deref().and_then(TraceContext::parse);
     let mut pause = RETRY;
+    let began = shell.ports.clock.now();
     loop {
         let Ok(permit) = shell.inbox.at_once.acquire().await else {
             return false;
@@ -413,7 +428,8 @@ async fn until_done(shell: &Arc<Shell>, event: &InboundEvent) -> bool {
         let Err(error) = fired else {
             return true;
         };
-        if shell.ports.clock.now().ms_since(event.received) > AGE_MAX_MS {
+        // Not by the age of the event: the suite may have been down for longer.
+        if shell.ports.clock.now().ms_since(began) > TRIED_MAX_MS {
             tracing::error!(event = event.id, error = %error.problem(), "an event is given up");
             return true;
         }

@@ -16,6 +16,7 @@ pub(crate) mod inbox;
 pub mod index;
 mod measures;
 pub(crate) mod pages;
+pub(crate) mod parent;
 pub(crate) mod peers;
 pub(crate) mod publisher;
 pub mod queries;

@@ -306,13 +306,7 @@ impl Shell {
             Err(error) if error.is_passing() => return Err(error),
             Err(_) => return Ok(Vec::new()),
         };
-        let artifacts = state
-            .execution
-            .trigger
-            .get("artifacts")
-            .and_then(Value::as_array)
-            .cloned();
-        Ok(artifacts.unwrap_or_default())
+        Ok(orca_engine::artifacts_of(&state.execution))
     }
 }
 

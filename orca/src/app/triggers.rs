@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use kork::{
     ports::{Message, Start as From},
     rpc,
@@ -114,6 +114,7 @@ impl Shell {
     }
 
     /// Starts pipelines that were fired. An error that passes: not all are started, and it is to be done again.
+    /// None is left in the middle because another one failed: what it wrote would wait for somebody to go on.
     pub(crate) async fn start_fired(
         self: &Arc<Self>,
         fired: &[Fired],
@@ -123,10 +124,9 @@ impl Shell {
             .iter()
             .map(|fired| async move { self.start_one(fired, origin).await })
             .collect();
-        stream::iter(starts)
-            .buffer_unordered(STARTS_AT_ONCE)
-            .try_collect()
-            .await
+        let starts = stream::iter(starts).buffer_unordered(STARTS_AT_ONCE);
+        let all: Vec<Result<(), Error>> = starts.collect().await;
+        all.into_iter().collect()
     }
 
     async fn start_one(self: &Arc<Self>, fired: &Fired, origin: &str) -> Result<(), Error> {
@@ -137,7 +137,14 @@ impl Shell {
         let pipeline = match rpc::call(&*self.ports.rpc, &get).await {
             Ok(pipeline) => pipeline,
             Err(problem) if problem.kind == Kind::NotFound => return Ok(()),
-            Err(problem) => return Err(super::start::boxed(problem)),
+            Err(problem) if problem.kind.is_passing() => {
+                return Err(super::start::boxed(problem));
+            }
+            // One that cannot be read keeps no other one from starting.
+            Err(problem) => {
+                tracing::error!(pipeline = &*fired.pipeline, error = %problem, "a trigger could not start its pipeline");
+                return Ok(());
+            }
         };
         let start = Start {
             pipeline: &pipeline,
@@ -256,7 +263,15 @@ impl Shell {
                 }
                 Ok(_) => {}
                 Err(problem) if problem.kind == Kind::NotFound => {}
-                Err(problem) => return Err(super::start::boxed(problem)),
+                Err(problem) if problem.kind.is_passing() => {
+                    return Err(super::start::boxed(problem));
+                }
+                // Its next change says whether it can be read again; those of others must not wait for that.
+                Err(problem) => {
+                    tracing::error!(pipeline = id, error = %problem, "its triggers are left out");
+                    self.triggers.index_mut().remove(id);
+                    return Ok(());
+                }
             }
             tokio::time::sleep(READ_PAUSE).await;
         }

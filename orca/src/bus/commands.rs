@@ -14,8 +14,12 @@ const QUEUE: &str = "orca.commands";
 const LEASE: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(30);
 const BATCH: usize = 64;
-/// Deliveries after which a command that cannot be carried out becomes a dead letter.
-const ATTEMPTS_MAX: u32 = 100;
+/// Pauses before a message is delivered again that could not be worked on. It is never given up: who sent it
+/// waits for what follows.
+const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN_LONGEST: Duration = Duration::from_secs(10);
+/// Deliveries after which the log says that a message still waits, and again after as many.
+const TOLD_EVERY: u32 = 10;
 
 #[derive(Serialize, Deserialize)]
 struct Addressed {
@@ -98,8 +102,12 @@ pub(crate) async fn finish(shell: &Arc<Shell>, delivery: &Delivery, outcome: Res
     let queue = &shell.ports.queue;
     let answered = match outcome {
         Ok(()) => queue.ack(&delivery.lease).await,
-        Err(error) if error.is_passing() && delivery.attempt < ATTEMPTS_MAX => {
-            queue.nak(&delivery.lease, Duration::from_millis(200)).await
+        Err(error) if error.is_passing() => {
+            if delivery.attempt.is_multiple_of(TOLD_EVERY) {
+                let attempt = delivery.attempt;
+                tracing::warn!(message = %delivery.id, attempt, error = %error.problem(), "a message is worked on later");
+            }
+            queue.nak(&delivery.lease, again(delivery.attempt)).await
         }
         Err(error) => {
             let reason = error.problem().to_string();
@@ -110,6 +118,11 @@ pub(crate) async fn finish(shell: &Arc<Shell>, delivery: &Delivery, outcome: Res
     answered.unwrap_or_else(|error| {
         tracing::debug!(message = %delivery.id, %error, "the message will be delivered again");
     });
+}
+
+fn again(attempt: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
+    AGAIN.saturating_mul(doubled).min(AGAIN_LONGEST)
 }
 
 pub(crate) async fn reject(shell: &Arc<Shell>, delivery: &Delivery, reason: &str) {

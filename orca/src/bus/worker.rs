@@ -18,7 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands;
 use crate::{
-    app::{Error, Shell, results, start::Start},
+    app::{
+        Error, Shell,
+        parent::{self, DEPTH_MAX},
+        results,
+        start::Start,
+    },
     webhook::{Caller, Listener},
 };
 
@@ -28,8 +33,6 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Leases are prolonged at this pace while the work goes on.
 const PROLONG: Duration = Duration::from_secs(10);
 const BATCH: usize = 32;
-/// Pipelines that may start each other in a row.
-const DEPTH_MAX: u64 = orca_engine::limits::CHILD_DEPTH_MAX as u64;
 
 /// Work that is going on, by key, so that it can be called back.
 type Running = Arc<Mutex<HashMap<WorkKey, CancellationToken>>>;
@@ -317,31 +320,22 @@ impl Work {
     }
 }
 
-/// The trigger of a child names its parent; it never holds it.
-fn child_trigger(
-    order: &WorkOrder,
-    parent: &Execution,
-    pipeline: &str,
-) -> Result<Context, Problem> {
-    let above = parent
-        .trigger
-        .get("parentExecution")
-        .and_then(|p| p.get("depth"));
-    let depth = 1 + above.and_then(Value::as_u64).unwrap_or(0);
-    if depth > DEPTH_MAX {
-        let text = format!("{depth} pipelines started each other, at most {DEPTH_MAX} may");
+/// The trigger of a child names its parent and has what it may use of it.
+fn child_trigger(order: &WorkOrder, above: &Execution, pipeline: &str) -> Result<Context, Problem> {
+    let Some(own) = parent::shown(above) else {
+        let text = format!("{DEPTH_MAX} pipelines started each other, and no more may");
         return Err(Problem::new("ORCA-0006", Kind::TooLarge, text));
-    }
+    };
     let parameters = order
         .payload
         .get("pipelineParameters")
         .filter(|p| p.is_object());
-    let started = parent.start_time.unwrap_or_default();
+    let started = above.start_time.unwrap_or_default();
     let correlation = format!("{}_{}_{pipeline}_{started}", order.execution, order.stage);
-    let own = json!({
-        "id": parent.id, "name": parent.name, "application": parent.application,
-        "pipelineConfigId": parent.pipeline_config_id, "depth": depth,
-    });
+    let artifacts = match above.stage(&order.stage) {
+        Some(stage) => orca_engine::artifacts_before(above, stage),
+        None => orca_engine::artifacts_of(above),
+    };
     let entries = [
         ("type", json!("pipeline")),
         ("user", json!(order.user)),
@@ -349,18 +343,12 @@ fn child_trigger(
             "parameters",
             parameters.cloned().unwrap_or_else(|| json!({})),
         ),
-        (
-            "artifacts",
-            parent
-                .trigger
-                .get("artifacts")
-                .cloned()
-                .unwrap_or_else(|| json!([])),
-        ),
+        ("artifacts", json!(artifacts)),
         ("parentPipelineStageId", json!(order.stage)),
         ("correlationId", json!(correlation)),
         ("expectedArtifactIds", json!([])),
-        ("parentExecution", own),
+        ("parentExecution", Value::Object(own)),
+        ("dryRun", json!(above.is_dry_run())),
     ];
     Ok(entries
         .into_iter()

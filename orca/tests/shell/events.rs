@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 
 use crate::world::{Orca, World, pipeline, wait};
 
-fn push(id: &str, branch: &str) -> InboundEvent {
+pub(crate) fn push(id: &str, branch: &str) -> InboundEvent {
     InboundEvent {
         id: id.to_owned(),
         kind: EventKind::Webhook,
@@ -36,7 +36,7 @@ fn push(id: &str, branch: &str) -> InboundEvent {
     }
 }
 
-fn hooked(id: &str, seconds: u64) -> Value {
+pub(crate) fn hooked(id: &str, seconds: u64) -> Value {
     let mut hooked = pipeline(id, &[wait("1", &[], seconds)]);
     hooked["triggers"] = json!([{"type": "webhook", "enabled": true, "source": "ci",
                                  "payloadConstraints": {"branch": "^main$"}}]);
@@ -44,7 +44,7 @@ fn hooked(id: &str, seconds: u64) -> Value {
 }
 
 /// A pipeline that follows another one when it ends as named.
-fn follower(id: &str, of: &str, status: &str) -> Value {
+pub(crate) fn follower(id: &str, of: &str, status: &str) -> Value {
     let mut follower = pipeline(id, &[wait("1", &[], 0)]);
     follower["triggers"] = json!([{"type": "pipeline", "enabled": true, "application": "app",
                                    "pipeline": of, "status": [status]}]);
@@ -52,14 +52,14 @@ fn follower(id: &str, of: &str, status: &str) -> Value {
 }
 
 impl World {
-    async fn send(&self, events: &[InboundEvent]) {
+    pub(crate) async fn send(&self, events: &[InboundEvent]) {
         let events = events.to_vec();
         rpc::call(&*self.ports.rpc, &ReceiveEvents { events })
             .await
             .unwrap();
     }
 
-    async fn until_there_are(&self, count: usize) -> Vec<Execution> {
+    pub(crate) async fn until_there_are(&self, count: usize) -> Vec<Execution> {
         for _ in 0..10_000 {
             let found = self.executions().await;
             if found.len() == count && found.iter().all(|e| e.status.is_complete()) {
@@ -184,7 +184,7 @@ async fn the_end_of_a_pipeline_starts_those_that_wait_for_it() {
 }
 
 /// A journal whose appends to executions wait, as in a process that is halted between two steps.
-struct Halting {
+pub(crate) struct Halting {
     inner: Arc<dyn Journal>,
     halts: AtomicBool,
     is_halted: AtomicBool,
@@ -194,7 +194,7 @@ struct Halting {
 }
 
 impl Halting {
-    fn of(world: &World) -> Arc<Self> {
+    pub(crate) fn of(world: &World) -> Arc<Self> {
         Arc::new(Self {
             inner: Arc::clone(&world.ports.journal),
             halts: AtomicBool::new(true),

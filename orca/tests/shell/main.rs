@@ -5,7 +5,9 @@
 mod cache;
 mod clock;
 mod events;
+mod front50;
 mod lists;
+mod trouble;
 mod world;
 
 use std::time::Duration;

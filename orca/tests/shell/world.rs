@@ -5,17 +5,16 @@ use std::{sync::Arc, time::Duration};
 use kork::{
     embedded::{Embedded, SeededIds, TokioClock},
     model::{
-        Context, Execution, Kind, Problem, Status, Timestamp,
-        api::{
-            front50::{GetObject, GetPipeline, ListPipelines, ListTriggers},
-            orca::{GetExecution, ListExecutions, StartPipeline},
-        },
+        Context, Execution, Status, Timestamp,
+        api::orca::{GetExecution, ListExecutions, StartPipeline},
     },
     ports::{Ports, Registration},
     rpc,
     service::Chassis,
 };
 use serde_json::{Value, json};
+
+use crate::front50::Front50;
 
 /// One orca on shared ports.
 pub(crate) struct Orca {
@@ -32,7 +31,8 @@ impl Orca {
 
 pub(crate) struct World {
     pub(crate) ports: Ports,
-    _front50: Vec<Box<dyn Registration>>,
+    pub(crate) front50: Arc<Front50>,
+    _served: Vec<Box<dyn Registration>>,
 }
 
 impl World {
@@ -40,53 +40,11 @@ impl World {
         let clock = Arc::new(TokioClock::new(Timestamp(1_790_000_000_000)));
         let ids = Arc::new(SeededIds::new(7, clock.clone()));
         let ports = Embedded::in_memory(clock, ids).ports();
-        let stored: Arc<Vec<Context>> = Arc::new(
-            pipelines
-                .iter()
-                .map(|p| p.as_object().unwrap().clone())
-                .collect(),
-        );
-        let all = Arc::clone(&stored);
-        let triggers = rpc::serve(&*ports.rpc, move |request: ListTriggers| {
-            let behind = all
-                .iter()
-                .filter(|p| p["id"].as_str() > Some(&request.after));
-            let mut page: Vec<Context> = behind.cloned().collect();
-            page.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
-            async move { Ok(page) }
-        });
-        let all = Arc::clone(&stored);
-        let get = rpc::serve(&*ports.rpc, move |request: GetPipeline| {
-            let all = Arc::clone(&all);
-            async move {
-                let found = all.iter().find(|p| p["id"] == json!(request.id)).cloned();
-                found
-                    .ok_or_else(|| Problem::new("FRONT50-0001", Kind::NotFound, "no such pipeline"))
-            }
-        });
-        let list = rpc::serve(&*ports.rpc, move |_: ListPipelines| {
-            let all = Arc::clone(&stored);
-            async move { Ok((*all).clone()) }
-        });
-        let object = rpc::serve(&*ports.rpc, |request: GetObject| async move {
-            if request.id == "waits" {
-                return Ok(template());
-            }
-            Err(Problem::new(
-                "FRONT50-0001",
-                Kind::NotFound,
-                "no such object",
-            ))
-        });
-        let front50 = vec![
-            get.await.unwrap(),
-            list.await.unwrap(),
-            triggers.await.unwrap(),
-            object.await.unwrap(),
-        ];
+        let (front50, served) = Front50::serve(pipelines, &ports).await;
         Self {
             ports,
-            _front50: front50,
+            front50,
+            _served: served,
         }
     }
 
@@ -102,6 +60,10 @@ impl World {
     /// An orca with settings of its own.
     pub(crate) async fn orca_with(&self, config: orca::Config) -> Orca {
         Self::start_orca(config, self.ports.clone()).await
+    }
+
+    pub(crate) async fn orca_with_on(&self, config: orca::Config, ports: Ports) -> Orca {
+        Self::start_orca(config, ports).await
     }
 
     async fn start_orca(config: orca::Config, ports: Ports) -> Orca {

@@ -26,6 +26,8 @@ pub struct Finished<'a> {
     pub parent: &'a Context,
     /// Artifacts of the execution.
     pub artifacts: &'a [Value],
+    /// It touched nothing; neither may what it starts.
+    pub dry_run: bool,
 }
 
 impl TriggerIndex {
@@ -86,6 +88,9 @@ fn child(pipeline: &Pipeline, at: usize, ended: &Finished<'_>) -> Fired {
     set("isPipeline", json!(true));
     set("artifacts", json!(ended.artifacts));
     set("user", json!(ended.user.unwrap_or(ANONYMOUS)));
+    if ended.dry_run {
+        set("dryRun", json!(true));
+    }
     let event_id = format!("pipeline:{}:{}", ended.execution, ended.ended);
     Fired::new(pipeline, at, &event_id, more)
 }

@@ -31,12 +31,8 @@ pub(super) fn run(view: &StageView<'_>) -> Outcome {
         .context
         .get("artifacts")
         .or(stage.outputs.get("artifacts"));
-    let before = crate::ancestors(view.execution, stage);
-    let before = before
-        .into_iter()
-        .filter_map(|s| s.outputs.get("artifacts"));
-    let sent = view.execution.trigger.get("artifacts");
-    let all = artifact::all(own.into_iter().chain(before).chain(sent));
+    let before = Value::Array(artifact::artifacts_before(view.execution, stage));
+    let all = artifact::all(own.into_iter().chain([&before]));
     let (mut artifacts, mut resolved) = (Vec::new(), Vec::new());
     for expected in expected {
         let found = artifact::matching(expected, &all).first().copied().cloned();

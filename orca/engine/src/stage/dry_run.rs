@@ -1,7 +1,6 @@
 //! What stands in for a stage in a dry run: it succeeds at once and touches nothing.
 
 use kork_model::{Execution, Stage};
-use serde_json::Value;
 
 use super::{Definition, Outcome, Plan, PlanError, StageView};
 
@@ -17,8 +16,7 @@ const REAL: [&str; 6] = [
 
 /// True when this stage of a dry run is to be played.
 pub(super) fn is_played(execution: &Execution, stage: &Stage) -> bool {
-    let dry = execution.trigger.get("dryRun") == Some(&Value::Bool(true));
-    dry && !REAL.contains(&stage.kind.as_str())
+    execution.is_dry_run() && !REAL.contains(&stage.kind.as_str())
 }
 
 pub(super) struct DryRun;

@@ -773,6 +773,7 @@ fn ends_of_other_pipelines() {
             user: Some("ann"),
             parent: &parent,
             artifacts: &artifacts,
+            dry_run: status == Status::Canceled,
         };
         index.finished(&ended)
     };
@@ -795,6 +796,8 @@ fn ends_of_other_pipelines() {
         (good.user.as_str(), good.execution_key.as_str()),
         ("ann", "pipeline:01X:5\ngood")
     );
+    assert_eq!(good.trigger.get("dryRun"), None);
+    assert_eq!(ended(Status::Canceled)[0].trigger["dryRun"], true);
     assert_eq!(ended(Status::Terminal)[0].user, "robot");
 }
 
