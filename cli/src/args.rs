@@ -493,6 +493,15 @@ pub(crate) enum TriggerCommand {
         #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=100))]
         limit: u32,
     },
+    /// Show what each trigger of a pipeline did: what it started, when the clock fires next, which fire times
+    /// were missed or made up for, and how the pipeline ended that it waits for.
+    #[command(after_help = "Example:\n  gennaker trigger history shop Nightly")]
+    History {
+        /// The application of the pipeline.
+        application: String,
+        /// Name or id of the pipeline.
+        pipeline: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use crate::{
     args::TriggerCommand,
     client::{Client, Failure},
     exit::Exit,
-    output::{Out, Paint, Table, Tone, member},
+    output::{Out, Paint, Table, Tone, ago, ahead, member},
 };
 
 pub(super) async fn run(
@@ -15,24 +15,36 @@ pub(super) async fn run(
     command: &TriggerCommand,
     out: &Out,
 ) -> Result<Exit, Failure> {
-    let TriggerCommand::Explain {
-        application,
-        pipeline,
-        delivery,
-        source,
-        limit,
-    } = command;
-    let id = match (application, pipeline) {
-        (Some(application), Some(name)) => Some(id_of(client, application, name).await?),
-        _ => None,
-    };
-    let limit = limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(id.as_deref().map(|id| ("pipeline", id)));
-    query.extend(delivery.as_deref().map(|id| ("delivery", id)));
-    query.extend(source.as_deref().map(|name| ("source", name)));
-    let all = client.list(&["triggers", "explain"], &query).await?;
-    out.data(&all, |paint| table(&all, id.is_some(), paint, out));
+    match command {
+        TriggerCommand::Explain {
+            application,
+            pipeline,
+            delivery,
+            source,
+            limit,
+        } => {
+            let id = match (application, pipeline) {
+                (Some(application), Some(name)) => Some(id_of(client, application, name).await?),
+                _ => None,
+            };
+            let limit = limit.to_string();
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(id.as_deref().map(|id| ("pipeline", id)));
+            query.extend(delivery.as_deref().map(|id| ("delivery", id)));
+            query.extend(source.as_deref().map(|name| ("source", name)));
+            let all = client.list(&["triggers", "explain"], &query).await?;
+            out.data(&all, |paint| table(&all, id.is_some(), paint, out));
+        }
+        TriggerCommand::History {
+            application,
+            pipeline,
+        } => {
+            let id = id_of(client, application, pipeline).await?;
+            let query = [("pipeline", id.as_str())];
+            let all = client.list(&["triggers", "history"], &query).await?;
+            out.data(&all, |paint| history(&all, paint, out));
+        }
+    }
     Ok(Exit::Success)
 }
 
@@ -81,4 +93,61 @@ fn table(all: &Value, of_one: bool, paint: Paint, out: &Out) -> String {
         }
     }
     table.render(paint, columns(out))
+}
+
+/// One line per start, and one of what comes next or why nothing does.
+fn history(all: &Value, paint: Paint, out: &Out) -> String {
+    let none = "the pipeline has no triggers; it is started by hand";
+    let mut table = Table::new(&["TRIGGER", "WHEN", "WHAT", "EXECUTION", "WHY"], none);
+    for trigger in items(all) {
+        let name = format!("{} {}", member(trigger, "index"), member(trigger, "type"));
+        let (what, tone) = match trigger.get("because") {
+            Some(_) => ("cannot fire", Tone::Warn),
+            None if trigger.get("next").is_some() => ("fires next", Tone::Good),
+            None => ("listens", Tone::Good),
+        };
+        let why = match trigger.get("because") {
+            Some(_) => member(trigger, "because"),
+            None => member(trigger, "schedule"),
+        };
+        let next = ahead(&trigger["next"]);
+        table.row([
+            name.clone(),
+            next,
+            paint.tone(tone, what),
+            String::new(),
+            why,
+        ]);
+        if let Some(end) = trigger.get("lastEnd") {
+            let what = format!("its parent ended {}", member(end, "status"));
+            let row = [
+                name.clone(),
+                ago(&end["endTime"]),
+                what,
+                member(end, "execution"),
+                member(end, "because"),
+            ];
+            table.row(row);
+        }
+        for start in items(&trigger["starts"]) {
+            table.row([
+                name.clone(),
+                ago(&start["at"]),
+                outcome(&member(start, "outcome"), paint),
+                member(start, "execution"),
+                member(start, "status"),
+            ]);
+        }
+    }
+    table.render(paint, columns(out))
+}
+
+fn outcome(word: &str, paint: Paint) -> String {
+    let (tone, words) = match word {
+        "missed" => (Tone::Bad, "was missed"),
+        "madeUp" => (Tone::Warn, "was made up for"),
+        "starting" => (Tone::Warn, "is starting"),
+        _ => (Tone::Good, "started"),
+    };
+    paint.tone(tone, words)
 }

@@ -24,7 +24,7 @@ pub(crate) use colour::{Paint, Tone};
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
 pub(crate) use text::clean;
-pub(crate) use tree::{ago, duration, reasons, render as render_tree};
+pub(crate) use tree::{ago, ahead, duration, reasons, render as render_tree};
 
 use crate::{
     args::{Format, Globals},

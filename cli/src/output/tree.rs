@@ -99,6 +99,13 @@ pub(crate) fn ago(at: &Value) -> String {
     })
 }
 
+/// In how long a moment is, from its milliseconds since 1970; nothing when there is none.
+pub(crate) fn ahead(at: &Value) -> String {
+    at.as_u64().map_or_else(String::new, |ms| {
+        format!("in {}", duration(Timestamp(ms).ms_since(super::now())))
+    })
+}
+
 /// A length of time as people read it: `350 ms`, `4.2 s`, `3 min 05 s`, `2 h 10 min`.
 pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;

@@ -2,11 +2,11 @@
 
 use actix_web::http::StatusCode;
 use kork_model::api::clouddriver::ListCredentials;
+use orca_triggers::cron;
 use serde_json::{Value, json};
 
 use super::param::{APPLICATION, EXPRESSION, PROVIDER};
 use crate::{
-    domain::cron,
     http::{
         answer::{Answer, Outcome},
         call::{Call, USER},
@@ -198,7 +198,7 @@ async fn expressions(_: Call) -> Outcome {
 async fn validate_cron(call: Call) -> Outcome {
     let answer = match cron::check(call.query.given(&EXPRESSION)?) {
         Ok(description) => json!({"valid": true, "description": description}),
-        Err(message) => json!({"valid": false, "message": message}),
+        Err(wrong) => json!({"valid": false, "message": wrong.to_string()}),
     };
     always(&answer).await
 }

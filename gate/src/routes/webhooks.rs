@@ -11,7 +11,7 @@ use kork_model::{
         igor::{
             GetDelivery, ListDeliveries, ListSources, RawBody, ReceiveDelivery, ReplayDelivery,
         },
-        orca::ExplainTriggers,
+        orca::{ExplainTriggers, TriggerHistory},
     },
 };
 
@@ -78,6 +78,14 @@ pub(crate) const ROUTES: &[Route] = &[
              and what the first difference was.",
         )
         .query(&[&PIPELINE, &DELIVERY, &SOURCE, &LIMIT])
+        .json("Object[]"),
+    Route::new(Verb::Get, "/triggers/history", "triggerHistory", run!(history))
+        .about(
+            "webhooks",
+            "What each trigger of a pipeline did: its executions, when the clock fires next, which fire times were \
+             missed or made up for, and what the pipeline did last whose end it waits for.",
+        )
+        .query(&[&PIPELINE])
         .json("Object[]"),
     Route::new(Verb::Get, "/sources", "listSources", run!(sources))
         .about(
@@ -158,6 +166,13 @@ async fn explain(call: Call) -> Outcome {
     let request = ExplainTriggers {
         pipeline: call.query.text(&PIPELINE).map(str::to_owned),
         events: deliveries.into_iter().flat_map(|d| d.events).collect(),
+    };
+    Answer::json(&call.ask(&request).await?)
+}
+
+async fn history(call: Call) -> Outcome {
+    let request = TriggerHistory {
+        pipeline: call.query.required(&PIPELINE)?.to_owned(),
     };
     Answer::json(&call.ask(&request).await?)
 }

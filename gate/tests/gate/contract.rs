@@ -62,6 +62,7 @@ async fn every_documented_operation_answers_as_documented() {
             "/cron/validate" => "?expression=0%200%200%20*%20*%20%3F",
             "/search" => "?q=shop&type=applications",
             "/tasks/cancel" => "?ids=a,b",
+            "/triggers/history" => "?pipeline=p",
             p if p.starts_with("/v3/builds/{master}/") => "?job=a",
             "/pipelines/{id}/evaluateVariables" => "?executionId=x",
             p if p.ends_with("/evaluateExpression") && method == "GET" => "?expression=%24%7B1%7D",

@@ -32,7 +32,7 @@ use kork_model::{
             CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables,
             ExplainTriggers, GetExecution, ListExecutions, ListStageTypes, PatchStage,
             PauseExecution, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored,
-            StartTask,
+            StartTask, TriggerHistory,
         },
     },
 };
@@ -329,6 +329,7 @@ impl TestGate {
         self.serve(|_: &EvaluateVariables| Ok(object(&json!({"result": []}))))
             .await;
         self.serve(|_: &ExplainTriggers| Ok(Vec::new())).await;
+        self.serve(|_: &TriggerHistory| Ok(Vec::new())).await;
         self.serve(|_: &ListStageTypes| Ok(vec![object(&json!({"type": "wait"}))]))
             .await;
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use kork_model::{ExecutionId, ExecutionType};
+use kork_model::{Context, Execution, ExecutionId, ExecutionType};
 use orca_engine::State;
 use orca_triggers::Finished;
 use serde_json::Value;
@@ -34,9 +34,9 @@ impl Shell {
     pub(crate) async fn start_dependents(self: &Arc<Self>, state: &State) -> Result<(), Error> {
         let execution = &state.execution;
         let config = execution.pipeline_config_id.as_deref();
-        let Some(config) = config.filter(|_| !self.has_started_dependents(state)) else {
+        if config.is_none() || self.has_started_dependents(state) {
             return Ok(());
-        };
+        }
         self.read_triggers().await?;
         let Some(parent) = parent::shown(execution) else {
             tracing::warn!(execution.id = %execution.id, "{DEPTH_MAX} pipelines started each other, and no more may");
@@ -46,17 +46,8 @@ impl Shell {
         };
         let artifacts = orca_engine::artifacts_of(execution);
         let end = execution.end_time.unwrap_or_default();
-        let fired = self.triggers.index().finished(&Finished {
-            execution: execution.id.as_str(),
-            application: &execution.application,
-            pipeline: config,
-            status: execution.status,
-            ended: end,
-            user: execution.trigger.get("user").and_then(Value::as_str),
-            parent: &parent,
-            artifacts: &artifacts,
-            dry_run: execution.is_dry_run(),
-        });
+        let ended = finished(execution, &parent, &artifacts);
+        let fired = self.triggers.index().finished(&ended);
         self.start_fired(&fired, "pipeline").await?;
         self.dependents().insert(execution.id.clone(), end);
         Ok(())
@@ -74,5 +65,24 @@ impl Shell {
     /// Its log goes: nobody asks again.
     pub(crate) fn forget_dependents(&self, id: &ExecutionId) {
         self.dependents().remove(id);
+    }
+}
+
+/// An execution as triggers look at its end.
+pub(crate) fn finished<'a>(
+    execution: &'a Execution,
+    parent: &'a Context,
+    artifacts: &'a [Value],
+) -> Finished<'a> {
+    Finished {
+        execution: execution.id.as_str(),
+        application: &execution.application,
+        pipeline: execution.pipeline_config_id.as_deref().unwrap_or_default(),
+        status: execution.status,
+        ended: execution.end_time.unwrap_or_default(),
+        user: execution.trigger.get("user").and_then(Value::as_str),
+        parent,
+        artifacts,
+        dry_run: execution.is_dry_run(),
     }
 }

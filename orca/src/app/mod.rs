@@ -17,6 +17,7 @@ pub mod index;
 mod measures;
 pub(crate) mod pages;
 pub(crate) mod parent;
+mod past;
 pub(crate) mod peers;
 pub(crate) mod publisher;
 pub mod queries;

@@ -173,9 +173,19 @@ impl Shell {
         events: &[InboundEvent],
     ) -> Result<Vec<Explained>, Error> {
         self.read_triggers().await?;
+        let mut whole = Vec::with_capacity(events.len());
+        for event in events {
+            // As it was when it was done; who cannot be asked now is explained with what is known.
+            let completed = if event.incomplete && self.triggers.index().may_match(event) {
+                self.completed(event).await.unwrap_or_default()
+            } else {
+                None
+            };
+            whole.push(completed.unwrap_or_else(|| event.clone()));
+        }
         let index = self.triggers.index();
         let mut explained = Vec::new();
-        for event in events {
+        for event in &whole {
             let fired = index.matches(event);
             let of = |id: &str| fired.iter().find(|f| f.pipeline.as_ref() == id);
             let ids: Vec<&str> = match pipeline {
@@ -297,7 +307,7 @@ fn shown(verdict: &orca_triggers::Verdict) -> Context {
 }
 
 /// Milliseconds, which Spinnaker writes as a text.
-fn update_of(value: Option<&Value>) -> u64 {
+pub(super) fn update_of(value: Option<&Value>) -> u64 {
     match value {
         Some(Value::Number(ms)) => ms.as_u64().unwrap_or(0),
         Some(Value::String(ms)) => ms.parse().unwrap_or(0),

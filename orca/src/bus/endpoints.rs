@@ -12,7 +12,7 @@ use kork_model::{
         CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, ExplainTriggers,
         GetExecution, ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveEvents,
         ReceiveWebhook, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored, StartTask,
-        WebhookTaken,
+        TriggerHistory, WebhookTaken,
     },
     inbound::{EventKind, InboundEvent},
 };
@@ -135,8 +135,8 @@ async fn questions(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
         endpoint!(shell, |shell: Arc<Shell>, r: ExplainTriggers| async move {
             shell.explain(r.pipeline.as_deref(), &r.events).await
         }),
-        endpoint!(shell, |shell: Arc<Shell>, r: ExplainTriggers| async move {
-            shell.explain(r.pipeline.as_deref(), &r.events).await
+        endpoint!(shell, |shell: Arc<Shell>, r: TriggerHistory| async move {
+            shell.past(&r.pipeline).await
         }),
         endpoint!(shell, |_: Arc<Shell>, _: ListStageTypes| async move {
             Ok(stage_types())

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use kork::model::{Execution, Timestamp};
+use kork::{
+    model::{Execution, Timestamp, api::orca::TriggerHistory},
+    rpc,
+};
 use orca::{CatchUp, CronConfig};
 use serde_json::{Value, json};
 
@@ -74,4 +77,53 @@ async fn what_was_missed_is_made_up_for_as_configured() {
             .count();
         assert_eq!(missed, made_up, "{catch_up:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_history_of_a_trigger_tells_what_started_was_missed_and_made_up_for() {
+    let mut follower = pipeline("after", &[wait("1", &[], 0)]);
+    follower["triggers"] = json!([{"type": "pipeline", "enabled": true, "application": "app",
+                                   "pipeline": "timed", "status": ["failed"]}]);
+    let world = World::new(vec![every_minute(), follower]).await;
+    // Nobody watches it for five minutes; the last of them is made up for.
+    let orca = world.orca_with(catching_up(CatchUp::Latest)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    world.until_archived().await;
+    orca.crash().await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let _orca = world.orca_with(catching_up(CatchUp::Latest)).await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let ask = async |pipeline: &str| {
+        let history = TriggerHistory {
+            pipeline: pipeline.to_owned(),
+        };
+        rpc::call(&*world.ports.rpc, &history)
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let of_clock = ask("timed").await;
+    let outcomes: Vec<&str> = of_clock["starts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|start| start["outcome"].as_str().unwrap())
+        .collect();
+    let count = |wanted: &str| {
+        outcomes
+            .iter()
+            .filter(|outcome| **outcome == wanted)
+            .count()
+    };
+    assert_eq!((count("madeUp"), count("started")), (1, 3), "{outcomes:?}");
+    assert!(count("missed") >= 4, "{outcomes:?}");
+    let now = world.ports.clock.now().millis();
+    let next = of_clock["next"].as_u64().unwrap();
+    assert!((now..now + MINUTE_MS).contains(&next), "{next}");
+    assert_eq!(of_clock["starts"][0]["status"], "SUCCEEDED");
+    let waiting = ask("after").await;
+    assert_eq!(waiting["starts"], json!([]));
+    assert_eq!(waiting["lastEnd"]["status"], "SUCCEEDED");
+    let because = waiting["lastEnd"]["because"].as_str().unwrap();
+    assert_eq!(because, "it ended successful, the trigger wants: failed");
 }

@@ -123,7 +123,7 @@ impl Verdict {
 }
 
 /// Why nothing can start the pipeline by this trigger.
-fn switched_off(pipeline: &Pipeline, trigger: &Trigger) -> Option<&'static str> {
+pub(crate) fn switched_off(pipeline: &Pipeline, trigger: &Trigger) -> Option<&'static str> {
     if pipeline.disabled {
         return Some("the pipeline is disabled");
     }

@@ -49,7 +49,7 @@ impl TriggerIndex {
         fired
     }
 
-    fn waits_for(
+    pub(crate) fn waits_for(
         &self,
         pipeline: &Pipeline,
         at: usize,
@@ -96,7 +96,7 @@ fn child(pipeline: &Pipeline, at: usize, ended: &Finished<'_>) -> Fired {
 }
 
 /// What a trigger's `status` calls the end of an execution.
-const fn word(status: Status) -> Option<&'static str> {
+pub(crate) const fn word(status: Status) -> Option<&'static str> {
     match status {
         Status::Succeeded => Some("successful"),
         Status::Canceled => Some("canceled"),

@@ -4,6 +4,7 @@
 //! - [`fired`]: what a trigger that matched starts, and under which key.
 //! - [`explain`]: in words, why a trigger did or did not fire.
 //! - [`finished`]: triggers that wait for the end of another pipeline.
+//! - [`past`]: what the triggers of a pipeline did.
 //! - [`cron`]: schedules, time zones, missed fire times.
 //! - [`json_path`]: the part of `JsonPath` that constraints and status fields use.
 //!
@@ -20,6 +21,7 @@ pub mod index;
 pub mod json_path;
 mod member;
 mod mismatch;
+pub mod past;
 mod pattern;
 mod range;
 mod seen;

@@ -186,6 +186,7 @@ pub static FLOWS: [Flow; 25] = [
             "orca.stages.list",
             "orca.tasks.start",
             "orca.triggers.explain",
+            "orca.triggers.history",
         ],
         &[GATE],
         &[],

@@ -113,6 +113,12 @@ call!(repeat "orca", "triggers.explain",
 /// Which pipelines these events start, or would have; with a pipeline, why its triggers match or do not.
 ExplainTriggers { pipeline: Option<String>, events: Vec<InboundEvent> } -> Vec<Explained>);
 
+call!(repeat "orca", "triggers.history",
+/// What each trigger of a pipeline did, in their order: `{index, type, because?, schedule?, next?, starts: [{at,
+/// outcome: started | madeUp | starting | missed, execution?, status?, event?}], lastEnd?: {execution, status, endTime,
+/// because?}}`. `because` says why it cannot start anything, `lastEnd` what the pipeline did last that it waits for.
+TriggerHistory { pipeline: String } -> Vec<Context>);
+
 call!(repeat "orca", "stages.list",
 /// The stage types that this orca can run: `[{type, aliases, description, parameters}]`.
 ListStageTypes {} -> Vec<Context>);

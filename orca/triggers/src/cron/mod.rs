@@ -96,7 +96,7 @@ impl Schedule {
         Some(found)
     }
 
-    /// The schedule in a sentence.
+    /// The schedule in a sentence, with its time zone.
     pub fn describe(&self) -> String {
         format!(
             "{} ({})",
@@ -104,6 +104,12 @@ impl Schedule {
             self.zone_name
         )
     }
+}
+
+/// Describes a good expression in a sentence; says what is wrong with a bad one.
+pub fn check(expression: &str) -> Result<String, Error> {
+    let schedule = Schedule::parse(expression, DEFAULT_ZONE, "")?;
+    Ok(describe::sentence(&schedule.calendar))
 }
 
 #[cfg(test)]
