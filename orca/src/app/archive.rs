@@ -114,6 +114,7 @@ impl Shell {
         if keeps_results(&loaded.state) {
             self.forget_results(id).await?;
         }
+        self.forget_claim(&loaded.state).await?;
         let archived = self.put_archive(&loaded.state).await?;
         self.ports
             .journal

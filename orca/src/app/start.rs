@@ -16,7 +16,7 @@ use kork_model::{
     templated,
 };
 use orca_engine::{
-    Command, Rejection,
+    Command, Rejection, State,
     build::{self, Built, Request},
     command::Invalid,
 };
@@ -222,21 +222,13 @@ impl Shell {
         id: ExecutionId,
     ) -> Result<Correlated, Error> {
         let own = start.pipeline.get("trigger").and_then(Value::as_object);
-        let given = |t: &Context| {
-            t.get("correlationId")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
-        let correlation = start
-            .trigger
-            .and_then(given)
-            .or_else(|| own.and_then(given));
-        let Some(correlation) = correlation else {
+        let correlation = start.trigger.and_then(correlation_of);
+        let Some(correlation) = correlation.or_else(|| own.and_then(correlation_of)) else {
             return Ok(Correlated::ToStart(id));
         };
-        let subject = format!("correlation.{}", token(&correlation));
+        let subject = claims(correlation);
         let failed = |source| Error::Journal {
-            id: correlation.clone(),
+            id: correlation.to_owned(),
             source,
         };
         loop {
@@ -277,6 +269,28 @@ impl Shell {
         }
     }
 
+    /// The execution has ended: what stands under its correlation id claims nothing any more.
+    pub(crate) async fn forget_claim(&self, state: &State) -> Result<(), Error> {
+        let execution = &state.execution;
+        let Some(correlation) = correlation_of(&execution.trigger) else {
+            return Ok(());
+        };
+        let subject = claims(correlation);
+        let failed = |source| Error::Journal {
+            id: correlation.to_owned(),
+            source,
+        };
+        let journal = &self.ports.journal;
+        let records = journal.read(&subject, Revision::NONE).await;
+        let newest = records.map_err(failed)?.pop();
+        // Another one may have claimed it since.
+        let own = newest.filter(|record| record.payload == execution.id.as_str().as_bytes());
+        let Some(own) = own else {
+            return Ok(());
+        };
+        journal.purge(&subject, own.revision).await.map_err(failed)
+    }
+
     /// Artifacts of the newest execution of this pipeline, when an expected artifact wants them.
     async fn prior_artifacts(self: &Arc<Self>, pipeline: &Context) -> Result<Vec<Value>, Error> {
         let expected = pipeline.get("expectedArtifacts").and_then(Value::as_array);
@@ -308,6 +322,15 @@ impl Shell {
         };
         Ok(orca_engine::artifacts_of(&state.execution))
     }
+}
+
+fn correlation_of(trigger: &Context) -> Option<&str> {
+    trigger.get("correlationId").and_then(Value::as_str)
+}
+
+/// Where executions are claimed by a correlation id.
+fn claims(correlation: &str) -> String {
+    format!("correlation.{}", token(correlation))
 }
 
 fn chosen_id(start: &Start<'_>) -> Option<ExecutionId> {

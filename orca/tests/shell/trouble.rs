@@ -272,3 +272,19 @@ async fn an_event_that_lay_for_days_starts_all_the_same() {
     let one: Value = json!(world.executions().await[0].trigger["payload"]["branch"]);
     assert_eq!(one, "main");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_correlation_id_is_one_execution_until_that_ends_and_then_nothing_is_left_of_it() {
+    let world = World::new(Vec::new()).await;
+    let _orcas = (world.orca().await, world.orca().await);
+    let mut correlated = pipeline("p", &[wait("1", &[], 60)]);
+    correlated["trigger"] = json!({"type": "manual", "correlationId": "deploy of 1.2.3"});
+    for ran in 1..=2 {
+        let starts = (0..8).map(|_| world.start(correlated.clone()));
+        let ids = futures_util::future::join_all(starts).await;
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        world.until_there_are(ran).await;
+        world.until_archived().await;
+        world.until_has_no_log("correlation.").await;
+    }
+}
