@@ -1,7 +1,7 @@
 //! Artifacts as every part of an execution shows them, and what matches what.
 
+use fancy_regex::Regex;
 use kork_model::{Context, Execution, Stage};
-use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::context::{flag, spelled, text};
@@ -116,7 +116,9 @@ fn matches(pattern: &Context, artifact: &Value) -> bool {
         let Some(actual) = artifact.get(field).and_then(Value::as_str) else {
             return false;
         };
+        // In Java's words, as triggers match: one must not let in what the other refuses.
         wanted == actual
-            || Regex::new(&format!("^(?:{wanted})$")).is_ok_and(|regex| regex.is_match(actual))
+            || Regex::new(&format!("^(?:{wanted})$"))
+                .is_ok_and(|regex| regex.is_match(actual).unwrap_or(false))
     })
 }

@@ -20,7 +20,8 @@ use orca_engine::{
     build::{self, Built, Request},
     command::Invalid,
 };
-use serde_json::Value;
+use orca_triggers::Fired;
+use serde_json::{Value, json};
 
 use super::{Error, Id, Shell, index::Candidate, spans, token};
 
@@ -97,6 +98,44 @@ impl Shell {
                 Err(invalid(&why))
             }
         }
+    }
+
+    /// An execution of nothing that says why a trigger could not start its pipeline.
+    pub(crate) async fn start_refused(
+        self: &Arc<Self>,
+        fired: &Fired,
+        origin: &str,
+        id: ExecutionId,
+        why: &Problem,
+    ) -> Result<(), Error> {
+        let pipeline = json!({
+            "id": &*fired.pipeline, "application": &*fired.application, "name": fired.name, "stages": [],
+        });
+        let Value::Object(pipeline) = pipeline else {
+            return Ok(());
+        };
+        // What it would have been given may be what is wrong.
+        let mut trigger = fired.trigger.clone();
+        trigger.remove("expectedArtifactIds");
+        let request = Request {
+            id: id.clone(),
+            now: self.ports.clock.now(),
+            pipeline: &pipeline,
+            trigger: Some(&trigger),
+            user: &fired.user,
+            origin,
+            prior_artifacts: &[],
+        };
+        let built = build::pipeline(&request).map_err(|e| invalid(&e))?;
+        let (Built::Ready(mut execution) | Built::Refused { mut execution, .. }) = built;
+        execution.traceparent = Some(spans::asked(id.as_str()).to_string());
+        let reason = why.message();
+        self.create(
+            &id,
+            &Command::CreateRefused { execution, reason },
+            Id::Chosen,
+        )
+        .await
     }
 
     /// The definition as it would run.

@@ -11,7 +11,7 @@ use kork::{
     rpc,
 };
 use kork_model::{
-    Context, ExecutionId, InboundEvent, Kind, SuiteEvent,
+    Context, ExecutionId, InboundEvent, Kind, Problem, SuiteEvent,
     api::{
         front50::{GetPipeline, ListTriggers},
         igor::CompleteEvent,
@@ -19,6 +19,7 @@ use kork_model::{
     },
     event::{self, subject},
 };
+use orca_engine::Rejection;
 use orca_triggers::{Fired, TriggerIndex};
 use serde_json::Value;
 
@@ -141,10 +142,7 @@ impl Shell {
                 return Err(super::start::boxed(problem));
             }
             // One that cannot be read keeps no other one from starting.
-            Err(problem) => {
-                tracing::error!(pipeline = &*fired.pipeline, error = %problem, "a trigger could not start its pipeline");
-                return Ok(());
-            }
+            Err(problem) => return self.refused(fired, origin, &problem).await,
         };
         let start = Start {
             pipeline: &pipeline,
@@ -158,11 +156,27 @@ impl Shell {
         match self.start(&start).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_passing() => Err(error),
-            // What cannot start is stored as failed where it can be seen.
-            Err(error) => {
-                tracing::warn!(pipeline = &*fired.pipeline, error = %error.problem(), "a trigger could not start its pipeline");
-                Ok(())
-            }
+            Err(error) => self.refused(fired, origin, &error.problem()).await,
+        }
+    }
+
+    /// What cannot start is stored as failed where it can be seen.
+    async fn refused(
+        self: &Arc<Self>,
+        fired: &Fired,
+        origin: &str,
+        why: &Problem,
+    ) -> Result<(), Error> {
+        tracing::warn!(pipeline = &*fired.pipeline, error = %why, "a trigger could not start its pipeline");
+        let id = id_of(fired);
+        match self.state(&id).await {
+            Err(Error::Rejected(Rejection::UnknownExecution(_))) => {}
+            Err(error) if error.is_passing() => return Err(error),
+            _ => return Ok(()),
+        }
+        match self.start_refused(fired, origin, id, why).await {
+            Err(error) if error.is_passing() => Err(error),
+            _ => Ok(()),
         }
     }
 

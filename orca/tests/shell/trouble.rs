@@ -167,9 +167,33 @@ async fn a_pipeline_that_cannot_be_read_keeps_no_other_one_from_starting() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     world.until_has_no_log("inbox.").await;
+    // The template that it names is not there.
+    let mut lacking = hooked("d", 0);
+    lacking["template"] = json!({"artifactAccount": "front50ArtifactCredentials", "type": "front50/pipelineTemplate",
+                                 "reference": "spinnaker://gone"});
+    lacking["schema"] = json!("v2");
+    lacking["type"] = json!("templatedPipeline");
+    world.front50.change(&world.ports, lacking, 3).await;
+    let refused = loop {
+        sent += 1;
+        assert!(sent < 1_000, "nothing says why the pipeline did not start");
+        world.send(&[push(&format!("e{sent}"), "main")]).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let found = world.executions().await;
+        if let Some(refused) = found.into_iter().find(|e| e.name.as_deref() == Some("d")) {
+            break refused;
+        }
+    };
+    assert_eq!(refused.status, Status::Terminal);
+    let shown = serde_json::to_string(&refused).unwrap();
+    assert!(
+        shown.contains("there is no pipeline template gone"),
+        "{shown}"
+    );
+    world.until_has_no_log("inbox.").await;
     let found = world.executions().await;
     let of = |name: &str| {
-        let is = |e: &&Execution| e.name.as_deref() == Some(name);
+        let is = |e: &&Execution| e.name.as_deref() == Some(name) && e.status == Status::Succeeded;
         found.iter().filter(is).count()
     };
     assert_eq!((of("a"), of("b")), (1, sent));

@@ -22,7 +22,7 @@ const INSTRUCTIONS_MAX: usize = 20_000;
 /// Most steps back of one search.
 const BACKTRACKS_MAX: usize = 100_000;
 /// Compiled patterns per generation; two generations are kept for each way of matching.
-const GENERATION: usize = 128;
+const GENERATION: usize = 512;
 
 /// How much of a text a pattern has to cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
