@@ -24,7 +24,9 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 pub use http::{Fault, Rule, Stats, User};
 pub use notify::Endpoint;
 pub use shown::{encoded, job_url};
-pub use state::{Build, Checkout, Force, Job, Kind, Parameter, Phase, Script, State, Tests};
+pub use state::{
+    Build, Checkout, Force, Job, Kind, Parameter, ParameterKind, Phase, Script, State, Tests,
+};
 
 /// How a double starts.
 #[derive(Debug, Clone)]

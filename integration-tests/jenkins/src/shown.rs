@@ -1,8 +1,10 @@
 //! Jobs, items and builds as Jenkins' JSON shows them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::state::{Build, Item, ItemState, Job, Phase, State};
+use crate::state::{Build, Item, ItemState, Job, ParameterKind, Phase, State};
 
 /// `builds` of a job lists only so many.
 const NEWEST: usize = 100;
@@ -122,7 +124,7 @@ impl Shown<'_> {
             "blocked": item.state == ItemState::Blocked,
             "buildable": item.state == ItemState::Buildable,
             "task": { "name": name, "url": url },
-            "actions": [{}, parameters(&item.parameters)],
+            "actions": [{}, self.parameters(&item.path, &item.parameters)],
         });
         if let ItemState::Left { number, .. } = item.state {
             shown["cancelled"] = json!(number.is_none());
@@ -154,7 +156,7 @@ impl Shown<'_> {
             "inProgress": !build.finalized, "result": result, "duration": build.duration_ms(),
             "estimatedDuration": build.script.duration_ms, "timestamp": build.start_ms,
             "queueId": build.queue_id, "keepLog": false, "builtOn": "",
-            "artifacts": artifacts, "actions": actions(build), "culprits": [],
+            "artifacts": artifacts, "actions": self.actions(build), "culprits": [],
         });
         let key = if build.kind == crate::Kind::Freestyle {
             "changeSet"
@@ -168,6 +170,41 @@ impl Shown<'_> {
             json!([changes])
         };
         shown
+    }
+
+    /// The action that holds the values of a job's parameters.
+    fn parameters(&self, path: &[String], values: &BTreeMap<String, String>) -> Value {
+        let declared = self.state.jobs.get(path).map(|job| &job.parameters[..]);
+        let kind = |name: &str| {
+            let known = declared.unwrap_or_default().iter().find(|p| p.name == name);
+            known.map_or(ParameterKind::Text, |p| p.kind)
+        };
+        let shown = values.iter().map(|(name, value)| {
+            let kind = kind(name);
+            let mut shown = json!({ "_class": format!("hudson.model.{}ParameterValue", kind.class()), "name": name });
+            match kind {
+                ParameterKind::Password => {}
+                ParameterKind::Boolean => shown["value"] = json!(value == "true"),
+                ParameterKind::Run => {
+                    let (job, number) = value.split_once('#').unwrap_or((value, ""));
+                    shown["jobName"] = json!(job);
+                    shown["number"] = json!(number);
+                }
+                ParameterKind::Text | ParameterKind::Trimmed | ParameterKind::Choice => {
+                    shown["value"] = json!(value);
+                }
+            }
+            shown
+        });
+        json!({ "_class": "hudson.model.ParametersAction", "parameters": shown.collect::<Vec<_>>() })
+    }
+
+    fn actions(&self, build: &Build) -> Vec<Value> {
+        let parameters = self.parameters(&build.path, &build.parameters);
+        let mut actions = vec![parameters, json!({})];
+        actions.extend(left(build));
+        actions.push(json!({}));
+        actions
     }
 
     /// The body of a notification, as the Notification plugin writes it.
@@ -215,21 +252,16 @@ fn artifact(path: &str) -> Value {
     json!({ "fileName": name, "displayPath": name, "relativePath": path })
 }
 
-fn parameters(values: &std::collections::BTreeMap<String, String>) -> Value {
-    let list: Vec<Value> = values
-        .iter()
-        .map(|(name, value)| json!({ "_class": "hudson.model.StringParameterValue", "name": name, "value": value }))
-        .collect();
-    json!({ "_class": "hudson.model.ParametersAction", "parameters": list })
-}
-
 fn definitions(job: &Job) -> Value {
     let list = job.parameters.iter().map(|p| {
-        let kind = if p.choices.is_empty() { "StringParameterDefinition" } else { "ChoiceParameterDefinition" };
+        let kind = format!("{}ParameterDefinition", p.kind.class());
         let mut shown = json!({
             "_class": format!("hudson.model.{kind}"), "name": p.name, "type": kind, "description": "",
             "defaultParameterValue": { "name": p.name, "value": p.default },
         });
+        if p.kind == ParameterKind::Password {
+            shown["defaultParameterValue"] = json!({ "name": p.name });
+        }
         if !p.choices.is_empty() {
             shown["choices"] = json!(p.choices);
         }
@@ -241,8 +273,9 @@ fn definitions(job: &Job) -> Value {
     })
 }
 
-fn actions(build: &Build) -> Vec<Value> {
-    let mut actions = vec![parameters(&build.parameters), json!({})];
+/// Actions about what a build checked out and tested.
+fn left(build: &Build) -> Vec<Value> {
+    let mut actions = Vec::new();
     for scm in &build.script.checkouts {
         let revision =
             json!({ "SHA1": scm.commit, "branch": [{ "SHA1": scm.commit, "name": scm.branch }] });
@@ -262,7 +295,6 @@ fn actions(build: &Build) -> Vec<Value> {
             "skipCount": tests.skipped, "totalCount": tests.total, "urlName": "testReport",
         }));
     }
-    actions.push(json!({}));
     actions
 }
 

@@ -159,6 +159,7 @@ fn cancel(inner: &mut Inner, ask: &Ask) -> Reply {
     match inner.state.cancel_item(id.unwrap_or(0)) {
         Cancelled::Done => reply(204, "text/plain", ""),
         Cancelled::Unknown => missing(),
+        Cancelled::Left => page(500, "Oops! A problem occurred while processing the request"),
         Cancelled::NotPossible => page(422, "Item could not be cancelled"),
     }
 }

@@ -6,27 +6,70 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub name: String,
+    pub kind: ParameterKind,
     pub default: String,
     /// Not empty: a choice of these.
     pub choices: Vec<String>,
 }
 
+/// What is made of the value of a parameter, and whether it is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParameterKind {
+    #[default]
+    Text,
+    /// A text whose ends are trimmed.
+    Trimmed,
+    Choice,
+    Boolean,
+    /// Its value is not shown.
+    Password,
+    /// A build of another job, `job#number`; shown as those two.
+    Run,
+}
+
+impl ParameterKind {
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Text | Self::Trimmed => "String",
+            Self::Choice => "Choice",
+            Self::Boolean => "Boolean",
+            Self::Password => "Password",
+            Self::Run => "Run",
+        }
+    }
+
+    /// The value as it is kept.
+    pub(crate) fn kept(self, given: &str) -> String {
+        match self {
+            Self::Trimmed => given.trim().to_owned(),
+            Self::Boolean => given.eq_ignore_ascii_case("true").to_string(),
+            Self::Text | Self::Choice | Self::Password | Self::Run => given.to_owned(),
+        }
+    }
+}
+
 impl Parameter {
-    /// A text parameter.
-    pub fn text(name: &str, default: &str) -> Self {
+    /// A parameter of a kind.
+    pub fn new(kind: ParameterKind, name: &str, default: &str) -> Self {
         Self {
             name: name.to_owned(),
+            kind,
             default: default.to_owned(),
             choices: Vec::new(),
         }
     }
 
+    /// A text parameter.
+    pub fn text(name: &str, default: &str) -> Self {
+        Self::new(ParameterKind::Text, name, default)
+    }
+
     /// A choice; the first one is the default.
     pub fn choice(name: &str, choices: &[&str]) -> Self {
+        let default = choices.first().copied().unwrap_or_default();
         Self {
-            name: name.to_owned(),
-            default: choices.first().copied().unwrap_or_default().to_owned(),
             choices: choices.iter().map(|&c| c.to_owned()).collect(),
+            ..Self::new(ParameterKind::Choice, name, default)
         }
     }
 }

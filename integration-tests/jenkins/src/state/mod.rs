@@ -9,7 +9,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use build::Build;
-pub use job::{Checkout, Force, Job, Kind, Parameter, Script, Tests};
+pub use job::{Checkout, Force, Job, Kind, Parameter, ParameterKind, Script, Tests};
 pub use queue::{Item, ItemState};
 
 /// How long an item that left the queue is remembered.
@@ -65,6 +65,8 @@ pub struct Accepted {
 pub enum Cancelled {
     Done,
     Unknown,
+    /// It has left the queue, and is still remembered.
+    Left,
     NotPossible,
 }
 
@@ -193,7 +195,8 @@ impl State {
                 };
                 Cancelled::Done
             }
-            Some(_) | None => Cancelled::Unknown,
+            Some(_) => Cancelled::Left,
+            None => Cancelled::Unknown,
         }
     }
 
@@ -336,7 +339,7 @@ fn declared(
         if !parameter.choices.is_empty() && !parameter.choices.contains(value) {
             return Err(Refusal::BadChoice);
         }
-        values.insert(parameter.name.clone(), value.clone());
+        values.insert(parameter.name.clone(), parameter.kind.kept(value));
     }
     Ok(values)
 }
