@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::{
     BuildOutcome, BuildRequest, BuildServer, Controller, Listener,
     config::Kind,
-    follow::{Progress, run},
+    follow::{Permit, Progress, run},
 };
 
 /// A request as the function sees it.
@@ -134,6 +134,14 @@ pub(crate) struct Watcher {
 impl Listener for Watcher {
     async fn progress(&self, context: Context) {
         self.seen.lock().unwrap().push(context);
+    }
+
+    async fn may_start(&self, _progress: &Progress) -> Permit {
+        Permit::Given
+    }
+
+    async fn is_shared(&self, _progress: &Progress) -> Result<bool, String> {
+        Ok(false)
     }
 
     async fn pause(&self, time: Duration) -> bool {

@@ -310,9 +310,4 @@ impl BuildServer for Github {
         let paths: Vec<String> = ids.map(log).collect();
         self.0.logged(&paths, build, file).await
     }
-
-    /// Runs have no description.
-    async fn describe(&self, _job: &str, _number: u64, _text: &str) -> Result<(), CiError> {
-        Ok(())
-    }
 }

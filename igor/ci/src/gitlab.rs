@@ -240,9 +240,4 @@ impl BuildServer for Gitlab {
             .collect();
         self.0.logged(&paths, build, file).await
     }
-
-    /// Pipelines have no description.
-    async fn describe(&self, _job: &str, _number: u64, _text: &str) -> Result<(), CiError> {
-        Ok(())
-    }
 }

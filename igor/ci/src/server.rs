@@ -34,9 +34,6 @@ pub struct BuildRequest {
     /// The stage ends when the build has started.
     #[serde(default = "yes")]
     pub wait_for_completion: bool,
-    /// Where the execution is looked at; written to the description of the build.
-    #[serde(default)]
-    pub back_link: Option<String>,
     /// The build is given up, and stopped, after so long.
     #[serde(default = "follow_ms_max")]
     pub follow_ms_max: u64,
@@ -64,7 +61,6 @@ impl BuildRequest {
             property_file: None,
             mark_unstable_as_successful: false,
             wait_for_completion: true,
-            back_link: None,
             follow_ms_max: FOLLOW_MS_MAX,
         }
     }
@@ -200,6 +196,4 @@ pub trait BuildServer: Send + Sync {
         build: &Build,
         file: &str,
     ) -> Result<Context, PropertiesError>;
-    /// Writes the description of a build.
-    async fn describe(&self, job: &str, number: u64, text: &str) -> Result<(), CiError>;
 }

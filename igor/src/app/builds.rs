@@ -63,7 +63,7 @@ impl Igor {
     }
 
     fn client(&self, controller: &Controller) -> Result<Client, Problem> {
-        let made_of = fingerprint(controller);
+        let made_of = fingerprint(controller, &[&controller.password, &controller.token]);
         let mut servers = self.servers.lock();
         if let Some((known, client)) = servers.get(&controller.name)
             && *known == made_of

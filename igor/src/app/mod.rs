@@ -3,10 +3,12 @@
 pub(crate) mod accounts;
 pub(crate) mod builds;
 pub(crate) mod complete;
+pub(crate) mod current;
 pub(crate) mod deliveries;
 pub(crate) mod history;
 pub(crate) mod orders;
 pub(crate) mod polls;
+pub(crate) mod records;
 pub(crate) mod sources;
 pub(crate) mod telling;
 
@@ -15,7 +17,10 @@ use std::{
     sync::Arc,
 };
 
-use kork::{ports::Ports, service::Shutdown};
+use kork::{
+    ports::Ports,
+    service::{Shutdown, config::Secret},
+};
 use serde::Serialize;
 
 use crate::Config;
@@ -32,10 +37,13 @@ pub(crate) struct Igor {
     pub(crate) servers: builds::Servers,
 }
 
-/// The same for the same settings.
-pub(crate) fn fingerprint(config: &impl Serialize) -> u64 {
+/// The same for the same settings. The secrets among them are given as well: they do not show themselves.
+pub(crate) fn fingerprint(config: &impl Serialize, secrets: &[&Secret]) -> u64 {
     let mut hasher = DefaultHasher::new();
     let text = serde_json::to_string(config).unwrap_or_default();
     text.hash(&mut hasher);
+    for secret in secrets {
+        secret.reveal().hash(&mut hasher);
+    }
     hasher.finish()
 }

@@ -1,193 +1,48 @@
-//! Orders for builds: what is asked, and how far each is, so that no build is started twice.
+//! Orders for builds: what is asked, and how one is called back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
-use igor_ci::{
-    BuildRequest,
-    follow::{PROGRESS_KEY, Progress},
-};
-use kork::ports::{Condition, ObjectStoreError, Ports};
+use igor_ci::{BuildRequest, follow};
 use kork_model::{Context, Kind, Problem, WorkOrder};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::{Igor, builds::problem};
-
-/// Folder of what is kept.
-const FOLDER: &str = "igor/builds/";
-/// Times that a lost race for what is kept is run again.
-const RACES_MAX: usize = 8;
-
-/// What is kept of an order while its build goes on.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Record {
-    master: String,
-    job: String,
-    progress: Progress,
-    /// It was called back: whoever starts or follows its build stops it.
-    withdrawn: bool,
-}
-
-/// How far the build of an order is, in memory and in the object store.
-pub(crate) struct Kept {
-    key: String,
-    record: Record,
-    etag: Option<String>,
-    /// The store has not taken the newest of it.
-    is_unsaved: bool,
-    stop: CancellationToken,
-}
-
-impl Kept {
-    pub(crate) fn progress(&self) -> Progress {
-        self.record.progress.clone()
-    }
-
-    /// Keeps what is new. A store that does not answer is asked again with the next step.
-    pub(crate) async fn save(&mut self, ports: &Ports, context: &Context) {
-        let progress = Progress::of(context);
-        if context.contains_key(PROGRESS_KEY)
-            && (self.is_unsaved || progress != self.record.progress)
-        {
-            self.record.progress = progress;
-            self.is_unsaved = true;
-            if let Err(error) = self.try_save(ports).await {
-                tracing::warn!(%error, "it is kept later how far a build is");
-            }
-        }
-    }
-
-    /// Somebody else may have written: whoever called the order back, or another igor that follows the same
-    /// build. Only the first is a reason to stop it.
-    async fn try_save(&mut self, ports: &Ports) -> Result<(), ObjectStoreError> {
-        for _ in 0..RACES_MAX {
-            match put(ports, &self.key, &self.record, self.etag.as_deref()).await {
-                Ok(etag) => {
-                    self.etag = Some(etag);
-                    self.is_unsaved = false;
-                    return Ok(());
-                }
-                Err(ObjectStoreError::ConditionFailed { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            let found = read(ports, &self.key).await?;
-            if found.as_ref().is_some_and(|(record, _)| record.withdrawn) {
-                self.stop.cancel();
-                return Ok(());
-            }
-            self.etag = found.map(|(_, etag)| etag);
-        }
-        Err(ObjectStoreError::ConditionFailed {
-            key: self.key.clone(),
-        })
-    }
-}
-
-async fn read(ports: &Ports, key: &str) -> Result<Option<(Record, String)>, ObjectStoreError> {
-    let found = ports.objects.get(key).await?;
-    Ok(found.map(|object| {
-        let record = serde_json::from_slice(&object.body).unwrap_or_default();
-        (record, object.info.etag)
-    }))
-}
-
-async fn put(
-    ports: &Ports,
-    key: &str,
-    record: &Record,
-    etag: Option<&str>,
-) -> Result<String, ObjectStoreError> {
-    let body = Bytes::from(serde_json::to_vec(record).unwrap_or_default());
-    let condition = match etag {
-        Some(etag) => Condition::IfMatch(etag.to_owned()),
-        None => Condition::IfAbsent,
-    };
-    let stored = ports.objects.put(key, body, condition).await?;
-    Ok(stored.etag)
-}
+use super::{
+    Igor,
+    builds::problem,
+    current::Current,
+    records::{Record, away, is_shared},
+};
 
 impl Igor {
-    /// What is known of an order. One that was called back stops at its first step.
-    pub(crate) async fn kept(
-        &self,
-        order: &WorkOrder,
-        stop: CancellationToken,
-    ) -> Result<Kept, Problem> {
-        let key = key(order);
-        let (record, etag) = match read(&self.ports, &key).await.map_err(|e| away(&e))? {
-            Some((record, etag)) => (record, Some(etag)),
-            None => (Record::of(order), None),
-        };
-        if record.withdrawn {
-            stop.cancel();
-        }
-        Ok(Kept {
-            key,
-            record,
-            etag,
-            is_unsaved: false,
-            stop,
-        })
-    }
-
     /// Stops the build of an order, wherever it is followed; one that is not started yet will not go on.
-    pub(crate) async fn withdraw(&self, order: &WorkOrder) -> Result<(), Problem> {
-        let key = key(order);
-        for _ in 0..RACES_MAX {
-            let found = read(&self.ports, &key).await.map_err(|e| away(&e))?;
-            let (mut record, etag) = match found {
-                Some((record, etag)) => (record, Some(etag)),
-                None => (Record::of(order), None),
-            };
-            record.withdrawn = true;
-            match put(&self.ports, &key, &record, etag.as_deref()).await {
-                Ok(_) => return self.stop_build(&record).await,
-                Err(ObjectStoreError::ConditionFailed { .. }) => {}
-                Err(error) => return Err(away(&error)),
-            }
-        }
-        let text = "the build goes on too fast to be called back; it is tried again";
-        Err(Problem::new("IGOR-0010", Kind::Unavailable, text))
-    }
-
-    async fn stop_build(&self, record: &Record) -> Result<(), Problem> {
-        let Progress { item, number, .. } = record.progress;
-        if item.is_none() && number.is_none() {
+    /// Done when it returns without an error.
+    pub(crate) async fn withdraw(self: &Arc<Self>, order: &WorkOrder) -> Result<(), Problem> {
+        let record = self.mark_withdrawn(order).await?;
+        if record.result.is_some() || !record.progress.may_have_build() {
             return Ok(());
         }
-        // Nobody can stop a build of a server that is not known any more.
-        let Ok(server) = self.build_server(&record.master) else {
+        let Ok((master, request)) = request_of(order) else {
             return Ok(());
         };
-        let stopped = server.stop(&record.job, item, number).await;
-        match stopped {
+        let server = match Current::new(self, &master) {
+            Ok(server) => server,
+            // It may be in the file that cannot be read now.
+            Err(problem) if self.accounts.wrong().is_some() => return Err(problem),
+            Err(problem) => {
+                tracing::error!(key = %order.key, %problem, "a build of a server that is gone stays");
+                return Ok(());
+            }
+        };
+        let Record { mut progress, .. } = record;
+        let is_shared = is_shared(&self.ports, &master, &request.job, &progress).await;
+        progress.shared |= is_shared.map_err(|e| away(&e))?;
+        match follow::stop(&server, &request, &mut progress).await {
             Err(error) if error.is_passing() => Err(problem(&error)),
             Err(error) => {
-                tracing::warn!(%error, job = record.job, "a build cannot be stopped");
+                tracing::error!(key = %order.key, %error, job = request.job, "a build cannot be stopped");
                 Ok(())
             }
             Ok(()) => Ok(()),
-        }
-    }
-
-    /// The order is done.
-    pub(crate) async fn forget(&self, order: &WorkOrder) {
-        if let Err(error) = self.ports.objects.erase(&key(order)).await {
-            tracing::warn!(%error, key = %order.key, "the record of a build stays");
-        }
-    }
-}
-
-impl Record {
-    fn of(order: &WorkOrder) -> Self {
-        let text = |name: &str| order.payload.get(name).and_then(Value::as_str);
-        Self {
-            master: text("master").unwrap_or_default().to_owned(),
-            job: text("job").unwrap_or_default().to_owned(),
-            ..Self::default()
         }
     }
 }
@@ -232,18 +87,4 @@ fn is_true(value: Option<&Value>) -> bool {
         Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
         _ => false,
     }
-}
-
-fn key(order: &WorkOrder) -> String {
-    let plain = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || c == '-' || c == '.' => c,
-        _ => '_',
-    };
-    let name: String = order.key.0.chars().map(plain).collect();
-    format!("{FOLDER}{name}.json")
-}
-
-fn away(error: &ObjectStoreError) -> Problem {
-    let text = "it cannot be read or written just now how far a build is";
-    Problem::new("KORK-0008", Kind::Unavailable, text).because(error)
 }

@@ -126,7 +126,7 @@ impl Polls {
             known.insert(key);
         };
         for registry in &accounts.registries {
-            let made_of = fingerprint(registry);
+            let made_of = fingerprint(registry, &[&registry.password]);
             for repository in &registry.repositories {
                 let key = format!("registry/{}/{repository}", registry.name);
                 watch(
@@ -144,7 +144,7 @@ impl Polls {
             let key = format!("git/{}", repository.name);
             watch(
                 key,
-                fingerprint(repository),
+                fingerprint(repository, &[&repository.password]),
                 repository.poll_ms,
                 &|| match git::Client::new(self.http.clone(), repository) {
                     Ok(client) => Thing::Git(Arc::new(client)),
@@ -156,7 +156,9 @@ impl Polls {
             if controller.kind == CiKind::Jenkins {
                 let key = format!("{CONTROLLER}{}", controller.name);
                 let name = controller.name.clone();
-                watch(key, fingerprint(controller), BUILDS_EVERY_MS, &|| {
+                // Each look asks for the client anew: another password makes no other thing of it.
+                let made_of = fingerprint(controller, &[]);
+                watch(key, made_of, BUILDS_EVERY_MS, &|| {
                     Thing::Builds(name.clone())
                 });
             }

@@ -2,16 +2,18 @@
 //!
 //! | what happened | what the queue is told |
 //! |---|---|
-//! | the build ended, or cannot be had | report enqueued, then acknowledged |
-//! | the queue of reports is away | delivered again after a pause; it goes on with the same build |
+//! | the build ended, or cannot be had | result kept, report enqueued, then acknowledged |
+//! | the order was answered before | the same report again, then acknowledged |
+//! | the queue of reports or the object store is away | delivered again after a pause; it goes on with the same build |
 //! | the order is withdrawn | the build is stopped, then acknowledged; nothing is reported |
+//! | the build cannot be stopped now | delivered again after a pause, until it is stopped |
 //! | the message is no order | rejected to the dead letters |
 //!
 //! How far a build is stands in the object store: whoever takes an order over goes on from there.
 
 use std::{sync::Arc, time::Duration};
 
-use igor_ci::follow;
+use igor_ci::follow::{self, BuildOutcome, Permit, Progress};
 use kork::{
     ports::{Delivery, QueueError},
     trace,
@@ -19,10 +21,7 @@ use kork::{
 use kork_model::{Kind, Problem, WorkOrder, WorkReport, WorkResult, work};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{
-    Igor,
-    orders::{Kept, request_of},
-};
+use crate::app::{Igor, current::Current, orders::request_of, records::Kept};
 
 /// Builds that are followed at the same time. Waiting for one costs little.
 const ORDERS_MAX: usize = 4_096;
@@ -97,51 +96,64 @@ async fn finish(igor: &Arc<Igor>, order: &WorkOrder) -> Result<(), String> {
     if order.cancel {
         return igor.withdraw(order).await.map_err(|e| e.to_string());
     }
-    let result = build(igor, order).await?;
-    if let Some(result) = result {
-        report(igor, &WorkReport::done(order, result), "done").await?;
+    match build(igor, order).await? {
+        Some(result) => report_end(igor, order, result).await,
+        None => Ok(()),
     }
-    igor.forget(order).await;
-    Ok(())
 }
 
-/// Follows a build to its end; nothing is left to report of one that was called back.
+/// The result of an order, kept before anybody hears of it; none of one that was called back.
 async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>, String> {
-    let (master, request) = match request_of(order) {
-        Ok(asked) => asked,
-        Err(problem) => return Ok(Some(WorkResult::failed(problem))),
-    };
-    let server = match igor.build_server(&master) {
-        Ok(server) => server,
-        Err(problem) => return Ok(Some(WorkResult::failed(problem))),
-    };
     let stop = CancellationToken::new();
-    let kept = igor.kept(order, stop.clone()).await;
-    let mut kept = kept.map_err(|problem| problem.to_string())?;
+    let asked = request_of(order);
+    let place = asked.as_ref().map(|(m, r)| (m.clone(), r.job.clone()));
+    let kept = igor.kept(order, place.unwrap_or_default(), stop.clone());
+    let mut kept = kept.await.map_err(|problem| problem.to_string())?;
     if stop.is_cancelled() {
-        // Withdrawn before it began, or while nobody followed it: what there was of it is stopped already.
-        return Ok(None);
+        // Withdrawn before it began, or while nobody followed it: what there is of it is stopped now.
+        let stopped = igor.withdraw(order).await;
+        return stopped.map(|()| None).map_err(|e| e.to_string());
     }
-    let progress = kept.progress();
-    let listener = Told {
-        igor,
-        order,
-        stop: &stop,
-        kept: tokio::sync::Mutex::new(&mut kept),
+    if let Some(first) = kept.result() {
+        return Ok(Some(first));
+    }
+    let server = asked.and_then(|(master, request)| Ok((Current::new(igor, &master)?, request)));
+    let result = match server {
+        Ok((server, request)) => {
+            let progress = kept.progress();
+            let listener = Told {
+                igor,
+                order,
+                stop: &stop,
+                kept: tokio::sync::Mutex::new(&mut kept),
+            };
+            let outcome = follow::run(&server, &request, progress, &listener).await;
+            if stop.is_cancelled() {
+                // What could not be stopped is stopped when the order comes again.
+                return outcome.error.map_or(Ok(None), Err);
+            }
+            result_of(outcome)
+        }
+        // It may be in the file that cannot be read now.
+        Err(problem) if problem.code == "IGOR-0009" && igor.accounts.wrong().is_some() => {
+            return Err(problem.to_string());
+        }
+        Err(problem) => WorkResult::failed(problem),
     };
-    let outcome = follow::run(&*server, &request, progress, &listener).await;
-    if stop.is_cancelled() {
-        return Ok(None);
-    }
+    let first = kept.finish(&igor.ports, result).await;
+    first.map_err(|problem| problem.to_string())
+}
+
+fn result_of(outcome: BuildOutcome) -> WorkResult {
     let error = outcome
         .error
         .map(|text| Problem::new("IGOR-0011", Kind::Conflict, text));
-    Ok(Some(WorkResult {
+    WorkResult {
         status: outcome.status,
         context: outcome.context,
         outputs: outcome.outputs,
         error,
-    }))
+    }
 }
 
 /// Tells the stage how its build goes, keeps how far it is, and hears when it is called back.
@@ -162,8 +174,28 @@ impl follow::Listener for Told<'_> {
         let report_of = WorkReport::progress(self.order, context);
         let part = format!("progress/{}", self.now_ms());
         if let Err(error) = report(self.igor, &report_of, &part).await {
-            tracing::debug!(work = %self.order.key, error, "progress is not shown");
+            tracing::debug!(work = %self.order.key, %error, "progress is not shown");
         }
+    }
+
+    async fn may_start(&self, progress: &Progress) -> Permit {
+        let mut kept = self.kept.lock().await;
+        match kept.hold(&self.igor.ports, progress).await {
+            Err(error) => Permit::Withheld(error.to_string()),
+            Ok(()) if self.stop.is_cancelled() => Permit::CalledBack,
+            // Our lease is lost then, and the work is dropped soon.
+            Ok(()) if kept.result().is_some() => {
+                Permit::Withheld("another worker has done it".to_owned())
+            }
+            Ok(()) => Permit::Given,
+        }
+    }
+
+    async fn is_shared(&self, progress: &Progress) -> Result<bool, String> {
+        let kept = self.kept.lock().await;
+        kept.is_shared(&self.igor.ports, progress)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn pause(&self, time: Duration) -> bool {
@@ -181,14 +213,28 @@ impl follow::Listener for Told<'_> {
     }
 }
 
-async fn report(igor: &Igor, report: &WorkReport, part: &str) -> Result<(), String> {
-    let payload = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+/// Reports how an order ended. What no message can hold is not tried again: it would never fit.
+async fn report_end(igor: &Igor, order: &WorkOrder, result: WorkResult) -> Result<(), String> {
+    let status = result.status;
+    let mut sent = report(igor, &WorkReport::done(order, result), "done").await;
+    if let Err(error @ QueueError::TooLarge { .. }) = sent {
+        let text =
+            format!("the build ended with {status}, and what it left is too large to be handed on");
+        let problem = Problem::new("IGOR-0011", Kind::TooLarge, text).because(&error);
+        let failed = WorkResult::failed(problem);
+        sent = report(igor, &WorkReport::done(order, failed), "done").await;
+    }
+    sent.map_err(|error| error.to_string())
+}
+
+async fn report(igor: &Igor, report: &WorkReport, part: &str) -> Result<(), QueueError> {
+    let payload = serde_json::to_vec(report).map_err(|error| QueueError::Unavailable {
+        reason: error.to_string(),
+    })?;
     let id = format!("{}/{part}", report.key);
     let queue = &igor.ports.queue;
-    let sent = queue
-        .enqueue(work::REPORTS, &id, payload.into(), None)
-        .await;
-    sent.map(drop).map_err(|error| error.to_string())
+    let sent = queue.enqueue(work::REPORTS, &id, payload.into(), None);
+    sent.await.map(drop)
 }
 
 /// Extends the lease until it is lost.

@@ -1,6 +1,9 @@
-//! Builds: what is told of them is looked up, orders start one each, and a withdrawn order leaves none.
+//! Builds: what is told of them is looked up, and orders start one each.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jenkins_double::{Jenkins, Job, Options, Script};
@@ -22,18 +25,16 @@ use crate::world::{World, eventually};
 const TICK: Duration = Duration::from_millis(20);
 const LEASE: Duration = Duration::from_secs(30);
 
-struct Ci {
-    world: World,
-    jenkins: Arc<Jenkins>,
+pub(crate) struct Ci {
+    pub(crate) world: World,
+    pub(crate) jenkins: Arc<Jenkins>,
 }
 
-async fn ci(duration_ms: u64) -> Ci {
-    ci_after(0, duration_ms).await
-}
+/// The job of all builds.
+pub(crate) const JOB: &str = "shop/feature%2Fx";
 
-/// Its builds wait for `quiet_ms` in the queue.
-async fn ci_after(quiet_ms: u64, duration_ms: u64) -> Ci {
-    let jenkins = Arc::new(Jenkins::start(Options::default()).await.unwrap());
+/// Its builds take so long, wait for `quiet_ms` in the queue before, and fail.
+pub(crate) fn job(quiet_ms: u64, duration_ms: u64) -> Job {
     let mut job = Job::pipeline().with_script(Script {
         duration_ms,
         result: "FAILURE".to_owned(),
@@ -41,7 +42,16 @@ async fn ci_after(quiet_ms: u64, duration_ms: u64) -> Ci {
         ..Script::default()
     });
     job.quiet_ms = quiet_ms;
-    jenkins.add_job("shop/feature%2Fx", job);
+    job
+}
+
+async fn ci(duration_ms: u64) -> Ci {
+    ci_with(job(0, duration_ms)).await
+}
+
+pub(crate) async fn ci_with(job: Job) -> Ci {
+    let jenkins = Arc::new(Jenkins::start(Options::default()).await.unwrap());
+    jenkins.add_job(JOB, job);
     let ticking = Arc::downgrade(&jenkins);
     tokio::spawn(async move {
         while let Some(jenkins) = ticking.upgrade() {
@@ -63,7 +73,7 @@ async fn ci_after(quiet_ms: u64, duration_ms: u64) -> Ci {
     Ci { world, jenkins }
 }
 
-fn order(key: &str, cancel: bool) -> WorkOrder {
+pub(crate) fn order(key: &str, cancel: bool) -> WorkOrder {
     let payload =
         json!({"master": "ci", "job": "shop/feature%2Fx", "propertyFile": "a.properties"});
     WorkOrder {
@@ -83,27 +93,51 @@ fn order(key: &str, cancel: bool) -> WorkOrder {
 }
 
 impl Ci {
-    async fn enqueue(&self, order: &WorkOrder, id: &str) {
+    pub(crate) async fn enqueue(&self, order: &WorkOrder, id: &str) {
         let payload = Bytes::from(serde_json::to_vec(order).unwrap());
         let queue = &self.world.ports.queue;
         queue.enqueue("task.igor", id, payload, None).await.unwrap();
     }
 
     /// The report of the end.
-    async fn done(&self) -> WorkReport {
-        eventually("the build is reported", async || {
+    pub(crate) async fn done(&self) -> WorkReport {
+        self.report(|report| report.result.is_some().then(|| report.clone()))
+            .await
+    }
+
+    /// What is looked for in the reports that come; they are taken.
+    pub(crate) async fn report<T>(&self, find: impl Fn(&WorkReport) -> Option<T>) -> T {
+        eventually("it is reported", async || {
             let queue = &self.world.ports.queue;
             let wait = Duration::from_millis(100);
             let reports = queue.pull(work::REPORTS, 16, LEASE, wait).await.unwrap();
-            let mut done = None;
+            let mut found = None;
             for Delivery { payload, lease, .. } in reports {
                 queue.ack(&lease).await.unwrap();
                 let report: WorkReport = serde_json::from_slice(&payload).unwrap();
-                if report.result.is_some() {
-                    done = Some(report);
-                }
+                found = found.or(find(&report));
             }
-            done
+            found
+        })
+        .await
+    }
+
+    /// Every order was taken and acknowledged.
+    pub(crate) async fn all_taken(&self) {
+        eventually("the orders are taken", async || {
+            let depth = self.world.ports.queue.depth("task.igor").await.unwrap();
+            (depth == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// What is kept of an order, when it is as it should be.
+    pub(crate) async fn kept(&self, key: &str, is_so: impl Fn(&Value) -> bool) -> (String, Value) {
+        let object = format!("igor/builds/{}.json", key.replace('/', "_"));
+        eventually("it is kept", async || {
+            let body = self.world.ports.objects.get(&object).await.unwrap()?.body;
+            let record: Value = serde_json::from_slice(&body).unwrap();
+            is_so(&record).then_some((object.clone(), record))
         })
         .await
     }
@@ -122,7 +156,7 @@ async fn an_order_starts_one_build_and_ends_as_it_does() {
         "properties are handed on all the same"
     );
     assert!(result.error.unwrap().detail.contains("FAILURE"));
-    assert_eq!(ci.jenkins.builds("shop/feature%2Fx").len(), 1);
+    assert_eq!(ci.jenkins.builds(JOB).len(), 1);
     let shown = GetBuild {
         master: "ci".to_owned(),
         job: "shop/feature%2Fx".to_owned(),
@@ -130,71 +164,64 @@ async fn an_order_starts_one_build_and_ends_as_it_does() {
     };
     let shown = rpc::call(&*ci.world.ports.rpc, &shown).await.unwrap();
     assert_eq!(shown["result"], "FAILURE");
-    let kept = ci.world.ports.objects.list("igor/builds/").await.unwrap();
-    assert!(kept.is_empty(), "{kept:?}");
 }
 
 #[tokio::test]
-async fn a_withdrawn_order_leaves_no_build() {
-    let ci = ci(3_600_000).await;
+async fn an_order_that_comes_again_gets_the_first_result() {
+    let ci = ci(300).await;
+    let order = order("e/s/1", false);
+    ci.enqueue(&order, "a").await;
+    let first = ci.done().await;
+    // Its message is gone by now, and whoever waits for the report has lost it.
+    ci.all_taken().await;
+    ci.enqueue(&order, "a").await;
+    assert_eq!(ci.done().await, first);
+    assert_eq!(ci.jenkins.builds(JOB).len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_built_while_it_cannot_be_kept() {
+    let ci = ci(100).await;
+    let is_away = &ci.world.faults.records_are_away;
+    is_away.store(true, Ordering::SeqCst);
     ci.enqueue(&order("e/s/1", false), "a").await;
-    eventually("the build runs", async || {
-        let builds = ci.jenkins.builds("shop/feature%2Fx");
-        (builds.len() == 1).then_some(())
-    })
-    .await;
-    ci.enqueue(&order("e/s/1", true), "a/cancel").await;
-    eventually("the build is stopped", async || {
-        let builds = ci.jenkins.builds("shop/feature%2Fx");
-        builds[0].end_ms.is_some().then_some(())
-    })
-    .await;
-    assert_eq!(ci.jenkins.builds("shop/feature%2Fx").len(), 1);
+    let told = ci.report(|report| report.progress.as_ref()?.get("ciError").cloned());
+    assert!(told.await.as_str().unwrap().contains("on purpose"));
+    assert!(ci.jenkins.builds(JOB).is_empty());
+    is_away.store(false, Ordering::SeqCst);
+    ci.done().await;
+    assert_eq!(ci.jenkins.builds(JOB).len(), 1);
+}
+
+#[tokio::test]
+async fn a_result_that_no_message_holds_ends_the_order_with_the_reason() {
+    let ci = ci(100).await;
+    let max = &ci.world.faults.message_bytes_max;
+    max.store(1_200, Ordering::SeqCst);
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    let error = ci.done().await.result.unwrap().error.unwrap();
+    assert!(error.detail.contains("too large"), "{error:?}");
+    ci.all_taken().await;
 }
 
 #[tokio::test]
 async fn another_igor_that_follows_the_same_build_does_not_end_it() {
     const QUIET_MS: u64 = 3_600_000;
-    let ci = ci_after(QUIET_MS, 100).await;
+    let ci = ci_with(job(QUIET_MS, 100)).await;
     ci.enqueue(&order("e/s/1", false), "a").await;
-    let objects = &ci.world.ports.objects;
-    let (key, mut record) = eventually("the item in the queue is kept", async || {
-        let kept = objects.list("igor/builds/").await.unwrap().pop()?;
-        let object = objects.get(&kept.key).await.unwrap()?;
-        let record: Value = serde_json::from_slice(&object.body).unwrap();
-        record["progress"]["item"]
-            .is_u64()
-            .then_some((kept.key, record))
-    })
-    .await;
+    let is_queued = |record: &Value| record["progress"]["item"].is_u64();
+    let (key, mut record) = ci.kept("e/s/1", is_queued).await;
     // As one writes that took the order over while this one stood still.
-    record["progress"]["described"] = json!(true);
+    record["progress"]["sinceMs"] = json!(record["progress"]["sinceMs"].as_u64().unwrap() + 1);
     let body = Bytes::from(record.to_string());
+    let objects = &ci.world.ports.objects;
     objects.put(&key, body, Condition::Always).await.unwrap();
     ci.jenkins.advance(QUIET_MS);
     let result = ci.done().await.result.unwrap();
     assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
-    let builds = ci.jenkins.builds("shop/feature%2Fx");
+    let builds = ci.jenkins.builds(JOB);
     assert_eq!(builds.len(), 1);
     assert!(!builds[0].aborted, "the build was stopped");
-}
-
-#[tokio::test]
-async fn an_order_that_was_withdrawn_before_it_began_builds_nothing() {
-    let ci = ci(100).await;
-    ci.enqueue(&order("e/s/1", true), "a/cancel").await;
-    eventually("the withdrawal is taken", async || {
-        let depth = ci.world.ports.queue.depth("task.igor").await.unwrap();
-        (depth == 0).then_some(())
-    })
-    .await;
-    ci.enqueue(&order("e/s/1", false), "a").await;
-    eventually("the order is taken", async || {
-        let depth = ci.world.ports.queue.depth("task.igor").await.unwrap();
-        (depth == 0).then_some(())
-    })
-    .await;
-    assert!(ci.jenkins.builds("shop/feature%2Fx").is_empty());
 }
 
 #[tokio::test]

@@ -4,4 +4,6 @@
 
 mod builds;
 mod deliveries;
+mod faulty;
+mod withdrawals;
 mod world;

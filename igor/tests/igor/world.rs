@@ -25,6 +25,8 @@ use kork_model::{
 };
 use serde_json::Value;
 
+use crate::faulty::{Faults, faulty};
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,7 +37,8 @@ pub(crate) struct World {
     pub(crate) stored: Arc<Mutex<Vec<InboundEvent>>>,
     /// Orca refuses.
     pub(crate) is_away: Arc<AtomicBool>,
-    chassis: Chassis,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) chassis: Chassis,
     _orca: Box<dyn Registration>,
 }
 
@@ -44,7 +47,7 @@ impl World {
     pub(crate) async fn new(accounts: &Value) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = Arc::new(SeededIds::new(5, Arc::clone(&clock)));
-        let ports = Embedded::in_memory(clock, ids).ports();
+        let (ports, faults) = faulty(Embedded::in_memory(clock, ids).ports());
         let stored: Arc<Mutex<Vec<InboundEvent>>> = Arc::default();
         let is_away = Arc::new(AtomicBool::new(false));
         let (kept, away) = (Arc::clone(&stored), Arc::clone(&is_away));
@@ -74,6 +77,7 @@ impl World {
             dir,
             stored,
             is_away,
+            faults,
             chassis,
             _orca: orca,
         };

@@ -1,20 +1,17 @@
-//! How a followed build ends: its status, what it hands on, and how it is stopped.
+//! How a followed build ends: its status, and what it hands on.
 
 use std::time::Duration;
 
 use kork_model::{Context, Status};
 use serde_json::{Value, json};
 
-use super::{BuildOutcome, End, Follower, Listener};
-use crate::{Build, BuildResult, CiError, PropertiesError, PropertyFileError};
+use super::{BuildOutcome, End, Follower, Listener, stop};
+use crate::{Build, BuildResult, PropertiesError, PropertyFileError};
 
 /// So often a property file is asked for.
 const PROPERTY_TRIES: u32 = 5;
 /// How long between two of them.
 const PROPERTY_PAUSE: Duration = Duration::from_secs(2);
-/// So often a build that nobody waits for any more is told to stop.
-/// The pauses between them grow to half a minute: a server that restarts is waited for.
-const STOP_TRIES: u32 = 10;
 
 /// The status of a stage by the result of its build.
 pub(super) const fn status(result: BuildResult, mark_unstable_as_successful: bool) -> Status {
@@ -36,7 +33,11 @@ impl<L: Listener> Follower<'_, L> {
         outcome
     }
 
-    pub(super) async fn conclude(&mut self, mut build: Build) -> Result<BuildOutcome, End> {
+    pub(super) async fn conclude(
+        &mut self,
+        mut build: Build,
+        log: String,
+    ) -> Result<BuildOutcome, End> {
         let result = build.finished().unwrap_or(BuildResult::Failure);
         let status = status(result, self.request.mark_unstable_as_successful);
         let mut error = match status {
@@ -72,6 +73,7 @@ impl<L: Listener> Follower<'_, L> {
             );
         }
         outcome.context.extend(self.progress.shown());
+        outcome.context.insert("consoleTail".to_owned(), log.into());
         outcome.outputs.insert("artifacts".to_owned(), artifacts);
         Ok(outcome)
     }
@@ -111,52 +113,27 @@ impl<L: Listener> Follower<'_, L> {
 
     /// Nobody waits any more: nothing of the request may go on.
     pub(super) async fn called_back(&mut self) -> BuildOutcome {
-        let mut failed = None;
-        for attempt in 0..STOP_TRIES {
-            if attempt > 0 {
-                let clock = self.ci.clock();
-                let pause = self.pace.retry(attempt).as_millis() as u64;
-                clock.sleep_until(clock.now().plus_ms(pause)).await;
-            }
-            if let Err(error) = self.find_open().await {
-                failed = Some(error);
-                continue;
-            }
-            match self.stop().await {
-                Ok(()) => return self.ended(Status::Canceled, None),
-                Err(error) => failed = Some(error),
-            }
-        }
-        let error = failed.map(|error| format!("the build could not be stopped: {error}"));
+        let error = self.stop().await.err();
         self.ended(Status::Canceled, error)
     }
 
-    /// A request without an answer may have left something to stop.
-    async fn find_open(&mut self) -> Result<(), CiError> {
-        if !self.progress.is_open() {
-            return Ok(());
-        }
-        let Some(prepared) = self.progress.prepared.clone() else {
-            return Ok(());
+    /// It takes too long.
+    pub(super) async fn gave_up(&mut self) -> BuildOutcome {
+        let stopped = match self.stop().await {
+            Ok(()) => "was stopped".to_owned(),
+            Err(error) => error,
         };
-        // A build that cannot be told from those of others is not ours to stop.
-        if !prepared.is_unique {
-            return Ok(());
-        }
-        if let Some(started) = self.ci.look_for(self.request, &prepared).await? {
-            self.progress.started(started);
-        }
-        Ok(())
+        let limit_ms = self.request.follow_ms_max;
+        let said = format!("it did not end within {limit_ms} ms; {stopped}");
+        self.ended(Status::Terminal, Some(said))
     }
 
-    /// Stops what is known, but not a build that another execution waits for as well.
-    pub(super) async fn stop(&self) -> Result<(), CiError> {
-        if self.progress.shared {
-            return Ok(());
-        }
-        self.ci
-            .stop(&self.request.job, self.progress.item, self.progress.number)
+    async fn stop(&mut self) -> Result<(), String> {
+        let is_shared = self.listener.is_shared(&self.progress).await?;
+        self.progress.shared |= is_shared;
+        stop(self.ci, self.request, &mut self.progress)
             .await
+            .map_err(|error| format!("the build could not be stopped: {error}"))
     }
 
     pub(super) fn ended(&self, status: Status, error: Option<String>) -> BuildOutcome {

@@ -6,6 +6,7 @@
 mod ending;
 mod pace;
 mod progress;
+mod stopping;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +16,11 @@ use kork_model::{Context, Status};
 use serde_json::{Value, json};
 
 pub use progress::{PROGRESS_KEY, Progress};
+pub use stopping::stop;
 
 use crate::{
     Build, BuildRequest, BuildServer, CiError,
-    server::{Located, LogStart},
+    server::{Located, LogPage, LogStart},
 };
 use pace::Pace;
 
@@ -39,10 +41,25 @@ const LOG_EVERY_MS: u64 = 10_000;
 pub trait Listener: Send + Sync {
     /// Something to show and to keep while the work goes on.
     fn progress(&self, context: Context) -> impl Future<Output = ()> + Send;
+    /// Asked right before a build is asked for: what is known must be kept for good by then, or a worker
+    /// that comes after would not look for the build and start another one.
+    fn may_start(&self, progress: &Progress) -> impl Future<Output = Permit> + Send;
+    /// Whether another execution waits for the same build as well; an error says why that is not known.
+    fn is_shared(&self, progress: &Progress) -> impl Future<Output = Result<bool, String>> + Send;
     /// Waits; false when the work was called back.
     fn pause(&self, time: Duration) -> impl Future<Output = bool> + Send;
     /// Milliseconds since some fixed moment.
     fn now_ms(&self) -> u64;
+}
+
+/// Whether a build may be asked for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permit {
+    Given,
+    /// Not now, for this reason: it is asked again.
+    Withheld(String),
+    /// The work was called back.
+    CalledBack,
 }
 
 /// How the stage ends.
@@ -60,6 +77,8 @@ pub struct BuildOutcome {
 enum End {
     /// The work was called back.
     CalledBack,
+    /// It took longer than it may.
+    TooLong,
     Status(Status, String),
 }
 
@@ -87,6 +106,7 @@ pub async fn run(
     match follower.steps().await {
         Ok(outcome) => outcome,
         Err(End::CalledBack) => follower.called_back().await,
+        Err(End::TooLong) => follower.gave_up().await,
         Err(End::Status(status, error)) => follower.ended(status, Some(error)),
     }
 }
@@ -119,9 +139,9 @@ impl<L: Listener> Follower<'_, L> {
             let build = self.whole(number).await?;
             return Ok(self.begun(&build));
         }
-        self.watch(number).await?;
+        let log = self.watch(number).await?;
         let build = self.whole(number).await?;
-        self.conclude(build).await
+        self.conclude(build, log).await
     }
 
     /// Asks for a build, once, however often it takes.
@@ -163,6 +183,15 @@ impl<L: Listener> Follower<'_, L> {
                 continue;
             }
             looks = 0;
+            match self.listener.may_start(&self.progress).await {
+                Permit::Given => {}
+                Permit::CalledBack => return Err(End::CalledBack),
+                Permit::Withheld(why) => {
+                    self.later(&format!("no build is asked for yet: {why}"))
+                        .await?;
+                    continue;
+                }
+            }
             match self.ci.start(self.request, &prepared).await {
                 Ok(started) => {
                     self.well();
@@ -240,28 +269,25 @@ impl<L: Listener> Follower<'_, L> {
         }
     }
 
-    /// Until the build has ended.
-    async fn watch(&mut self, number: u64) -> Result<(), End> {
+    /// Until the build has ended; the end of its log.
+    async fn watch(&mut self, number: u64) -> Result<String, End> {
         let job = self.request.job.clone();
         let mut since_ms = None;
         let mut log_ms = 0;
-        let mut log = LogTail::default();
         let mut age_max_ms = FIRST_LOOK_AGE_MS;
         loop {
             match self.ci.watch(&job, number, age_max_ms).await {
                 Ok(build) => {
                     self.well();
                     if build.finished().is_some() {
-                        return Ok(());
+                        return Ok(self.log_tail(number).await);
                     }
                     let now_ms = self.listener.now_ms();
                     let first = since_ms.is_none();
                     let since_ms = *since_ms.get_or_insert(now_ms);
-                    self.describe(number).await;
                     if first || now_ms.saturating_sub(log_ms) >= LOG_EVERY_MS {
                         log_ms = now_ms;
-                        log.read(self.ci, &job, number).await;
-                        self.show(&build, &log).await;
+                        self.show(&build).await;
                     }
                     let age_ms = now_ms.saturating_sub(since_ms);
                     let pause = self.pace.look(age_ms);
@@ -274,29 +300,28 @@ impl<L: Listener> Follower<'_, L> {
         }
     }
 
-    async fn show(&mut self, build: &Build, log: &LogTail) {
+    async fn show(&mut self, build: &Build) {
         self.progress.url = Some(build.url.clone());
         let info = build.generic(&self.request.job, None);
+        let log = self.log_tail(build.number).await;
         let context = Context::from_iter([
             ("buildInfo".to_owned(), info),
-            ("consoleTail".to_owned(), Value::from(log.text.as_str())),
+            ("consoleTail".to_owned(), Value::from(log)),
         ]);
         self.report(context).await;
     }
 
-    /// The back link; without it the build goes on as well.
-    async fn describe(&mut self, number: u64) {
-        let Some(link) = self
-            .request
-            .back_link
-            .as_ref()
-            .filter(|_| !self.progress.described)
-        else {
-            return;
-        };
-        self.progress.described = true;
-        if let Err(error) = self.ci.describe(&self.request.job, number, link).await {
-            tracing::info!(job = %self.request.job, number, %error, "a build has no back link");
+    /// The end of the log: whatever was written since the last look, no more of it is read. A log that
+    /// cannot be read is not shown.
+    async fn log_tail(&self, number: u64) -> String {
+        let start = LogStart::Tail(LOG_TAIL_BYTES as u64);
+        match self.ci.log(&self.request.job, number, start).await {
+            Ok(page) => tail(&page),
+            Err(error) => {
+                let job = &self.request.job;
+                tracing::debug!(job, number, %error, "the log of a build cannot be read");
+                String::new()
+            }
         }
     }
 
@@ -331,14 +356,19 @@ impl<L: Listener> Follower<'_, L> {
 
     /// Pauses after an error, unless it will not pass.
     async fn bear(&mut self, error: CiError) -> Result<(), End> {
-        self.failures = self.failures.saturating_add(1);
         if !error.is_passing() {
             self.hard_errors += 1;
         }
         if self.hard_errors >= HARD_ERRORS_MAX {
             return Err(End::Status(Status::Terminal, error.to_string()));
         }
-        let shown = json!(format!("{error}, will retry"));
+        self.later(&error.to_string()).await
+    }
+
+    /// Shows what does not work now, and pauses.
+    async fn later(&mut self, why: &str) -> Result<(), End> {
+        self.failures = self.failures.saturating_add(1);
+        let shown = json!(format!("{why}, will retry"));
         self.report(Context::from_iter([("ciError".to_owned(), shown)]))
             .await;
         let pause = self.pace.retry(self.failures);
@@ -355,39 +385,18 @@ impl<L: Listener> Follower<'_, L> {
             return Err(End::CalledBack);
         }
         if self.age_ms() > self.request.follow_ms_max {
-            self.stop().await.ok();
-            let said = format!(
-                "it did not end within {} ms and was stopped",
-                self.request.follow_ms_max
-            );
-            return Err(End::Status(Status::Terminal, said));
+            return Err(End::TooLong);
         }
         Ok(())
     }
 }
 
-/// The end of a log, read piece by piece.
-#[derive(Default)]
-struct LogTail {
-    text: String,
-    next: Option<u64>,
-}
-
-impl LogTail {
-    /// Reads what is new. A log that cannot be read is not shown.
-    async fn read(&mut self, ci: &dyn BuildServer, job: &str, number: u64) {
-        let start = self
-            .next
-            .map_or(LogStart::Tail(LOG_TAIL_BYTES as u64), LogStart::At);
-        match ci.log(job, number, start).await {
-            Ok(page) => {
-                self.text.push_str(&page.text);
-                self.next = Some(page.next);
-                let over = self.text.len().saturating_sub(LOG_TAIL_BYTES);
-                let cut = (over..=self.text.len()).find(|at| self.text.is_char_boundary(*at));
-                self.text.drain(..cut.unwrap_or(0));
-            }
-            Err(error) => tracing::debug!(job, number, %error, "the log of a build cannot be read"),
-        }
-    }
+/// The end of a log, in whole characters.
+fn tail(page: &LogPage) -> String {
+    let over = page.text.len().saturating_sub(LOG_TAIL_BYTES);
+    let cut = (over..=page.text.len()).find(|at| page.text.is_char_boundary(*at));
+    let text = &page.text[cut.unwrap_or(0)..];
+    // The page may begin within a character.
+    text.trim_start_matches(char::REPLACEMENT_CHARACTER)
+        .to_owned()
 }

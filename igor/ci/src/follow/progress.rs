@@ -28,8 +28,6 @@ pub struct Progress {
     pub accepted: bool,
     /// When following began, milliseconds since the epoch.
     pub since_ms: u64,
-    /// The back link was written.
-    pub described: bool,
 }
 
 impl Progress {
@@ -53,6 +51,11 @@ impl Progress {
             context.insert("sharedBuild".to_owned(), json!(true));
         }
         context
+    }
+
+    /// A build exists, or may exist.
+    pub const fn may_have_build(&self) -> bool {
+        self.prepared.is_some() || self.item.is_some() || self.number.is_some()
     }
 
     /// A build was asked for and nothing says what came of it.

@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use kork::ports::Clock;
 use kork_model::{Context, InboundEvent};
 
-use super::{Jenkins, shapes, shapes::BUILD_TREE, trigger::BUILDS_LOOKED_THROUGH};
+use super::{Change, Jenkins, shapes, shapes::BUILD_TREE, trigger::BUILDS_LOOKED_THROUGH};
 use crate::{
     Build, BuildRequest, CiError, JobPath, PropertiesError,
     breaker::BreakerState,
     server::{BuildServer, Located, LogPage, LogStart, Prepared, Started},
 };
 
-/// How long each way of stopping is given before the next, harder one.
-const STOP_MS: u64 = 5_000;
+/// How long each way of stopping is given before the next, harder one: as long as Jenkins itself waits before it
+/// offers that. Steps that clean up run meanwhile.
+const STOP_MS: u64 = 15_000;
+/// How often it is looked whether the build has ended.
+const STOP_LOOK_MS: u64 = 3_000;
 /// Ways of stopping a build, mildest first; only pipelines know the others.
 const STOPS: [&str; 3] = ["stop", "term", "kill"];
 /// So often it is looked whether an item became a build while it was cancelled.
@@ -111,17 +114,6 @@ impl BuildServer for Jenkins {
     ) -> Result<Context, PropertiesError> {
         self.property_file(&Self::job_path(job)?, build, file).await
     }
-
-    async fn describe(&self, job: &str, number: u64, text: &str) -> Result<(), CiError> {
-        let path = format!("{}{number}/submitDescription", Self::job_path(job)?.url());
-        let form = BTreeMap::from([("description".to_owned(), text.to_owned())]);
-        let reply = self.post(&path, &[], &form, false).await?;
-        if reply.status < 400 {
-            Ok(())
-        } else {
-            Err(reply.error(&self.named(&path)))
-        }
-    }
 }
 
 impl Jenkins {
@@ -165,7 +157,7 @@ impl Jenkins {
         let path = "queue/cancelItem";
         for look in 0..CANCEL_LOOKS {
             let reply = self
-                .post(path, &[("id", &id)], &BTreeMap::new(), false)
+                .post(path, &[("id", &id)], &BTreeMap::new(), Change::CancelItem)
                 .await?;
             // 302 is the good answer of older releases; 404, 422 and 500 may mean that it is a build by now.
             if !matches!(reply.status, 204 | 302 | 404 | 422 | 500) {
@@ -189,21 +181,24 @@ impl Jenkins {
     async fn stop_build(&self, job: &JobPath, number: u64) -> Result<(), CiError> {
         for how in STOPS {
             let path = format!("{}{number}/{how}", job.url());
-            let reply = self.post(&path, &[], &BTreeMap::new(), false).await?;
+            let reply = self
+                .post(&path, &[], &BTreeMap::new(), Change::Other)
+                .await?;
             if reply.status == 404 && how == "stop" {
                 return Err(reply.error(&self.named(&path)));
             }
             if reply.status >= 400 && reply.status != 404 {
                 return Err(reply.error(&self.named(&path)));
             }
-            let build = self.read_build(job, number, shapes::STATE_TREE).await?;
-            if build.result.is_some() {
-                return Ok(());
-            }
-            self.calls.rest(STOP_MS).await;
-            let build = self.read_build(job, number, shapes::STATE_TREE).await?;
-            if build.result.is_some() {
-                return Ok(());
+            for look in 0..=STOP_MS / STOP_LOOK_MS {
+                if look > 0 {
+                    self.calls.rest(STOP_LOOK_MS).await;
+                }
+                let build = self.read_build(job, number, shapes::STATE_TREE).await?;
+                // A result alone is no end: pipelines set it early.
+                if build.finished().is_some() {
+                    return Ok(());
+                }
             }
         }
         Err(CiError::NotBuildable {

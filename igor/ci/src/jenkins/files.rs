@@ -1,5 +1,7 @@
 //! What a build leaves: its log, its artifacts, its property file.
 
+use std::sync::atomic::Ordering;
+
 use kork_model::Context;
 
 use super::Jenkins;
@@ -13,6 +15,8 @@ use crate::{
 
 /// Largest page of a log.
 const LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// How a release that does not know them answers a negative start of a page.
+const NO_TAIL: &[u16] = &[400, 500];
 /// Largest property file.
 const PROPERTY_FILE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -28,21 +32,27 @@ impl Jenkins {
         start: LogStart,
     ) -> Result<LogPage, CiError> {
         let path = format!("{}{number}/logText/progressiveText", job.url());
-        let page = async |start: String| {
-            self.bytes(&path, &[("start", &start)], Bound::Cut(LOG_PAGE_BYTES_MAX))
-                .await
+        let page = async |start: String, most: usize, expected: &'static [u16]| {
+            let start = [("start", start.as_str())];
+            self.bytes(&path, &start, Bound::Cut(most), expected).await
         };
-        match start {
-            LogStart::At(from) => Ok(log_page(from, &page(from.to_string()).await?)),
-            LogStart::Tail(bytes) => match page(format!("-{bytes}")).await {
-                Ok(reply) => Ok(log_page(0, &reply)),
-                // Older releases know no negative start.
-                Err(CiError::Unavailable { .. } | CiError::Rejected { .. }) => {
-                    Ok(log_page(0, &page("0".to_owned()).await?))
+        let from = match start {
+            LogStart::At(from) => from,
+            LogStart::Tail(bytes) => {
+                if self.knows_tails.load(Ordering::Relaxed) {
+                    let tail = page(format!("-{bytes}"), LOG_PAGE_BYTES_MAX, NO_TAIL).await?;
+                    if !NO_TAIL.contains(&tail.status) {
+                        return Ok(log_page(0, &tail));
+                    }
                 }
-                Err(error) => Err(error),
-            },
-        }
+                // An older release: it knows no negative start.
+                let begin = page("0".to_owned(), 1, &[]).await?;
+                self.knows_tails.store(false, Ordering::Relaxed);
+                text_size(&begin).unwrap_or(0).saturating_sub(bytes)
+            }
+        };
+        let reply = page(from.to_string(), LOG_PAGE_BYTES_MAX, &[]).await?;
+        Ok(log_page(from, &reply))
     }
 
     /// An archived file of at most `bytes_max`. `path` is the relative path of the artifact.
@@ -60,7 +70,10 @@ impl Jenkins {
             )));
         }
         let path = format!("{}{number}/artifact/{}", job.url(), names.join("/"));
-        Ok(self.bytes(&path, &[], Bound::Refuse(bytes_max)).await?.body)
+        Ok(self
+            .bytes(&path, &[], Bound::Refuse(bytes_max), &[])
+            .await?
+            .body)
     }
 
     /// The values of a property file of a build whose artifacts are known.
@@ -81,9 +94,7 @@ impl Jenkins {
 
 fn log_page(from: u64, reply: &Reply) -> LogPage {
     let read = from.saturating_add(reply.body.len() as u64);
-    let size = reply
-        .header("x-text-size")
-        .and_then(|size| size.parse().ok());
+    let size = text_size(reply);
     LogPage {
         text: String::from_utf8_lossy(&reply.body).into_owned(),
         next: if reply.cut {
@@ -93,4 +104,9 @@ fn log_page(from: u64, reply: &Reply) -> LogPage {
         },
         more: reply.cut || reply.header("x-more-data") == Some("true"),
     }
+}
+
+/// Where a log ends by now.
+fn text_size(reply: &Reply) -> Option<u64> {
+    reply.header("x-text-size")?.parse().ok()
 }

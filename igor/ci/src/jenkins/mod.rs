@@ -8,7 +8,10 @@ mod session;
 mod shapes;
 mod trigger;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use kork::ports::Clock;
 use serde_json::Value;
@@ -34,6 +37,27 @@ pub struct Jenkins {
     credentials: Credentials,
     session: Mutex<Session>,
     board: Board,
+    /// This release gives the end of a log without being told where that is.
+    knows_tails: AtomicBool,
+}
+
+/// What a POST is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It starts a build.
+    Start,
+    CancelItem,
+    Other,
+}
+
+impl Change {
+    /// Statuses that are no sign of a broken server: of an item that left the queue a moment ago Jenkins says 500.
+    const fn expected(self) -> &'static [u16] {
+        match self {
+            Self::CancelItem => &[500],
+            Self::Start | Self::Other => &[],
+        }
+    }
 }
 
 impl Jenkins {
@@ -48,6 +72,7 @@ impl Jenkins {
             credentials: Credentials::new(controller),
             session: Mutex::default(),
             board: Board::default(),
+            knows_tails: AtomicBool::new(true),
             controller: controller.clone(),
         })
     }
@@ -80,18 +105,26 @@ impl Jenkins {
         reply.json(&what)
     }
 
-    /// A page of text or a file below `path`.
+    /// A page of text or a file below `path`. An answer with an `expected` status is the caller's to judge, and
+    /// no sign of a broken server.
     async fn bytes(
         &self,
         path: &str,
         query: &[(&str, &str)],
         bound: Bound,
+        expected: &[u16],
     ) -> Result<Reply, CiError> {
         let url = self.url(path, query)?;
         let what = self.named(path);
         let request = self.credentials.sign(self.calls.download(url))?;
-        let reply = self.calls.send(&what, request, bound).await?;
+        let calls = &self.calls;
+        let reply = calls
+            .send_expecting(&what, request, bound, expected)
+            .await?;
         self.session.lock().await.seen(&reply.headers);
+        if expected.contains(&reply.status) {
+            return Ok(reply);
+        }
         reply.good(&what)
     }
 
@@ -101,7 +134,7 @@ impl Jenkins {
         path: &str,
         query: &[(&str, &str)],
         form: &BTreeMap<String, String>,
-        starts: bool,
+        change: Change,
     ) -> Result<Reply, CiError> {
         let what = self.named(path);
         let url = self.url(path, query)?;
@@ -114,10 +147,9 @@ impl Jenkins {
         }
         let mut renewed = false;
         loop {
-            let request = if starts {
-                self.calls.trigger(url.clone())
-            } else {
-                self.calls.post(url.clone())
+            let request = match change {
+                Change::Start => self.calls.trigger(url.clone()),
+                Change::CancelItem | Change::Other => self.calls.post(url.clone()),
             };
             let request = request
                 .header("content-type", "application/x-www-form-urlencoded")
@@ -128,7 +160,7 @@ impl Jenkins {
             }
             let reply = self
                 .calls
-                .send(&what, request, Bound::Cut(64 * 1024))
+                .send_expecting(&what, request, Bound::Cut(64 * 1024), change.expected())
                 .await?;
             self.session.lock().await.seen(&reply.headers);
             let refused = reply.status == 403

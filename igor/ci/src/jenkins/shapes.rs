@@ -78,18 +78,26 @@ fn artifact(value: &Value) -> Option<BuildArtifact> {
     Some(artifact)
 }
 
-/// Parameters in the actions of a build or of a queue item, as texts.
-pub(crate) fn parameters(value: &Value) -> BTreeMap<String, String> {
+/// Parameters in the actions of a build or of a queue item; of some the value is not shown.
+pub(crate) fn listed(value: &Value) -> BTreeMap<&str, Option<&Value>> {
     let all = list(value, "actions").flat_map(|action| list(action, "parameters"));
     let pairs = all.filter_map(|p| {
-        let value = match p.get("value")? {
-            Value::String(text) => text.clone(),
-            Value::Null => return None,
-            other => other.to_string(),
-        };
-        Some((text(p, "name")?, value))
+        let value = p.get("value").filter(|value| !value.is_null());
+        Some((p.get("name")?.as_str()?, value))
     });
     pairs.collect()
+}
+
+/// Those whose value is shown, as texts.
+fn parameters(value: &Value) -> BTreeMap<String, String> {
+    let shown = listed(value).into_iter().filter_map(|(name, value)| {
+        let value = match value? {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Some((name.to_owned(), value))
+    });
+    shown.collect()
 }
 
 fn tests(action: &Value) -> Option<TestSummary> {

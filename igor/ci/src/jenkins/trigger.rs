@@ -1,10 +1,8 @@
 //! Asking for a build, and finding what an unanswered request left.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::{Jenkins, JobInfo, shapes};
+use super::{Change, Jenkins, JobInfo, shapes};
 use crate::{
     Build, BuildRequest, CiError, JobPath,
     calls::Reply,
@@ -55,7 +53,9 @@ impl Jenkins {
             "build"
         };
         let path = format!("{}{action}", job.url());
-        let reply = self.post(&path, &[], &prepared.parameters, true).await?;
+        let reply = self
+            .post(&path, &[], &prepared.parameters, Change::Start)
+            .await?;
         self.judge(&path, &reply)
     }
 
@@ -92,36 +92,42 @@ impl Jenkins {
         prepared: &Prepared,
     ) -> Result<Option<Started>, CiError> {
         let job = Self::job_path(&request.job)?;
-        let ours = |parameters: &BTreeMap<String, String>| self.is_ours(prepared, parameters);
         let shared = !prepared.is_unique;
         let tree = "items[id,task[url],actions[parameters[name,value]]]{0,1000}";
         let queue = self.json("queue/", tree).await?;
         let item = shapes::list(&queue, "items")
-            .find(|item| is_of(item, &job) && ours(&shapes::parameters(item)));
+            .find(|item| is_of(item, &job) && self.is_ours(prepared, item));
         if let Some(item) = item.and_then(|item| shapes::number(item, "id")) {
             return Ok(Some(Started::Queued { item, shared }));
         }
-        let builds = self.newest(&job, BUILDS_LOOKED_THROUGH, FOUND_TREE).await?;
-        let build = builds
-            .into_iter()
-            .find(|build| build.number >= prepared.first_number && ours(&build.parameters));
-        Ok(build.map(|build| Started::Build {
+        let builds = self
+            .newest_shown(&job, BUILDS_LOOKED_THROUGH, FOUND_TREE)
+            .await?;
+        let builds = shapes::list(&builds, "builds")
+            .filter(|shown| self.is_ours(prepared, shown))
+            .filter_map(shapes::build);
+        let mut builds = builds.filter(|build| build.number >= prepared.first_number);
+        Ok(builds.next().map(|build| Started::Build {
             number: build.number,
             url: build.url,
             shared,
         }))
     }
 
-    /// By the unique parameter where there is one; else by all that were sent.
-    fn is_ours(&self, prepared: &Prepared, parameters: &BTreeMap<String, String>) -> bool {
-        if prepared.is_unique {
-            let unique = &self.controller.unique_parameter;
-            return parameters.get(unique) == prepared.parameters.get(unique);
-        }
-        prepared
+    /// By the unique parameter where there is one; else by all that were sent. Of some, as of passwords, only
+    /// the name is shown.
+    fn is_ours(&self, prepared: &Prepared, shown: &Value) -> bool {
+        let unique = &self.controller.unique_parameter;
+        let listed = shapes::listed(shown);
+        let mut told = prepared
             .parameters
             .iter()
-            .all(|(name, value)| parameters.get(name) == Some(value))
+            .filter(|(name, _)| !prepared.is_unique || *name == unique);
+        told.all(|(name, sent)| match listed.get(name.as_str()) {
+            Some(Some(value)) => is_same(sent, value),
+            Some(None) => !prepared.is_unique,
+            None => false,
+        })
     }
 
     /// The newest builds of a job, newest first.
@@ -131,12 +137,33 @@ impl Jenkins {
         count: usize,
         tree: &str,
     ) -> Result<Vec<Build>, CiError> {
-        let value = self
-            .json(&job.url(), &format!("builds[{tree}]{{0,{count}}}"))
-            .await?;
+        let value = self.newest_shown(job, count, tree).await?;
         Ok(shapes::list(&value, "builds")
             .filter_map(shapes::build)
             .collect())
+    }
+
+    async fn newest_shown(
+        &self,
+        job: &JobPath,
+        count: usize,
+        tree: &str,
+    ) -> Result<Value, CiError> {
+        let tree = format!("builds[{tree}]{{0,{count}}}");
+        self.json(&job.url(), &tree).await
+    }
+}
+
+/// Jenkins trims texts, changes the ends of their lines, and makes flags and numbers of some.
+fn is_same(sent: &str, shown: &Value) -> bool {
+    let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
+    match shown {
+        Value::String(shown) => plain(sent) == plain(shown),
+        Value::Bool(shown) => sent.trim().eq_ignore_ascii_case("true") == *shown,
+        Value::Number(shown) => sent.trim().parse().is_ok_and(|sent: serde_json::Number| {
+            sent == *shown || sent.as_f64() == shown.as_f64()
+        }),
+        Value::Null | Value::Array(_) | Value::Object(_) => true,
     }
 }
 
@@ -189,6 +216,7 @@ fn check(info: &JobInfo, request: &BuildRequest) -> Result<(), CiError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -202,6 +230,21 @@ mod tests {
             (".", None),
         ] {
             assert_eq!(item_of(text), item, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_jenkins_makes_of_a_text_is_still_the_same() {
+        for (sent, shown, same) in [
+            (" a\r\nb ", json!("a\nb"), true),
+            ("a", json!("b"), false),
+            ("TRUE", json!(true), true),
+            ("yes", json!(true), false),
+            ("1.50", json!(1.5), true),
+            ("2", json!(1.5), false),
+            ("x", json!(1), false),
+        ] {
+            assert_eq!(is_same(sent, &shown), same, "{sent:?} {shown}");
         }
     }
 
