@@ -14,13 +14,17 @@ const BUILD_TIMEOUT_MS: u64 = 2 * 3600 * 1000;
 /// The work: starts a build, follows it to its end, and reads its properties and artifacts.
 pub(crate) const WORK: &str = "runBuild";
 /// What a build left in the context.
-const LEFT: [&str; 8] = [
+const LEFT: [&str; 12] = [
     "buildInfo",
     "buildNumber",
     "queuedBuild",
     "propertyFileContents",
     "artifacts",
-    "console",
+    "consoleTail",
+    "ciError",
+    "ciProgress",
+    "queueReason",
+    "resultCut",
     "exception",
     "sharedBuild",
 ];
@@ -150,6 +154,17 @@ mod tests {
         assert_eq!(planned(start).unwrap().tasks[0].0, "startJenkinsJob");
         let binds = json!({"master": "m", "job": "j", "expectedArtifacts": [{"id": "a"}]});
         assert_eq!(planned(binds).unwrap().tasks.len(), 2);
+    }
+
+    #[test]
+    fn a_restart_forgets_the_build() {
+        let left = json!({"job": "j", "buildInfo": {}, "buildNumber": 7, "consoleTail": "FAILURE",
+            "ciError": "away", "ciProgress": {}, "queueReason": "quiet", "resultCut": "much"});
+        let Value::Object(mut context) = left else {
+            panic!("a context is an object")
+        };
+        Ci.prepare_restart(&mut context);
+        assert_eq!(Value::from(context), json!({"job": "j"}));
     }
 
     #[test]
