@@ -92,6 +92,8 @@ pub struct Build {
     pub queue_id: Option<u64>,
     pub parameters: BTreeMap<String, String>,
     pub artifacts: Vec<BuildArtifact>,
+    /// There are more than those.
+    pub has_more_artifacts: bool,
     /// Every repository that was checked out, in the order of the server.
     pub scm: Vec<Scm>,
     pub tests: Option<TestSummary>,

@@ -34,6 +34,9 @@ pub struct BuildRequest {
     /// The stage ends when the build has started.
     #[serde(default = "yes")]
     pub wait_for_completion: bool,
+    /// Bytes of what a build may hand on, as JSON.
+    #[serde(default = "result_bytes_max")]
+    pub result_bytes_max: usize,
     /// The build is given up, and stopped, after so long.
     #[serde(default = "follow_ms_max")]
     pub follow_ms_max: u64,
@@ -41,6 +44,13 @@ pub struct BuildRequest {
 
 /// The longest that a build is followed unless told otherwise: three days.
 pub const FOLLOW_MS_MAX: u64 = 72 * 3_600_000;
+
+/// What a build hands on at most unless told otherwise.
+pub const RESULT_BYTES_MAX: usize = 192 * 1024;
+
+const fn result_bytes_max() -> usize {
+    RESULT_BYTES_MAX
+}
 
 const fn yes() -> bool {
     true
@@ -61,6 +71,7 @@ impl BuildRequest {
             property_file: None,
             mark_unstable_as_successful: false,
             wait_for_completion: true,
+            result_bytes_max: RESULT_BYTES_MAX,
             follow_ms_max: FOLLOW_MS_MAX,
         }
     }

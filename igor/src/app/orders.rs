@@ -13,6 +13,11 @@ use super::{
     records::{Record, away, is_shared},
 };
 
+/// What orca keeps of a stage; of one that is larger it drops all that the build handed on.
+const STAGE_BYTES_MAX: usize = 256 * 1024;
+/// What is shown of a build while it goes on, its parameters left out.
+const SHOWN_BYTES_MAX: usize = 24 * 1024;
+
 impl Igor {
     /// Stops the build of an order, wherever it is followed; one that is not started yet will not go on.
     /// Done when it returns without an error.
@@ -64,8 +69,16 @@ pub(crate) fn request_of(order: &WorkOrder) -> Result<(String, BuildRequest), Pr
     request.property_file = text("propertyFile").filter(|file| !file.trim().is_empty());
     request.mark_unstable_as_successful = is_true(context.get("markUnstableAsSuccessful"));
     let waits = context.get("waitForCompletion");
+    request.result_bytes_max = room(context);
     request.wait_for_completion = waits.is_none_or(Value::is_null) || is_true(waits);
     Ok((master, request))
+}
+
+/// What is left of a stage for what a build hands on. While it goes on, its parameters are shown once more.
+fn room(context: &Context) -> usize {
+    let bytes = |value: Option<&Value>| value.map_or(0, |v| v.to_string().len());
+    let held = serde_json::to_vec(context).map_or(0, |text| text.len());
+    STAGE_BYTES_MAX.saturating_sub(SHOWN_BYTES_MAX + held + bytes(context.get("parameters")))
 }
 
 /// Jenkins knows texts only.

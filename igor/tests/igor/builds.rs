@@ -60,9 +60,7 @@ pub(crate) async fn ci_with(job: Job) -> Ci {
             tokio::time::sleep(TICK).await;
         }
     });
-    let accounts = json!({"controllers": [{"name": "ci", "address": jenkins.url(),
-                                           "username": "igor", "password": "11aa22bb"}]});
-    let world = World::new(&accounts).await;
+    let world = World::new(&accounts(&jenkins, "11aa22bb")).await;
     eventually("the jobs are known", async || {
         let jobs = ListJobs {
             master: "ci".to_owned(),
@@ -71,6 +69,11 @@ pub(crate) async fn ci_with(job: Job) -> Ci {
     })
     .await;
     Ci { world, jenkins }
+}
+
+fn accounts(jenkins: &Jenkins, password: &str) -> String {
+    json!({"controllers": [{"name": "ci", "address": jenkins.url(), "username": "igor", "password": password}]})
+        .to_string()
 }
 
 pub(crate) fn order(key: &str, cancel: bool) -> WorkOrder {
@@ -202,6 +205,21 @@ async fn a_result_that_no_message_holds_ends_the_order_with_the_reason() {
     let error = ci.done().await.result.unwrap().error.unwrap();
     assert!(error.detail.contains("too large"), "{error:?}");
     ci.all_taken().await;
+}
+
+#[tokio::test]
+async fn a_password_that_changes_in_the_accounts_is_used_by_who_follows() {
+    const LONG_MS: u64 = 3_600_000;
+    let ci = ci_with(job(0, LONG_MS)).await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    ci.kept("e/s/1", |record| record["progress"]["number"].is_u64())
+        .await;
+    ci.jenkins.set_secrets("igor", "secret", "another-token");
+    ci.world
+        .write("accounts.yaml", &accounts(&ci.jenkins, "another-token"));
+    ci.jenkins.advance(LONG_MS);
+    let result = ci.done().await.result.unwrap();
+    assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
 }
 
 #[tokio::test]

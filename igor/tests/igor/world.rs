@@ -23,7 +23,6 @@ use kork_model::{
         orca::ReceiveEvents,
     },
 };
-use serde_json::Value;
 
 use crate::faulty::{Faults, faulty};
 
@@ -44,7 +43,7 @@ pub(crate) struct World {
 
 impl World {
     /// An igor with these accounts in its file.
-    pub(crate) async fn new(accounts: &Value) -> Self {
+    pub(crate) async fn new(accounts: &impl ToString) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = Arc::new(SeededIds::new(5, Arc::clone(&clock)));
         let (ports, faults) = faulty(Embedded::in_memory(clock, ids).ports());

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use kork_model::{Context, Status};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{BuildOutcome, End, Follower, Listener, stop};
+use super::{
+    BuildOutcome, End, Follower, Listener, PASSED,
+    handed::{Handed, Left, hand_on},
+    stop,
+};
 use crate::{Build, BuildResult, PropertiesError, PropertyFileError};
 
 /// So often a property file is asked for.
@@ -23,14 +27,19 @@ pub(super) const fn status(result: BuildResult, mark_unstable_as_successful: boo
     }
 }
 
+/// A build without its properties is no success. Of a failed build the file is only asked for because it may
+/// be there.
+fn fail(ended: &mut BuildOutcome, error: String) {
+    if ended.status == Status::Succeeded {
+        ended.status = Status::Terminal;
+        ended.error = Some(error);
+    }
+}
+
 impl<L: Listener> Follower<'_, L> {
     /// The build runs, and nobody waits for its end.
     pub(super) fn begun(&self, build: &Build) -> BuildOutcome {
-        let mut outcome = self.ended(Status::Succeeded, None);
-        let info = build.generic(&self.request.job, None);
-        outcome.context.insert("buildInfo".to_owned(), info.clone());
-        outcome.outputs.insert("buildInfo".to_owned(), info);
-        outcome
+        self.handed(build, Context::new(), self.ended(Status::Succeeded, None))
     }
 
     pub(super) async fn conclude(
@@ -40,42 +49,40 @@ impl<L: Listener> Follower<'_, L> {
     ) -> Result<BuildOutcome, End> {
         let result = build.finished().unwrap_or(BuildResult::Failure);
         let status = status(result, self.request.mark_unstable_as_successful);
-        let mut error = match status {
-            Status::Succeeded => None,
-            _ => Some(format!(
-                "build {} of {} ended with {}",
-                build.number,
-                self.request.job,
-                result.name()
-            )),
-        };
-        let mut values = Context::new();
-        let mut ended = status;
-        match self.properties(&mut build).await? {
-            Ok(found) => values = found,
-            // Of a failed build the file is only asked for because it may be there.
-            Err(failed) if status == Status::Succeeded => {
-                ended = Status::Terminal;
-                error = Some(failed.to_string());
+        let said = format!(
+            "build {} of {} ended with {}",
+            build.number,
+            self.request.job,
+            result.name()
+        );
+        let mut ended = self.ended(status, (status != Status::Succeeded).then_some(said));
+        ended.context.insert("consoleTail".to_owned(), log.into());
+        let values = match self.properties(&mut build).await? {
+            Ok(values) => values,
+            Err(failed) => {
+                fail(&mut ended, failed.to_string());
+                Context::new()
             }
-            Err(_) => {}
+        };
+        Ok(self.handed(&build, values, ended))
+    }
+
+    /// An outcome with what the build left, as much of it as a stage may hold.
+    fn handed(&self, build: &Build, values: Context, mut ended: BuildOutcome) -> BuildOutcome {
+        let (shown, max) = (ended.context.clone(), self.request.result_bytes_max);
+        let left = |values| Left {
+            shown: shown.clone(),
+            values,
+            info: build.generic(&self.request.job, None),
+        };
+        let handed = hand_on(left(values), max).or_else(|error| {
+            fail(&mut ended, error);
+            hand_on(left(Context::new()), max)
+        });
+        if let Ok(Handed { context, outputs }) = handed {
+            (ended.context, ended.outputs) = (context, outputs);
         }
-        let mut outcome = self.ended(ended, error);
-        let info = build.generic(&self.request.job, None);
-        let artifacts = info.get("artifacts").cloned().unwrap_or_else(|| json!([]));
-        for context in [&mut outcome.context, &mut outcome.outputs] {
-            // What the suite writes itself must not be replaced by a file of a build.
-            context.extend(values.clone());
-            context.insert("buildInfo".to_owned(), info.clone());
-            context.insert(
-                "propertyFileContents".to_owned(),
-                Value::Object(values.clone()),
-            );
-        }
-        outcome.context.extend(self.progress.shown());
-        outcome.context.insert("consoleTail".to_owned(), log.into());
-        outcome.outputs.insert("artifacts".to_owned(), artifacts);
-        Ok(outcome)
+        ended
     }
 
     /// The values of the property file; empty when none is asked for.
@@ -137,9 +144,11 @@ impl<L: Listener> Follower<'_, L> {
     }
 
     pub(super) fn ended(&self, status: Status, error: Option<String>) -> BuildOutcome {
+        let mut context = self.progress.shown();
+        context.extend(PASSED.map(|name| (name.to_owned(), Value::Null)));
         BuildOutcome {
             status,
-            context: self.progress.shown(),
+            context,
             outputs: Context::new(),
             error,
         }

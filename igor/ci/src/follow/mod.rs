@@ -4,6 +4,7 @@
 //! again goes on with the same build. A request that was not answered is looked for before it is repeated.
 
 mod ending;
+mod handed;
 mod pace;
 mod progress;
 mod stopping;
@@ -34,6 +35,8 @@ const LOOKS_FOR_ACCEPTED: u32 = 40;
 pub const LOG_TAIL_BYTES: usize = 4 * 1024;
 /// How old the first look at a build may be: a worker that takes up many builds makes few calls.
 const FIRST_LOOK_AGE_MS: u64 = 1_000;
+/// What is shown of a trouble or a wait, and is over when the build runs or has ended.
+const PASSED: [&str; 2] = ["ciError", "queueReason"];
 /// The log is read at most this often.
 const LOG_EVERY_MS: u64 = 10_000;
 
@@ -304,15 +307,13 @@ impl<L: Listener> Follower<'_, L> {
         self.progress.url = Some(build.url.clone());
         let info = build.generic(&self.request.job, None);
         let log = self.log_tail(build.number).await;
-        let context = Context::from_iter([
-            ("buildInfo".to_owned(), info),
-            ("consoleTail".to_owned(), Value::from(log)),
-        ]);
+        let mut context = Context::from_iter(PASSED.map(|name| (name.to_owned(), Value::Null)));
+        context.insert("buildInfo".to_owned(), info);
+        context.insert("consoleTail".to_owned(), log.into());
         self.report(context).await;
     }
 
-    /// The end of the log: whatever was written since the last look, no more of it is read. A log that
-    /// cannot be read is not shown.
+    /// The end of the log, however much was written since the last look. A log that cannot be read is not shown.
     async fn log_tail(&self, number: u64) -> String {
         let start = LogStart::Tail(LOG_TAIL_BYTES as u64);
         match self.ci.log(&self.request.job, number, start).await {

@@ -2,7 +2,7 @@ mod calls;
 mod stopping;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -575,6 +575,9 @@ async fn three_minutes_of_503_do_not_fail_the_stage() {
         "{told:?}"
     );
     assert!(told.len() < 30, "it backs off: {}", told.len());
+    let last = |key: &str| seen.iter().rev().find_map(|c| c.get(key));
+    assert_eq!(last("ciError"), Some(&Value::Null), "it is over");
+    assert_eq!(outcome.context["ciError"], Value::Null);
 }
 
 #[tokio::test]
@@ -616,6 +619,44 @@ async fn property_files_fail_in_three_ways() {
     {
         assert!(error.contains(word), "{error}");
     }
+}
+
+#[tokio::test]
+async fn of_very_many_artifacts_the_property_file_is_found_and_some_are_shown() {
+    let name = |n: usize| format!("{}/{n:04}.txt", "long-name-of-a-folder/".repeat(20));
+    let mut artifacts: BTreeMap<_, _> = (0..600).map(|n| (name(n), Vec::new())).collect();
+    artifacts.insert("zz/build.properties".to_owned(), b"VERSION=1".to_vec());
+    let script = Script {
+        artifacts,
+        ..Script::default()
+    };
+    let world = world(Job::pipeline().with_script(script)).await;
+    let mut request = request();
+    request.property_file = Some("build.properties".to_owned());
+    let (outcome, _) = world.follow(&request, vec![]).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    assert_eq!(outcome.outputs["VERSION"], "1");
+    let cut = outcome.context["resultCut"].as_str().unwrap();
+    assert!(cut.contains("of the 500 artifacts"), "{cut}");
+    let bytes = json!([outcome.context, outcome.outputs]).to_string().len();
+    assert!(bytes <= request.result_bytes_max, "{bytes}");
+}
+
+#[tokio::test]
+async fn properties_that_no_stage_can_hold_fail_it_with_the_reason() {
+    let large = format!("A={}", "x".repeat(250_000));
+    let script = Script {
+        artifacts: [("p.properties".to_owned(), large.into_bytes())].into(),
+        ..Script::default()
+    };
+    let world = world(Job::pipeline().with_script(script)).await;
+    let mut request = request();
+    request.property_file = Some("p.properties".to_owned());
+    let (outcome, _) = world.follow(&request, vec![]).await;
+    assert_eq!(outcome.status, Status::Terminal);
+    let error = outcome.error.unwrap();
+    assert!(error.contains("more than a stage may hold"), "{error}");
+    assert_eq!(outcome.outputs["buildInfo"]["result"], "SUCCESS");
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use kork_model::Context;
 
-use super::Jenkins;
+use super::{Jenkins, shapes};
 use crate::{
-    Build, CiError, JobPath, PropertiesError,
+    Build, BuildArtifact, CiError, JobPath, PropertiesError,
     calls::{Bound, Reply},
     path::encoded,
     properties,
@@ -83,12 +83,28 @@ impl Jenkins {
         build: &Build,
         file: &str,
     ) -> Result<Context, PropertiesError> {
-        let found = properties::find(&build.artifacts, file)?;
-        let path = &found.relative_path;
+        let all;
+        let archived = if build.has_more_artifacts {
+            all = self.all_artifacts(job, build.number).await?;
+            &all
+        } else {
+            &build.artifacts
+        };
+        let path = &properties::find(archived, file)?.relative_path;
         let bytes = self
             .artifact(job, build.number, path, PROPERTY_FILE_BYTES_MAX)
             .await?;
-        Ok(properties::parse(path, &bytes, &build.artifacts)?)
+        Ok(properties::parse(path, &bytes, archived)?)
+    }
+
+    async fn all_artifacts(
+        &self,
+        job: &JobPath,
+        number: u64,
+    ) -> Result<Vec<BuildArtifact>, CiError> {
+        let path = format!("{}{number}/", job.url());
+        let value = self.json(&path, shapes::ARTIFACTS_TREE).await?;
+        Ok(shapes::artifacts(&value).collect())
     }
 }
 

@@ -16,12 +16,18 @@ pub(crate) const STATE_TREE: &str =
 /// Everything about a build.
 pub(crate) const BUILD_TREE: &str = concat!(
     "number,url,displayName,fullDisplayName,building,inProgress,result,timestamp,duration,queueId,",
-    "artifacts[fileName,displayPath,relativePath]{0,500},",
+    "artifacts[fileName,displayPath,relativePath]{0,501},",
     "actions[_class,parameters[name,value],failCount,skipCount,totalCount,",
     "lastBuiltRevision[SHA1,branch[SHA1,name]],remoteUrls,scmName]{0,100},",
     "changeSet[items[commitId,msg,timestamp,author[fullName]]{0,20}],",
     "changeSets[items[commitId,msg,timestamp,author[fullName]]{0,20}]{0,20}"
 );
+
+/// Artifacts of a build that are shown.
+const ARTIFACTS_MAX: usize = 500;
+/// All artifacts of a build, for the one that a stage wants.
+pub(super) const ARTIFACTS_TREE: &str =
+    "number,artifacts[fileName,displayPath,relativePath]{0,20000}";
 
 pub(crate) fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().map(str::to_owned)
@@ -60,10 +66,15 @@ pub(crate) fn build(value: &Value) -> Option<Build> {
         duration_ms: number(value, "duration").unwrap_or(0),
         queue_id: number(value, "queueId"),
         parameters: parameters(value),
-        artifacts: list(value, "artifacts").filter_map(artifact).collect(),
+        artifacts: artifacts(value).take(ARTIFACTS_MAX).collect(),
+        has_more_artifacts: artifacts(value).nth(ARTIFACTS_MAX).is_some(),
         scm: scm(value),
         tests: list(value, "actions").find_map(tests),
     })
+}
+
+pub(super) fn artifacts(value: &Value) -> impl Iterator<Item = BuildArtifact> {
+    list(value, "artifacts").filter_map(artifact)
 }
 
 fn artifact(value: &Value) -> Option<BuildArtifact> {
