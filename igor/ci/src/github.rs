@@ -17,7 +17,7 @@ use crate::{
     git::Scm,
     jenkins::{list, number, text},
     path::encoded,
-    rest::{LOGS_MAX, Rest, branch, millis},
+    rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
     server::{Located, LogPage, LogStart, Prepared, Started},
 };
 
@@ -89,16 +89,17 @@ impl Workflow {
     }
 }
 
-/// `action_required` waits for a person; a word of a later release has failed.
+/// `action_required` waits for a person; `neutral` passes, as it does for GitHub's own checks; a word of a later
+/// release has failed.
 fn result(value: &Value) -> Option<BuildResult> {
     if text(value, "status").as_deref() != Some("completed") {
         return None;
     }
     match text(value, "conclusion").as_deref() {
         None | Some("action_required") => None,
-        Some("success") => Some(BuildResult::Success),
+        Some("success" | "neutral") => Some(BuildResult::Success),
         Some("cancelled") => Some(BuildResult::Aborted),
-        Some("skipped" | "neutral" | "stale") => Some(BuildResult::NotBuilt),
+        Some("skipped" | "stale") => Some(BuildResult::NotBuilt),
         Some(_) => Some(BuildResult::Failure),
     }
 }
@@ -158,8 +159,8 @@ impl BuildServer for Github {
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
-        branch(request)?;
         let workflow = Workflow::of(&request.job)?;
+        let repository = self.0.get(&workflow.repository).await?;
         let newest = self.runs(&workflow, "per_page=1").await?;
         Ok(Prepared {
             first_number: newest.first().map_or(0, |(_, run)| run.number) + 1,
@@ -167,6 +168,7 @@ impl BuildServer for Github {
             is_unique: true,
             has_parameters: true,
             at_ms: self.now().millis(),
+            branch: Some(branch(request, &repository)?),
         })
     }
 
@@ -184,7 +186,7 @@ impl BuildServer for Github {
             if with_key {
                 inputs.insert(unique.clone(), json!(request.unique_key));
             }
-            let mut body = json!({ "ref": branch(request)?, "inputs": inputs });
+            let mut body = json!({ "ref": prepared_branch(request, prepared), "inputs": inputs });
             if with_details {
                 body["return_run_details"] = json!(true);
             }
@@ -223,7 +225,7 @@ impl BuildServer for Github {
         prepared: &Prepared,
     ) -> Result<Option<Started>, CiError> {
         let workflow = Workflow::of(&request.job)?;
-        let name = branch(request)?;
+        let name = prepared_branch(request, prepared);
         let query = format!("event=workflow_dispatch&per_page={LOOKED_THROUGH}");
         let mut runs = self.runs(&workflow, &query).await?;
         runs.retain(|(_, run)| run.number >= prepared.first_number);
@@ -305,7 +307,11 @@ impl BuildServer for Github {
         let workflow = Workflow::of(job)?;
         let jobs = format!("{}/jobs?per_page={LOGS_MAX}", workflow.run(build.number));
         let jobs = self.0.get(&jobs).await?;
-        let ids = list(&jobs, "jobs").filter_map(|j| number(j, "id"));
+        // A job that never ran has no log.
+        let ran = |job: &&Value| text(job, "conclusion").as_deref() != Some("skipped");
+        let ids = list(&jobs, "jobs")
+            .filter(ran)
+            .filter_map(|j| number(j, "id"));
         let log = |id| format!("{}/actions/jobs/{id}/logs", workflow.repository);
         let paths: Vec<String> = ids.map(log).collect();
         self.0.logged(&paths, build, file).await

@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use kork::ports::Clock;
@@ -13,10 +19,11 @@ use serde_json::{Value, json};
 use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
     breaker::BreakerState,
+    calls::Reply,
     git::Scm,
     jenkins::{list, number, text},
     path::encoded,
-    rest::{LOGS_MAX, Rest, branch, millis},
+    rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
     server::{Located, LogPage, LogStart, Prepared, Started},
 };
 
@@ -24,7 +31,11 @@ use crate::{
 const LOOKED_THROUGH: usize = 20;
 
 /// A client of one GitLab.
-pub struct Gitlab(Rest);
+pub struct Gitlab {
+    rest: Rest,
+    /// It was seen to take no variables from us.
+    refuses_variables: AtomicBool,
+}
 
 impl Gitlab {
     /// A client of `controller`, whose time comes from `clock`.
@@ -35,12 +46,25 @@ impl Gitlab {
             |request, token| request.header("PRIVATE-TOKEN", token),
             false,
         );
-        Ok(Self(rest?))
+        Ok(Self {
+            rest: rest?,
+            refuses_variables: AtomicBool::new(false),
+        })
     }
 }
 
+fn project(job: &str) -> String {
+    format!("api/v4/projects/{}", encoded(job))
+}
+
 fn pipelines(job: &str) -> String {
-    format!("api/v4/projects/{}/pipelines", encoded(job))
+    format!("{}/pipelines", project(job))
+}
+
+/// The project takes no variables with a request for a pipeline, or not from us.
+fn refuses_variables(reply: &Reply) -> bool {
+    let said = String::from_utf8_lossy(&reply.body).to_lowercase();
+    matches!(reply.status, 400 | 403) && said.contains("pipeline variables")
 }
 
 /// What goes on, waits, or waits for a person has no result; neither has a word of a later release.
@@ -51,6 +75,14 @@ fn result(status: &str) -> Option<BuildResult> {
         "canceled" => Some(BuildResult::Aborted),
         "skipped" => Some(BuildResult::NotBuilt),
         _ => None,
+    }
+}
+
+fn found(build: Build, shared: bool) -> Started {
+    Started::Build {
+        number: build.number,
+        url: build.url,
+        shared,
     }
 }
 
@@ -93,48 +125,58 @@ impl BuildServer for Gitlab {
     }
 
     fn name(&self) -> &str {
-        &self.0.controller.name
+        &self.rest.controller.name
     }
 
     fn clock(&self) -> &dyn Clock {
-        self.0.calls.clock()
+        self.rest.calls.clock()
     }
 
     fn breaker(&self) -> BreakerState {
-        self.0.calls.breaker()
+        self.rest.calls.breaker()
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
-        branch(request)?;
+        let project = self.rest.get(&project(&request.job)).await?;
         let newest = self
-            .0
+            .rest
             .get(&format!("{}?per_page=1", pipelines(&request.job)))
             .await?;
         let newest = newest.get(0).and_then(|p| number(p, "id")).unwrap_or(0);
         let mut parameters = request.parameters.clone();
-        let unique = self.0.controller.unique_parameter.clone();
-        parameters.insert(unique, request.unique_key.clone());
+        let role = text(&project, "ci_pipeline_variables_minimum_override_role");
+        let is_unique = role.as_deref() != Some("no_one_allowed");
+        if is_unique {
+            let unique = self.rest.controller.unique_parameter.clone();
+            parameters.insert(unique, request.unique_key.clone());
+        }
         Ok(Prepared {
             first_number: newest + 1,
             parameters,
-            is_unique: true,
+            is_unique,
             has_parameters: true,
             at_ms: self.now().millis(),
+            branch: Some(branch(request, &project)?),
         })
     }
 
     async fn start(&self, request: &BuildRequest, prepared: &Prepared) -> Result<Started, CiError> {
-        let path = format!("api/v4/projects/{}/pipeline", encoded(&request.job));
-        let variables = prepared
-            .parameters
-            .iter()
-            .map(|(k, v)| json!({ "key": k, "value": v }));
-        let body = json!({ "ref": branch(request)?, "variables": variables.collect::<Vec<_>>() });
-        let value = self
-            .0
-            .post(&path, &body, true)
-            .await?
-            .json(&self.0.named(&path))?;
+        let path = format!("{}/pipeline", project(&request.job));
+        let body = |parameters: &BTreeMap<String, String>| {
+            let variables = parameters
+                .iter()
+                .map(|(k, v)| json!({ "key": k, "value": v }));
+            json!({ "ref": prepared_branch(request, prepared), "variables": variables.collect::<Vec<_>>() })
+        };
+        let whole = body(&prepared.parameters);
+        let mut reply = self.rest.post(&path, &whole, true).await?;
+        // Ours can be left out; those that the stage wants cannot.
+        if refuses_variables(&reply) && request.parameters.is_empty() {
+            self.refuses_variables.store(true, Ordering::Relaxed);
+            let none = body(&BTreeMap::new());
+            reply = self.rest.post(&path, &none, true).await?;
+        }
+        let value = reply.json(&self.rest.named(&path))?;
         Ok(build(&value).map_or(Started::Accepted, |b| Started::Build {
             number: b.number,
             url: b.url,
@@ -142,40 +184,45 @@ impl BuildServer for Gitlab {
         }))
     }
 
+    /// By our key among the variables; where those are refused, the only new pipeline without any that was asked
+    /// for over the API.
     async fn look_for(
         &self,
         request: &BuildRequest,
         prepared: &Prepared,
     ) -> Result<Option<Started>, CiError> {
         let pipelines = pipelines(&request.job);
-        let page = format!(
-            "{pipelines}?ref={}&per_page={LOOKED_THROUGH}",
-            encoded(branch(request)?)
-        );
-        let page = self.0.get(&page).await?;
-        let unique = &self.0.controller.unique_parameter;
-        for build in page.as_array().into_iter().flatten().filter_map(build) {
-            if build.number < prepared.first_number {
+        let branch = encoded(prepared_branch(request, prepared));
+        let page = format!("{pipelines}?ref={branch}&per_page={LOOKED_THROUGH}");
+        let page = self.rest.get(&page).await?;
+        let unique = &self.rest.controller.unique_parameter;
+        let mut without = Vec::new();
+        for shown in page.as_array().into_iter().flatten() {
+            let Some(build) = build(shown).filter(|b| b.number >= prepared.first_number) else {
                 continue;
-            }
-            let variables = self
-                .0
-                .get(&format!("{pipelines}/{}/variables", build.number))
-                .await?;
-            let is_ours = variables.as_array().into_iter().flatten().any(|v| {
+            };
+            let variables = format!("{pipelines}/{}/variables", build.number);
+            let variables = match self.rest.get(&variables).await {
+                Ok(variables) => variables,
+                // Those of other people may not be ours to see.
+                Err(CiError::Denied { .. } | CiError::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let variables = variables.as_array().map_or(&[][..], Vec::as_slice);
+            let is_ours = variables.iter().any(|v| {
                 text(v, "key").as_ref() == Some(unique)
                     && text(v, "value").as_ref() == Some(&request.unique_key)
             });
             if is_ours {
-                let (number, url) = (build.number, build.url);
-                return Ok(Some(Started::Build {
-                    number,
-                    url,
-                    shared: false,
-                }));
+                return Ok(Some(found(build, false)));
+            }
+            if variables.is_empty() && text(shown, "source").as_deref() == Some("api") {
+                without.push(build);
             }
         }
-        Ok(None)
+        let keyless = !prepared.is_unique || self.refuses_variables.load(Ordering::Relaxed);
+        let only = without.pop().filter(|_| keyless && without.is_empty());
+        Ok(only.map(|build| found(build, true)))
     }
 
     /// There is no queue outside of pipelines.
@@ -189,9 +236,9 @@ impl BuildServer for Gitlab {
 
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError> {
         let path = format!("{}/{number}", pipelines(job));
-        let value = self.0.get(&path).await?;
+        let value = self.rest.get(&path).await?;
         build(&value).ok_or_else(|| CiError::Malformed {
-            what: self.0.named(&path),
+            what: self.rest.named(&path),
             reason: "the pipeline has no id".to_owned(),
         })
     }
@@ -204,11 +251,11 @@ impl BuildServer for Gitlab {
     ) -> Result<(), CiError> {
         let Some(number) = number else { return Ok(()) };
         let path = format!("{}/{number}/cancel", pipelines(job));
-        let reply = self.0.post(&path, &json!({}), false).await?;
+        let reply = self.rest.post(&path, &json!({}), false).await?;
         if matches!(reply.status, 401 | 403 | 404) {
-            return Err(reply.error(&self.0.named(&path)));
+            return Err(reply.error(&self.rest.named(&path)));
         }
-        self.0.await_end(|| self.build(job, number)).await
+        self.rest.await_end(|| self.build(job, number)).await
     }
 
     /// A pipeline has no log of its own, only its jobs have.
@@ -228,16 +275,19 @@ impl BuildServer for Gitlab {
             pipelines(job),
             build.number
         );
-        let jobs = json!({ "jobs": self.0.get(&jobs).await? });
+        let jobs = json!({ "jobs": self.rest.get(&jobs).await? });
+        // A job that never ran has no log.
+        let ran = |job: &&Value| job.get("started_at") != Some(&Value::Null);
         let mut ids: Vec<u64> = list(&jobs, "jobs")
+            .filter(ran)
             .filter_map(|j| number(j, "id"))
             .collect();
         ids.sort_unstable();
-        let project = format!("api/v4/projects/{}", encoded(job));
+        let project = project(job);
         let paths: Vec<String> = ids
             .iter()
             .map(|id| format!("{project}/jobs/{id}/trace"))
             .collect();
-        self.0.logged(&paths, build, file).await
+        self.rest.logged(&paths, build, file).await
     }
 }

@@ -11,8 +11,10 @@ use url::Url;
 use crate::{
     Build, BuildRequest, CiError, Controller, PropertiesError, PropertyFileError,
     calls::{Bound, Calls, JSON_BYTES_MAX, Reply},
+    jenkins::text,
     properties::logged,
     secret::SecretSource,
+    server::Prepared,
 };
 
 /// Largest log that properties are looked for in; of a longer one, the beginning.
@@ -112,7 +114,7 @@ impl Rest {
         Ok(reply)
     }
 
-    /// The properties in the logs at these paths.
+    /// The properties in the logs at these paths, of jobs that ran.
     pub(crate) async fn logged(
         &self,
         paths: &[String],
@@ -133,12 +135,9 @@ impl Rest {
                 .calls
                 .send(&what, request, Bound::Cut(LOG_BYTES_MAX))
                 .await?;
-            if reply.status == 404 {
-                // A job that never ran has no log.
-                continue;
-            }
-            let text = limited(&what, reply)?.good(&what)?.body;
-            let read = logged::collect(&String::from_utf8_lossy(&text), &mut values);
+            // A log may be there only some seconds after the end: what is not found is asked for again.
+            let log = limited(&what, reply)?.good(&what)?.body;
+            let read = logged::collect(&String::from_utf8_lossy(&log), &mut values);
             read.map_err(|reason| PropertyFileError::Broken {
                 file: file.to_owned(),
                 reason: format!("in the log of a job: {reason}"),
@@ -202,18 +201,22 @@ fn limited(what: &str, reply: Reply) -> Result<Reply, CiError> {
     Ok(reply)
 }
 
-/// Branch of a request to a server that has to be told one.
-pub(crate) fn branch(request: &BuildRequest) -> Result<&str, CiError> {
-    let branch = request
-        .branch
-        .as_deref()
-        .filter(|branch| !branch.is_empty());
+/// The branch that a request names; else the default branch of its `repository`, as GitLab and GitHub show it.
+pub(crate) fn branch(request: &BuildRequest, repository: &Value) -> Result<String, CiError> {
+    let named = request.branch.clone().filter(|branch| !branch.is_empty());
+    let branch = named.or_else(|| text(repository, "default_branch"));
     branch.ok_or_else(|| {
         CiError::Invalid(format!(
-            "the build of {} needs a branch or tag",
+            "the build of {} needs a branch or tag: its repository has no default branch",
             request.job
         ))
     })
+}
+
+/// The branch that was chosen when the request was prepared.
+pub(crate) fn prepared_branch<'a>(request: &'a BuildRequest, prepared: &'a Prepared) -> &'a str {
+    let branch = prepared.branch.as_ref().or(request.branch.as_ref());
+    branch.map_or("", String::as_str)
 }
 
 /// Milliseconds since the epoch; 0 for what is no time.

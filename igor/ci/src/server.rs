@@ -22,7 +22,7 @@ pub struct BuildRequest {
     pub parameters: BTreeMap<String, String>,
     /// The same for every try of one stage and for nothing else.
     pub unique_key: String,
-    /// Branch or tag, where the server builds one that is chosen by the request.
+    /// Branch or tag, where the server builds one that is chosen by the request; without it, the default branch.
     #[serde(default)]
     pub branch: Option<String>,
     /// An archived file whose values the stage hands on.
@@ -91,6 +91,9 @@ pub struct Prepared {
     pub has_parameters: bool,
     /// When it was prepared.
     pub at_ms: u64,
+    /// Branch or tag, where the server has to be told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// An accepted request.

@@ -13,7 +13,7 @@ use super::{
 use crate::{Build, BuildResult, PropertiesError, PropertyFileError};
 
 /// So often a property file is asked for.
-const PROPERTY_TRIES: u32 = 5;
+const PROPERTY_TRIES: u32 = 10;
 /// How long between two of them.
 const PROPERTY_PAUSE: Duration = Duration::from_secs(2);
 

@@ -24,6 +24,8 @@ struct State {
     lose_reply: bool,
     limited: usize,
     dispatches: usize,
+    /// The log of the job is there only after so many looks.
+    log_late: usize,
 }
 
 const REPOSITORY: &str = "/repos/acme/shop/actions";
@@ -36,6 +38,9 @@ impl State {
             return (429, json!({ "message": "API rate limit exceeded" }));
         }
         let (method, path) = asked.line.split_once(' ').unwrap();
+        if path == "/repos/acme/shop" {
+            return (200, json!({ "default_branch": "main" }));
+        }
         let path = path.strip_prefix(REPOSITORY).unwrap_or("elsewhere");
         let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
         match (method, &parts[..]) {
@@ -58,7 +63,14 @@ impl State {
                     .for_each(|r| r.2 += 1);
                 (200, shown)
             }
-            ("GET", ["runs", _, "jobs", _]) => (200, json!({ "jobs": [{ "id": 7 }] })),
+            ("GET", ["runs", _, "jobs", _]) => (
+                200,
+                json!({ "jobs": [{ "id": 7, "conclusion": "success" }, { "id": 8, "conclusion": "skipped" }] }),
+            ),
+            ("GET", ["jobs", "7", "logs"]) if self.log_late > 0 => {
+                self.log_late -= 1;
+                (404, json!({ "message": "Not Found" }))
+            }
             ("GET", ["jobs", "7", "logs"]) => (
                 200,
                 json!("2026-09-01T10:00:00.1234567Z SPINNAKER_PROPERTY_TAG=1.4.2\n"),
@@ -211,6 +223,28 @@ async fn a_lost_answer_starts_no_second_run() {
 }
 
 #[tokio::test]
+async fn without_a_branch_the_default_one_is_built() {
+    let world = world(state(false, false)).await;
+    let mut request = request();
+    request.branch = None;
+    let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    assert_eq!(world.state.lock().unwrap().runs[0].1["ref"], "main");
+}
+
+#[tokio::test]
+async fn a_log_that_comes_late_is_waited_for() {
+    let mut state = state(true, true);
+    state.log_late = 5;
+    let world = world(state).await;
+    let mut request = request();
+    request.property_file = Some("log".to_owned());
+    let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    assert_eq!(outcome.outputs["propertyFileContents"]["tag"], "1.4.2");
+}
+
+#[tokio::test]
 async fn conclusions_become_results() {
     for (conclusion, status, result) in [
         ("failure", Status::Terminal, "FAILURE"),
@@ -219,7 +253,7 @@ async fn conclusions_become_results() {
         ("something_new", Status::Terminal, "FAILURE"),
         ("cancelled", Status::Canceled, "ABORTED"),
         ("skipped", Status::Terminal, "NOT_BUILT"),
-        ("neutral", Status::Terminal, "NOT_BUILT"),
+        ("neutral", Status::Succeeded, "SUCCESS"),
         ("stale", Status::Terminal, "NOT_BUILT"),
     ] {
         let mut state = state(true, true);

@@ -15,6 +15,12 @@ struct State {
     pipelines: Vec<(u64, Value, usize)>,
     statuses: Vec<&'static str>,
     lose: Option<&'static str>,
+    /// Nobody may give variables; the project may say so.
+    refuses: Option<bool>,
+    /// A pipeline of somebody else was started after ours was prepared.
+    other: bool,
+    /// Its repository has no branch.
+    is_empty: bool,
     calls: Vec<String>,
 }
 
@@ -25,10 +31,23 @@ impl State {
         assert_eq!(asked.token, "hush");
         self.calls.push(asked.line.clone());
         let (method, path) = asked.line.split_once(' ').unwrap();
+        if path == PROJECT {
+            let branch = (!self.is_empty).then_some("feature/x");
+            let role = (self.refuses == Some(true)).then_some("no_one_allowed");
+            return (
+                200,
+                json!({ "default_branch": branch, "ci_pipeline_variables_minimum_override_role": role }),
+            );
+        }
         let path = path.strip_prefix(PROJECT).unwrap_or("elsewhere");
         let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
         match (method, &parts[..]) {
             ("POST", ["pipeline"]) => {
+                let variables = asked.body["variables"].as_array().unwrap();
+                if self.refuses.is_some() && !variables.is_empty() {
+                    let said = "Insufficient permissions to set pipeline variables";
+                    return (400, json!({ "message": { "base": [said] } }));
+                }
                 let lost = self.lose.take();
                 if lost == Some("request") {
                     return (0, Value::Null);
@@ -42,7 +61,10 @@ impl State {
                 }
             }
             ("GET", ["pipelines", query]) if query.contains("per_page") => {
-                let all: Vec<u64> = self.pipelines.iter().rev().map(|p| p.0).collect();
+                let mut all: Vec<u64> = self.pipelines.iter().rev().map(|p| p.0).collect();
+                if self.other && !all.is_empty() {
+                    all.insert(0, 9_000);
+                }
                 (200, all.into_iter().map(|id| self.shown(id)).collect())
             }
             ("GET", ["pipelines", id]) => {
@@ -54,14 +76,18 @@ impl State {
                     .for_each(|p| p.2 += 1);
                 (200, shown)
             }
+            ("GET", ["pipelines", "9000", "variables"]) => {
+                (403, json!({ "message": "403 Forbidden" }))
+            }
             ("GET", ["pipelines", id, "variables"]) => {
                 let id: u64 = id.parse().unwrap();
                 let found = self.pipelines.iter().find(|p| p.0 == id);
                 found.map_or((404, Value::Null), |p| (200, p.1["variables"].clone()))
             }
-            ("GET", ["pipelines", _, "jobs", _]) => {
-                (200, json!([{ "id": 9 }, { "id": 8 }, { "id": 7 }]))
-            }
+            ("GET", ["pipelines", _, "jobs", _]) => (
+                200,
+                json!([{ "id": 9, "started_at": null }, { "id": 8 }, { "id": 7 }]),
+            ),
             ("GET", ["jobs", "7", "trace"]) => (
                 200,
                 json!("$ echo SPINNAKER_PROPERTY_A=no\nSPINNAKER_PROPERTY_A=1\n"),
@@ -80,7 +106,7 @@ impl State {
         let looks = self.pipelines.iter().find(|p| p.0 == id).map_or(0, |p| p.2);
         let status = self.statuses[looks.min(self.statuses.len() - 1)];
         json!({
-            "id": id, "iid": 3, "status": status, "ref": "feature/x", "sha": "3f0c",
+            "id": id, "iid": 3, "status": status, "source": "api", "ref": "feature/x", "sha": "3f0c",
             "web_url": format!("https://gitlab.example/payments/sub/ledger/-/pipelines/{id}"),
             "created_at": "2026-09-01T10:00:00.000Z", "started_at": "2026-09-01T10:00:05.000Z",
             "finished_at": "2026-09-01T10:03:05.000Z",
@@ -120,6 +146,49 @@ fn request() -> BuildRequest {
         .parameters
         .insert("ENV".to_owned(), "staging".to_owned());
     request
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_beside_pipelines_that_are_not_ours_to_see() {
+    let world = world(&["running", "success"]).await;
+    {
+        let mut state = world.state.lock().unwrap();
+        state.lose = Some("answer");
+        state.other = true;
+    }
+    let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    assert_eq!(world.state.lock().unwrap().pipelines.len(), 1);
+}
+
+#[tokio::test]
+async fn a_project_that_takes_no_variables_is_built_without_ours() {
+    for (told, lose) in [
+        (true, None),
+        (false, None),
+        (true, Some("answer")),
+        (false, Some("answer")),
+    ] {
+        let world = world(&["running", "success"]).await;
+        {
+            let mut state = world.state.lock().unwrap();
+            (state.refuses, state.lose) = (Some(told), lose);
+        }
+        let mut request = request();
+        request.parameters.clear();
+        request.branch = None;
+        let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+        assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+        let state = world.state.lock().unwrap();
+        assert_eq!(state.pipelines.len(), 1, "{told} {lose:?}");
+        assert_eq!(state.pipelines[0].1["ref"], "feature/x");
+    }
+    let world = world(&["success"]).await;
+    world.state.lock().unwrap().refuses = Some(false);
+    let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+    assert_eq!(outcome.status, Status::Terminal);
+    let error = outcome.error.unwrap();
+    assert!(error.contains("pipeline variables"), "{error}");
 }
 
 #[tokio::test]
@@ -200,6 +269,7 @@ async fn called_back_cancels_the_pipeline() {
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let world = world(&["running"]).await;
+    world.state.lock().unwrap().is_empty = true;
     let mut no_branch = request();
     no_branch.branch = None;
     let outcome = follow(&world.ci, &world.clock, &no_branch, 100).await;

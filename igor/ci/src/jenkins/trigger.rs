@@ -38,6 +38,7 @@ impl Jenkins {
             is_unique,
             has_parameters: !info.parameters.is_empty(),
             at_ms: self.calls.now().millis(),
+            branch: None,
         })
     }
 
