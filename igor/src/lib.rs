@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use app::accounts::Accounts;
-use app::{Igor, accounts::Book, builds::Servers, history, polls, records, telling};
+use app::{Igor, accounts::Book, builds::Servers, health, history, polls, records, telling};
 
 /// Settings of the service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +77,8 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     polls::spawn(&igor);
     let forgetting = records::forget(igor.ports.clone());
     chassis.shutdown.spawn_until_requested(forgetting);
+    let showing = health::show(Arc::clone(&igor), chassis.health.clone());
+    chassis.shutdown.spawn_until_requested(showing);
     let working = bus::work::work(Arc::clone(&igor));
     chassis.shutdown.spawn_until_requested(working);
     let registrations = bus::endpoints::all(&igor).await?;

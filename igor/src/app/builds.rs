@@ -12,7 +12,7 @@ use igor_ci::{
 use kork_model::{Context, InboundEvent, Kind, Problem, inbound::Verified};
 use serde_json::{Value, json};
 
-use super::{Igor, accounts::Accounts, fingerprint};
+use super::{Igor, accounts::Accounts, fingerprint, health::trouble};
 
 /// Jobs of an answer, at most.
 const JOBS_MAX: usize = 20_000;
@@ -99,23 +99,26 @@ impl Igor {
         accounts.ci_servers().map(row).collect()
     }
 
+    /// The circuit breaker of a controller's calls.
+    pub(crate) fn circuit(&self, controller: &Controller) -> Result<BreakerState, Problem> {
+        Ok(match self.client(controller)? {
+            Client::Jenkins(jenkins) => BuildServer::breaker(&*jenkins),
+            Client::Other(server) => server.breaker(),
+        })
+    }
+
     /// Controllers with their state, for people.
     pub(crate) fn controllers(&self) -> Vec<Context> {
         let accounts = self.accounts.now();
         let row = |controller: &Controller| {
-            let client = self.client(controller);
+            let circuit = self.circuit(controller);
             let schedule = self.polls.of_controller(&controller.name);
-            let state = match &client {
-                Ok(Client::Jenkins(jenkins)) => Some(jenkins.breaker()),
-                _ => None,
+            let polled = || Some(schedule.as_ref()?.last_error.as_ref()?.message.clone());
+            let error = match &circuit {
+                Err(problem) => Some(problem.message()),
+                Ok(state) => trouble(*state).or_else(polled),
             };
-            let error = match (&client, state) {
-                (Err(problem), _) => Some(problem.message()),
-                (_, Some(BreakerState::Open { .. } | BreakerState::Trying { .. })) => {
-                    Some("it did not answer; it is tried again from time to time".to_owned())
-                }
-                _ => None,
-            };
+            let state = circuit.ok();
             Context::from_iter([
                 ("name".to_owned(), json!(controller.name)),
                 (

@@ -5,6 +5,7 @@ pub(crate) mod builds;
 pub(crate) mod complete;
 pub(crate) mod current;
 pub(crate) mod deliveries;
+pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod orders;
 pub(crate) mod polls;

@@ -6,14 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use jenkins_double::{Jenkins, Job, Options, Script};
+use jenkins_double::{Fault, Jenkins, Job, Options, Rule, Script};
 use kork::{
     ports::{Condition, Delivery},
     rpc,
+    service::Look,
 };
 use kork_model::{
     InboundEvent, Status, WorkKey, WorkOrder, WorkReport,
-    api::igor::{CompleteEvent, GetBuild, ListJobs},
+    api::igor::{CompleteEvent, GetBuild, ListJobs, ListSources},
     inbound::{EventKind, Verified},
     work,
 };
@@ -220,6 +221,39 @@ async fn a_password_that_changes_in_the_accounts_is_used_by_who_follows() {
     ci.jenkins.advance(LONG_MS);
     let result = ci.done().await.result.unwrap();
     assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
+}
+
+#[tokio::test]
+async fn a_controller_that_does_not_answer_is_named_and_igor_stays_ready() {
+    let ci = ci(100).await;
+    let health = &ci.world.chassis.health;
+    let state = |wanted: Look| {
+        eventually("health shows it", async move || {
+            let seen = health.servers().remove("controller ci")?;
+            (seen.state == wanted).then_some(seen.detail)
+        })
+    };
+    state(Look::Ok).await;
+    let always = Rule {
+        matching: String::new(),
+        times: u32::MAX,
+        fault: Fault::Status { status: 503 },
+    };
+    ci.jenkins.set_faults(vec![always]);
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    let list = ListJobs {
+        master: "ci".to_owned(),
+    };
+    // Enough of them open its circuit.
+    for _ in 0..6 {
+        assert!(rpc::call(&*ci.world.ports.rpc, &list).await.is_err());
+    }
+    assert!(state(Look::Missing).await.contains("did not answer"));
+    assert!(health.is_ready());
+    let sources = ListSources::default();
+    let sources = rpc::call(&*ci.world.ports.rpc, &sources).await.unwrap();
+    let sources = json!(sources).to_string();
+    assert!(sources.contains("did not answer"), "{sources}");
 }
 
 #[tokio::test]
