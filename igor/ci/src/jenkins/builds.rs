@@ -128,7 +128,7 @@ impl Jenkins {
         Ok((build, event))
     }
 
-    pub(super) async fn read_build(
+    pub(crate) async fn read_build(
         &self,
         job: &JobPath,
         number: u64,

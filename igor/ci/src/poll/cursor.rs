@@ -9,6 +9,8 @@ use crate::{Build, JobPath};
 /// Builds of a job that appears between two looks are reported when they started so long before the
 /// earlier one, in milliseconds: clocks differ.
 const LOOK_BACK_MS: u64 = 600_000;
+/// Running builds of a job that are remembered; of more, the newest.
+const RUNNING_MAX: usize = 100;
 
 /// What was seen of a controller.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +25,11 @@ pub struct Cursor {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobCursor {
-    /// This build and all before it are done with.
+    /// The newest build that was seen.
     pub last: u64,
-    /// Builds after it that are done with, while one before them still runs.
+    /// Builds up to it that were still running; all others are done with.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub done: BTreeSet<u64>,
+    pub running: BTreeSet<u64>,
 }
 
 /// What a look at a job makes of its cursor.
@@ -55,15 +57,15 @@ impl JobCursor {
     pub(super) const fn at(last: u64) -> Self {
         Self {
             last,
-            done: BTreeSet::new(),
+            running: BTreeSet::new(),
         }
     }
 
-    /// Goes on with the newest builds of the job. Those that started before `since_ms` are done with
-    /// without a report, and of the others only the newest `cap` are reported.
+    /// Goes on with builds of the job: those that came since, and those that were running. Those that started
+    /// before `since_ms` are done with without a report, and of the others only the newest `cap` are reported.
     pub(super) fn step(&self, builds: &[Build], since_ms: u64, cap: usize) -> Step {
         let is_new =
-            |build: &&Build| build.number > self.last && !self.done.contains(&build.number);
+            |build: &&Build| build.number > self.last || self.running.contains(&build.number);
         let (ended, running): (Vec<&Build>, Vec<&Build>) = builds
             .iter()
             .filter(is_new)
@@ -71,25 +73,14 @@ impl JobCursor {
         let to_report = ended.iter().filter(|build| build.started_ms >= since_ms);
         let numbers: BTreeSet<u64> = to_report.map(|build| build.number).collect();
         let reported: BTreeSet<u64> = numbers.iter().rev().take(cap).copied().collect();
-        let skipped = numbers.len() - reported.len();
-        let newest = builds
-            .iter()
-            .map(|build| build.number)
-            .max()
-            .unwrap_or(self.last);
-        let oldest_running = running.iter().map(|build| build.number).min();
-        let last = oldest_running
-            .map_or(newest, |number| number - 1)
-            .max(self.last);
-        let done = self
-            .done
-            .iter()
-            .copied()
-            .chain(ended.iter().map(|build| build.number));
+        let running: BTreeSet<u64> = running.iter().map(|build| build.number).collect();
+        let newest = builds.iter().map(|build| build.number).max();
+        let kept = running.iter().rev().take(RUNNING_MAX).copied().collect();
+        let skipped = numbers.len() - reported.len() + running.len().saturating_sub(RUNNING_MAX);
         Step {
             cursor: Self {
-                last,
-                done: done.filter(|number| *number > last).collect(),
+                last: newest.unwrap_or(0).max(self.last),
+                running: kept,
             },
             reported,
             skipped: skipped as u64,
@@ -115,15 +106,15 @@ mod tests {
     }
 
     #[test]
-    fn a_running_build_holds_the_cursor_but_not_what_ended_after_it() {
+    fn a_running_build_is_remembered_and_not_what_ended_after_it() {
         let builds = [build(9, true), build(8, false), build(7, true)];
         let step = JobCursor::at(6).step(&builds, 0, 50);
         assert_eq!(step.reported, BTreeSet::from([7, 9]));
         assert_eq!(
             step.cursor,
             JobCursor {
-                last: 7,
-                done: BTreeSet::from([9])
+                last: 9,
+                running: BTreeSet::from([8])
             }
         );
         let builds = [build(9, true), build(8, true)];
@@ -156,13 +147,13 @@ mod tests {
                 let builds: Vec<_> = there.map(|(at, end)| build(at as u64 + 1, at + end <= moment)).collect();
                 let step = cursor.step(&builds, 0, 100);
                 prop_assert!(step.reported.iter().all(|n| builds[*n as usize - 1].finished().is_some()));
-                prop_assert!(step.cursor.last >= cursor.last && step.cursor.done.len() <= builds.len());
+                prop_assert!(step.cursor.last >= cursor.last && step.cursor.running.len() <= builds.len());
                 reported.extend(step.reported);
                 cursor = serde_json::from_value(serde_json::to_value(step.cursor).unwrap()).unwrap();
             }
             reported.sort_unstable();
             prop_assert_eq!(reported, (1..=ends.len() as u64).collect::<Vec<_>>());
-            prop_assert!(cursor.done.is_empty());
+            prop_assert!(cursor.running.is_empty());
         }
     }
 }

@@ -53,7 +53,7 @@ pub async fn poll_once(jenkins: &Jenkins, cursor: &Cursor) -> Result<Polled, CiE
         // A job that was made anew counts from 1 again.
         let known = known.filter(|known| known.last <= number);
         match known {
-            Some(known) if known.last == number => {
+            Some(known) if known.last == number && known.running.is_empty() => {
                 polled.cursor.jobs.insert(job.path, known.clone());
                 None
             }
@@ -73,15 +73,15 @@ pub async fn poll_once(jenkins: &Jenkins, cursor: &Cursor) -> Result<Polled, CiE
     let mut found = Vec::new();
     while let Some((known, path, builds)) = looks.next().await {
         match builds {
-            Ok(builds) => {
+            Ok((builds, unseen)) => {
                 let step = step(jenkins, cursor, known, &builds);
                 let now = jenkins.now();
                 for build in builds.iter().filter(|b| step.reported.contains(&b.number)) {
                     let event = build.event(jenkins.sender(), jenkins.name(), &path, now);
                     found.push(((build.started_ms, build.number), event));
                 }
-                if step.skipped > 0 {
-                    polled.skipped.push((path.clone(), step.skipped));
+                if step.skipped + unseen > 0 {
+                    polled.skipped.push((path.clone(), step.skipped + unseen));
                 }
                 polled.cursor.jobs.insert(path, step.cursor);
             }
@@ -99,18 +99,34 @@ pub async fn poll_once(jenkins: &Jenkins, cursor: &Cursor) -> Result<Polled, CiE
     Ok(polled)
 }
 
+/// The builds since the last look and those that were running then; and how many came since that are so old that
+/// the job does not list them any more.
 async fn builds_since(
     jenkins: &Jenkins,
     job: &JobSummary,
     known: Option<&JobCursor>,
-) -> Result<Vec<Build>, CiError> {
-    let after = known.map_or(0, |known| known.last);
-    let count = job
-        .last_number
-        .unwrap_or(0)
-        .saturating_sub(after)
-        .clamp(1, BUILDS_MAX);
-    jenkins.newest(&job.path, count as usize, BUILD_TREE).await
+) -> Result<(Vec<Build>, u64), CiError> {
+    let none = JobCursor::default();
+    let JobCursor { last, running } = known.unwrap_or(&none);
+    let first = running.first().map_or(*last, |number| number - 1);
+    let newest = job.last_number.unwrap_or(0);
+    let count = newest.saturating_sub(first).clamp(1, BUILDS_MAX);
+    let mut builds = jenkins
+        .newest(&job.path, count as usize, BUILD_TREE)
+        .await?;
+    let oldest = builds.iter().map(|build| build.number).min().unwrap_or(0);
+    let is_full = builds.len() as u64 == BUILDS_MAX;
+    for number in running.range(..oldest) {
+        match jenkins.read_build(&job.path, *number, BUILD_TREE).await {
+            Ok(build) => builds.push(build),
+            // It was deleted.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let unseen = oldest.saturating_sub(last + 1);
+    let counts = known.is_some() && is_full;
+    Ok((builds, if counts { unseen } else { 0 }))
 }
 
 fn step(jenkins: &Jenkins, cursor: &Cursor, known: Option<JobCursor>, builds: &[Build]) -> Step {

@@ -168,6 +168,35 @@ async fn above_the_threshold_only_the_newest_are_told() {
 }
 
 #[tokio::test]
+async fn a_long_build_behind_very_many_newer_ones_is_told_and_the_others_are_counted() {
+    let world = world().await;
+    let mut long = job();
+    long.script.duration_ms = 1_000_000;
+    world.double.add_job("plain", long);
+    let mut cursor = Cursor::default();
+    world.poll(&mut cursor).await;
+    world.start("plain", "long");
+    assert!(world.poll(&mut cursor).await.is_empty());
+    world.double.with(|s| {
+        let job = s.jobs.get_mut(&vec!["plain".to_owned()]).unwrap();
+        job.script.duration_ms = 5_000;
+    });
+    (0..130).for_each(|key| world.start("plain", &key.to_string()));
+    world.double.advance(10_000);
+    let polled = poll_once(&world.ci, &cursor).await.unwrap();
+    // Three are told; 97 that are listed are not, and 30 that are not listed any more.
+    let path = JobPath::parse("plain").unwrap();
+    assert_eq!(polled.skipped, [(path, 127)]);
+    assert_eq!(polled.events.len(), 3);
+    cursor = polled.cursor;
+    assert!(world.poll(&mut cursor).await.is_empty());
+    world.double.advance(1_000_000);
+    assert_eq!(world.poll(&mut cursor).await, ["jenkins:ci:plain:1"]);
+    assert!(world.poll(&mut cursor).await.is_empty());
+    assert!(cursor.jobs.values().all(|job| job.running.is_empty()));
+}
+
+#[tokio::test]
 async fn a_branch_that_appears_later_is_told_from_its_first_build_on() {
     let world = world().await;
     let mut cursor = Cursor::default();
