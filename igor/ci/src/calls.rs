@@ -105,14 +105,22 @@ impl Calls {
     }
 
     pub(crate) fn post(&self, url: Url) -> RequestBuilder {
-        self.still
-            .request(Method::POST, url)
-            .timeout(self.read_timeout)
+        self.change(Method::POST, url)
+    }
+
+    /// A call that changes something.
+    pub(crate) fn change(&self, method: Method, url: Url) -> RequestBuilder {
+        self.still.request(method, url).timeout(self.read_timeout)
     }
 
     /// A call that starts something.
     pub(crate) fn trigger(&self, url: Url) -> RequestBuilder {
         self.post(url).timeout(self.trigger_timeout)
+    }
+
+    /// How long a call that starts something may take.
+    pub(crate) const fn trigger_timeout(&self) -> Duration {
+        self.trigger_timeout
     }
 
     /// Sends a request. `what` names it in errors.

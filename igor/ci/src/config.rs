@@ -1,10 +1,14 @@
 //! Settings: which CI servers there are, and how they are reached.
 
+mod generic;
+
 use camino::Utf8PathBuf;
 use kork::service::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use generic::{FindCall, Generic, Method, StartCall, StatusCall, StopCall};
 
 use crate::secret::SecretSource;
 
@@ -44,6 +48,8 @@ pub enum Kind {
     Jenkins,
     Gitlab,
     GithubActions,
+    /// Any other server: [`Generic`] says how it is spoken to.
+    Generic,
 }
 
 /// Who may see builds of a controller, and who may start and stop them. Empty lists are open to all.
@@ -91,6 +97,9 @@ pub struct Controller {
     /// Ask for a crumb before the first change. Without it, that is done when Jenkins wants one.
     pub csrf: bool,
     pub permissions: Permissions,
+    /// How a server of the kind `generic` is spoken to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generic: Option<Generic>,
     /// The parameter that carries an id of the execution, for jobs that declare it: requests to build
     /// are then never folded into one.
     pub unique_parameter: String,
@@ -121,6 +130,7 @@ impl Default for Controller {
             token_env: None,
             csrf: false,
             permissions: Permissions::default(),
+            generic: None,
             unique_parameter: "SPINNAKER_EXECUTION_ID".to_owned(),
             item_upper_threshold: 50,
             calls_max: 8,
@@ -187,6 +197,12 @@ impl Controller {
         }
         if self.calls_max == 0 {
             wrong("callsMax must be at least 1");
+        }
+        match (&self.generic, self.kind == Kind::Generic) {
+            (Some(generic), true) => generic.problems().iter().for_each(|text| wrong(text)),
+            (None, true) => wrong("generic must say how it is spoken to"),
+            (Some(_), false) => wrong("generic belongs to the kind generic"),
+            (None, false) => {}
         }
         problems
     }

@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     pub line: String,
     pub body: Value,
     pub token: String,
+    /// The header `Idempotency-Key`.
+    pub key: String,
 }
 
 /// Status and body. 0 closes the connection.
@@ -95,9 +97,16 @@ async fn exchange(
         .get("PRIVATE-TOKEN")
         .or_else(|| headers.get("authorization"));
     let token = token.map_or_else(String::new, |t| t.to_str().unwrap().to_owned());
+    let key = headers.get("idempotency-key");
+    let key = key.map_or_else(String::new, |key| key.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    let (status, body) = answer(Asked { line, body, token });
+    let (status, body) = answer(Asked {
+        line,
+        body,
+        token,
+        key,
+    });
     let body = match body {
         Value::String(text) => text,
         Value::Null => String::new(),

@@ -1,7 +1,8 @@
 //! CI servers: builds are started, followed and stopped.
 //!
 //! - [`config`]: which servers there are.
-//! - [`server`]: what the follower needs of a server, [`BuildServer`]; [`jenkins`], [`gitlab`] and [`github`] are.
+//! - [`server`]: what the follower needs of a server, [`BuildServer`]; [`jenkins`], [`gitlab`], [`github`] and
+//!   [`generic`] are.
 //! - [`follow`]: a stage that starts a build and waits for it, also across restarts of ours.
 //! - [`poll`]: looks for builds whose notifications were lost.
 //! - [`build`], [`git`], [`properties`], [`path`]: builds and what they leave, in Spinnaker's shapes.
@@ -14,6 +15,7 @@ pub mod config;
 mod double;
 mod error;
 pub mod follow;
+pub mod generic;
 pub mod git;
 pub mod github;
 pub mod gitlab;
@@ -29,6 +31,7 @@ pub use build::{Build, BuildArtifact, BuildResult};
 pub use config::{CiConfig, Controller};
 pub use error::CiError;
 pub use follow::{BuildOutcome, Listener};
+pub use generic::Generic;
 pub use github::Github;
 pub use gitlab::Gitlab;
 pub use jenkins::Jenkins;

@@ -56,7 +56,7 @@ impl Rest {
         })
     }
 
-    fn url(&self, path: &str) -> Result<Url, CiError> {
+    pub(crate) fn url(&self, path: &str) -> Result<Url, CiError> {
         self.base
             .join(path)
             .map_err(|e| CiError::Invalid(format!("{path:?} is no path: {e}")))
@@ -74,7 +74,12 @@ impl Rest {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, CiError> {
-        let request = self.signed(self.calls.get(self.url(path)?))?;
+        self.read(path, self.calls.get(self.url(path)?)).await
+    }
+
+    /// As [`Self::get`], with a request of the caller's.
+    pub(crate) async fn read(&self, path: &str, request: RequestBuilder) -> Result<Value, CiError> {
+        let request = self.signed(request)?;
         let what = self.named(path);
         let reply = self
             .calls
@@ -96,7 +101,16 @@ impl Rest {
         } else {
             self.calls.post(url)
         };
-        let request = self.signed(request)?.json(body);
+        self.change(path, request.json(body)).await
+    }
+
+    /// As [`Self::post`], with a request of the caller's.
+    pub(crate) async fn change(
+        &self,
+        path: &str,
+        request: RequestBuilder,
+    ) -> Result<Reply, CiError> {
+        let request = self.signed(request)?;
         let what = self.named(path);
         let reply = self
             .calls

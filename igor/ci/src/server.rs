@@ -8,8 +8,8 @@ use kork_model::{Context, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Build, CiError, Controller, Github, Gitlab, Jenkins, PropertyFileError, breaker::BreakerState,
-    config::Kind,
+    Build, CiError, Controller, Generic, Github, Gitlab, Jenkins, PropertyFileError,
+    breaker::BreakerState, config::Kind,
 };
 
 /// A build that is wanted.
@@ -162,13 +162,14 @@ pub fn connect(
         Kind::Jenkins => Arc::new(Jenkins::new(controller, clock)?),
         Kind::Gitlab => Arc::new(Gitlab::new(controller, clock)?),
         Kind::GithubActions => Arc::new(Github::new(controller, clock)?),
+        Kind::Generic => Arc::new(Generic::new(controller, clock)?),
     })
 }
 
 /// A CI server. Jobs are named as in [`BuildRequest::job`].
 #[async_trait]
 pub trait BuildServer: Send + Sync {
-    /// `jenkins`, `gitlab`, `github`.
+    /// `jenkins`, `gitlab`, `github`, `generic`.
     fn sender(&self) -> &'static str;
     /// The name of the controller.
     fn name(&self) -> &str;

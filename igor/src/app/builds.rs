@@ -75,7 +75,7 @@ impl Igor {
             CiKind::Jenkins => {
                 Jenkins::new(controller, clock).map(|c| Client::Jenkins(Arc::new(c)))
             }
-            CiKind::Gitlab | CiKind::GithubActions => {
+            CiKind::Gitlab | CiKind::GithubActions | CiKind::Generic => {
                 igor_ci::connect(controller, clock).map(Client::Other)
             }
         };
@@ -269,6 +269,7 @@ const fn provider(controller: &Controller) -> &'static str {
         CiKind::Jenkins => "JENKINS",
         CiKind::Gitlab => "GITLAB_CI",
         CiKind::GithubActions => "GITHUB_ACTIONS",
+        CiKind::Generic => "GENERIC",
     }
 }
 
