@@ -1,6 +1,7 @@
 //! Settings: which CI servers there are, and how they are reached.
 
 mod generic;
+mod unused;
 
 use camino::Utf8PathBuf;
 use kork::service::config::Secret;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use generic::{FindCall, Generic, Method, StartCall, StatusCall, StopCall};
+pub use unused::Unused;
 
 use crate::secret::SecretSource;
 
@@ -113,6 +115,26 @@ pub struct Controller {
     pub read_timeout_ms: u64,
     /// How long the call that starts a build may take, in milliseconds.
     pub trigger_timeout_ms: u64,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub json_path: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub oauth_scopes: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub trust_store: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub trust_store_type: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub trust_store_password: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub key_store: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub key_store_type: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub key_store_password: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub skip_hostname_verification: Unused,
+    #[serde(skip_serializing_if = "Unused::is_absent")]
+    pub ci_enabled: Unused,
 }
 
 impl Default for Controller {
@@ -137,6 +159,16 @@ impl Default for Controller {
             connect_timeout_ms: 5_000,
             read_timeout_ms: 30_000,
             trigger_timeout_ms: 60_000,
+            json_path: Unused::default(),
+            oauth_scopes: Unused::default(),
+            trust_store: Unused::default(),
+            trust_store_type: Unused::default(),
+            trust_store_password: Unused::default(),
+            key_store: Unused::default(),
+            key_store_type: Unused::default(),
+            key_store_password: Unused::default(),
+            skip_hostname_verification: Unused::default(),
+            ci_enabled: Unused::default(),
         }
     }
 }
@@ -207,6 +239,24 @@ impl Controller {
         problems
     }
 
+    /// Settings of Spinnaker's that are given and have no effect here.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let all = [
+            ("jsonPath", &self.json_path),
+            ("oauthScopes", &self.oauth_scopes),
+            ("trustStore", &self.trust_store),
+            ("trustStoreType", &self.trust_store_type),
+            ("trustStorePassword", &self.trust_store_password),
+            ("keyStore", &self.key_store),
+            ("keyStoreType", &self.key_store_type),
+            ("keyStorePassword", &self.key_store_password),
+            ("skipHostnameVerification", &self.skip_hostname_verification),
+            ("ciEnabled", &self.ci_enabled),
+        ];
+        let given = all.iter().filter(|(_, setting)| !setting.is_absent());
+        given.map(|(name, _)| *name).collect()
+    }
+
     /// The address with a slash at its end.
     pub(crate) fn base(&self) -> Result<Url, String> {
         let mut url = Url::parse(&self.address).map_err(|e| e.to_string())?;
@@ -272,6 +322,10 @@ jenkins:
       csrf: true
       itemUpperThreshold: 20
       permissions: { READ: [dev], WRITE: [ops] }
+      ciEnabled: true
+      trustStore: /opt/trust.jks
+      trustStorePassword: hush
+      oauthScopes: [a]
 controllers:
   - { name: lab, kind: gitlab, url: 'https://gitlab.example', tokenFile: /run/token }
 ";
@@ -285,6 +339,13 @@ controllers:
             "https://ci.acme.example/jenkins/"
         );
         assert_eq!(ci.permissions.write, ["ops"]);
+        let unused = [
+            "oauthScopes",
+            "trustStore",
+            "trustStorePassword",
+            "ciEnabled",
+        ];
+        assert_eq!(ci.unused(), unused);
         assert!(!format!("{config:?}").contains("hush"));
         assert!(!serde_json::to_string(&config).unwrap().contains("hush"));
         assert!(serde_yaml_ng::from_str::<CiConfig>("controllers: [{nam: x}]").is_err());

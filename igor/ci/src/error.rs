@@ -79,6 +79,23 @@ impl CiError {
         }
     }
 
+    /// Somebody may be at it: credentials are exchanged, a proxy comes back, a right is given.
+    pub fn may_be_mended(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Rejected { .. }
+            | Self::Secret { .. } => true,
+            Self::Same(error) => error.may_be_mended(),
+            Self::Unavailable { .. }
+            | Self::Unanswered { .. }
+            | Self::NotBuildable { .. }
+            | Self::Invalid(_)
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. } => false,
+        }
+    }
+
     /// It is not there.
     pub fn is_not_found(&self) -> bool {
         match self {

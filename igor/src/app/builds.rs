@@ -70,6 +70,11 @@ impl Igor {
         {
             return Ok(client.clone());
         }
+        let unused = controller.unused();
+        if !unused.is_empty() {
+            let controller = &controller.name;
+            tracing::warn!(controller, ?unused, "settings have no effect");
+        }
         let clock = Arc::clone(&self.ports.clock);
         let client = match controller.kind {
             CiKind::Jenkins => {
@@ -126,6 +131,7 @@ impl Igor {
                     json!(provider(controller).to_lowercase()),
                 ),
                 ("circuit".to_owned(), json!(state)),
+                ("warnings".to_owned(), json!(warnings(controller))),
                 ("error".to_owned(), json!(error)),
                 (
                     "lastPoll".to_owned(),
@@ -271,6 +277,11 @@ const fn provider(controller: &Controller) -> &'static str {
         CiKind::GithubActions => "GITHUB_ACTIONS",
         CiKind::Generic => "GENERIC",
     }
+}
+
+fn warnings(controller: &Controller) -> Vec<String> {
+    let unused = controller.unused().into_iter();
+    unused.map(|name| format!("{name} has no effect")).collect()
 }
 
 fn unknown(name: &str, accounts: &Accounts) -> Problem {

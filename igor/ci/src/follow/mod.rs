@@ -27,6 +27,8 @@ use pace::Pace;
 
 /// Errors in a row that would need somebody to act, after which it is given up.
 const HARD_ERRORS_MAX: u32 = 5;
+/// How long somebody has to act when a build may be running.
+const PATIENCE_MS: u64 = 300_000;
 /// So often an unanswered request is looked for before it is repeated.
 const LOOKS_BEFORE_REPEAT: u32 = 2;
 /// So often a request that was accepted is looked for before it is given up.
@@ -101,6 +103,7 @@ pub async fn run(
         listener,
         progress,
         hard_errors: 0,
+        hard_since_ms: 0,
         failures: 0,
     };
     if follower.progress.since_ms == 0 {
@@ -120,8 +123,9 @@ struct Follower<'a, L> {
     listener: &'a L,
     progress: Progress,
     pace: Pace,
-    /// Errors in a row that do not pass by themselves.
+    /// Errors in a row that do not pass by themselves, and when the first was.
     hard_errors: u32,
+    hard_since_ms: u64,
     /// Errors in a row of any kind.
     failures: u32,
 }
@@ -357,10 +361,17 @@ impl<L: Listener> Follower<'_, L> {
 
     /// Pauses after an error, unless it will not pass.
     async fn bear(&mut self, error: CiError) -> Result<(), End> {
+        let now_ms = self.ci.now().millis();
         if !error.is_passing() {
+            if self.hard_errors == 0 {
+                self.hard_since_ms = now_ms;
+            }
             self.hard_errors += 1;
         }
-        if self.hard_errors >= HARD_ERRORS_MAX {
+        let is_patient = self.progress.may_have_build()
+            && error.may_be_mended()
+            && now_ms.saturating_sub(self.hard_since_ms) < PATIENCE_MS;
+        if self.hard_errors >= HARD_ERRORS_MAX && !is_patient {
             return Err(End::Status(Status::Terminal, error.to_string()));
         }
         self.later(&error.to_string()).await

@@ -581,6 +581,27 @@ async fn three_minutes_of_503_do_not_fail_the_stage() {
 }
 
 #[tokio::test]
+async fn credentials_that_are_exchanged_slowly_do_not_fail_a_running_stage() {
+    let script = Script {
+        duration_ms: 600_000,
+        ..Script::default()
+    };
+    for (errors, status) in [(10, Status::Succeeded), (100, Status::Terminal)] {
+        let world = world(Job::pipeline().with_script(script.clone())).await;
+        let denied = fault("builds", errors, Fault::Status { status: 401 });
+        let deny = at(8, move |double| double.set_faults(denied.clone()));
+        let (outcome, seen) = world.follow(&request(), vec![deny]).await;
+        assert_eq!(outcome.status, status, "{errors} {:?}", outcome.error);
+        let told = seen.iter().filter_map(|c| c.get("ciError")?.as_str());
+        let told: Vec<_> = told.collect();
+        assert!(
+            told.len() > 8 && told.iter().all(|t| t.contains("401")),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn jenkins_is_away_when_the_build_is_asked_for() {
     let world = world(Job::pipeline()).await;
     world.double.restart(180_000);
