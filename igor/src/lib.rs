@@ -20,7 +20,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use app::accounts::Accounts;
-use app::{Igor, accounts::Book, builds::Servers, health, history, polls, records, telling};
+use app::{
+    Igor, accounts::Book, builds::Servers, health, history, orders::Followed, polls, records,
+    telling,
+};
 
 /// Settings of the service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +67,7 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
         telling: Arc::default(),
         polls: polls::Polls::new(igor_watch::client()?),
         servers: Servers::default(),
+        followed: Followed::default(),
         shutdown: chassis.shutdown.clone(),
         config,
         ports,

@@ -36,6 +36,7 @@ pub(crate) struct Igor {
     pub(crate) telling: Arc<telling::Telling>,
     pub(crate) polls: polls::Polls,
     pub(crate) servers: builds::Servers,
+    pub(crate) followed: orders::Followed,
 }
 
 /// The same for the same settings. The secrets among them are given as well: they do not show themselves.

@@ -1,10 +1,14 @@
 //! Orders for builds: what is asked, and how one is called back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use igor_ci::{BuildRequest, follow};
-use kork_model::{Context, Kind, Problem, WorkOrder};
+use kork_model::{Context, Kind, Problem, WorkKey, WorkOrder};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Igor,
@@ -18,11 +22,48 @@ const STAGE_BYTES_MAX: usize = 256 * 1024;
 /// What is shown of a build while it goes on, its parameters left out.
 const SHOWN_BYTES_MAX: usize = 24 * 1024;
 
+/// The orders whose builds are followed here, each with what calls it back at once. Whoever follows one elsewhere
+/// finds it in the record, before it starts anything.
+#[derive(Default)]
+pub(crate) struct Followed(Mutex<BTreeMap<WorkKey, CancellationToken>>);
+
+/// An order is followed until this is dropped.
+pub(crate) struct Following<'a> {
+    all: &'a Followed,
+    key: &'a WorkKey,
+}
+
+impl Followed {
+    pub(crate) fn begin<'a>(&'a self, key: &'a WorkKey, stop: CancellationToken) -> Following<'a> {
+        self.lock().insert(key.clone(), stop);
+        Following { all: self, key }
+    }
+
+    fn call_back(&self, key: &WorkKey) {
+        if let Some(stop) = self.lock().get(key) {
+            stop.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkKey, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.all.lock().remove(self.key);
+    }
+}
+
 impl Igor {
     /// Stops the build of an order, wherever it is followed; one that is not started yet will not go on.
     /// Done when it returns without an error.
     pub(crate) async fn withdraw(self: &Arc<Self>, order: &WorkOrder) -> Result<(), Problem> {
         let record = self.mark_withdrawn(order).await?;
+        if record.withdrawn {
+            self.followed.call_back(&order.key);
+        }
         if record.result.is_some() || !record.progress.may_have_build() {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use kork::{
     ports::{Delivery, QueueError},
     trace,
 };
-use kork_model::{Kind, Problem, WorkOrder, WorkReport, WorkResult, work};
+use kork_model::{Kind, Problem, Status, WorkOrder, WorkReport, WorkResult, work};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Igor, current::Current, orders::request_of, records::Kept};
@@ -121,6 +121,7 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     let result = match server {
         Ok((server, request)) => {
             let progress = kept.progress();
+            let _following = igor.followed.begin(&order.key, stop.clone());
             let listener = Told {
                 igor,
                 order,
@@ -129,8 +130,7 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
             };
             let outcome = follow::run(&server, &request, progress, &listener).await;
             if stop.is_cancelled() {
-                // What could not be stopped is stopped when the order comes again.
-                return outcome.error.map_or(Ok(None), Err);
+                return called_back(igor, order, outcome).await.map(|()| None);
             }
             result_of(outcome)
         }
@@ -142,6 +142,25 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     };
     let first = kept.finish(&igor.ports, result).await;
     first.map_err(|problem| problem.to_string())
+}
+
+/// Makes sure that nothing of a withdrawn order goes on. What cannot be stopped now is stopped when it comes again.
+async fn called_back(
+    igor: &Arc<Igor>,
+    order: &WorkOrder,
+    outcome: BuildOutcome,
+) -> Result<(), String> {
+    match outcome {
+        BuildOutcome {
+            error: Some(error), ..
+        } => Err(error),
+        BuildOutcome {
+            status: Status::Canceled,
+            ..
+        } => Ok(()),
+        // It was heard too late, such as of a stage that only starts its build.
+        BuildOutcome { .. } => igor.withdraw(order).await.map_err(|e| e.to_string()),
+    }
 }
 
 fn result_of(outcome: BuildOutcome) -> WorkResult {

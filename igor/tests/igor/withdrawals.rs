@@ -134,3 +134,26 @@ async fn a_build_that_is_called_back_while_the_controller_is_away_is_not_started
     ci.all_taken().await;
     assert!(ci.jenkins.builds(JOB).is_empty());
 }
+
+#[tokio::test]
+async fn a_build_that_nobody_waits_for_is_stopped_when_it_was_called_back_at_its_start() {
+    let ci = ci_with(job(0, LONG_MS)).await;
+    // It takes effect at once, and is answered later.
+    ci.jenkins.set_faults(vec![Rule {
+        matching: "/build".to_owned(),
+        times: 1,
+        fault: Fault::Slow { ms: 2_000 },
+    }]);
+    let mut start = order("e/s/1", false);
+    start
+        .payload
+        .insert("waitForCompletion".to_owned(), json!(false));
+    ci.enqueue(&start, "a").await;
+    eventually("the build runs", async || {
+        (ci.jenkins.builds(JOB).len() == 1).then_some(())
+    })
+    .await;
+    ci.enqueue(&order("e/s/1", true), "a/cancel").await;
+    ci.all_taken().await;
+    assert!(ci.jenkins.builds(JOB)[0].aborted);
+}

@@ -29,8 +29,9 @@ use pace::Pace;
 const HARD_ERRORS_MAX: u32 = 5;
 /// How long somebody has to act when a build may be running.
 const PATIENCE_MS: u64 = 300_000;
-/// So often an unanswered request is looked for before it is repeated.
-const LOOKS_BEFORE_REPEAT: u32 = 2;
+/// So often an unanswered request is looked for before it is repeated, with longer and longer pauses: a server that
+/// is too slow to answer in time may take it later.
+const LOOKS_BEFORE_REPEAT: u32 = 3;
 /// So often a request that was accepted is looked for before it is given up.
 const LOOKS_FOR_ACCEPTED: u32 = 40;
 /// The end of the log that is shown while a build runs.
@@ -181,9 +182,14 @@ impl<L: Listener> Follower<'_, L> {
                         self.report(Context::new()).await;
                         return Ok(());
                     }
-                    Ok(None) => {
+                    Ok(None) if self.progress.accepted => {
                         looks += 1;
                         self.pause_for(0).await?;
+                    }
+                    Ok(None) => {
+                        looks += 1;
+                        let pause = self.pace.retry(looks);
+                        self.pause(pause).await?;
                     }
                     Err(error) => self.bear(error).await?,
                 }

@@ -436,6 +436,26 @@ async fn an_unanswered_request_that_is_a_build_by_now_is_found() {
 }
 
 #[tokio::test]
+async fn an_unanswered_request_that_takes_effect_late_is_not_repeated() {
+    let mut job = unique();
+    job.quiet_ms = 0;
+    let world = world(job).await;
+    world
+        .double
+        .set_faults(fault("/build", 1, Fault::DropRequest));
+    let late = at(2, |double| {
+        let given = [("SPINNAKER_EXECUTION_ID".to_owned(), "01JEXEC-1".to_owned())];
+        let path = JOB.split('/').map(str::to_owned).collect::<Vec<_>>();
+        double
+            .with(|s| s.trigger(&path, Some(&given.into()), Some(0)))
+            .unwrap();
+    });
+    let (outcome, _) = world.follow(&request(), vec![late]).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    assert_eq!(world.double.builds(JOB).len(), 1);
+}
+
+#[tokio::test]
 async fn a_request_that_timed_out_is_not_sent_again() {
     let world = world_of(Options::default(), |c| c.trigger_timeout_ms = 50).await;
     world.double.add_job(JOB, unique());
