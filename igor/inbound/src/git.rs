@@ -107,6 +107,19 @@ impl Change {
     }
 }
 
+/// Says whether a pull request comes from another repository: triggers that name no events are not for it.
+pub(crate) fn put_fork(properties: &mut Context, fork: bool) {
+    properties.insert("fork".to_owned(), fork.to_string().into());
+}
+
+/// The commit under a tag. What was pushed is the tag's own object when the tag is annotated.
+pub(crate) fn tagged(reference: &Ref, body: &Value) -> Option<String> {
+    match reference {
+        Ref::Tag(_) => field::owned(body, "/head_commit/id"),
+        Ref::Branch(_) => None,
+    }
+}
+
 /// Whether a hash says "nothing there": forty (or sixty-four) zeros.
 pub(crate) fn is_nothing(hash: &str) -> bool {
     !hash.is_empty() && hash.bytes().all(|byte| byte == b'0')

@@ -5,14 +5,20 @@ use kork_model::Context;
 use super::{Message, Read, Reading};
 use crate::{
     Refused, field,
-    git::{Change, Ref, split_name},
+    git::{self, Change, Ref, split_name},
 };
 
 pub(crate) fn read(message: &Message<'_>) -> Reading {
     let has = |name: &str| message.body.get(name).is_some();
     match message.header("x-event-key") {
         Some("repo:push") => push(message),
-        Some(key) if key.starts_with("pullrequest:") => pull_request(message, key),
+        // Approvals and comments change nothing of a request.
+        Some(
+            key @ ("pullrequest:created"
+            | "pullrequest:updated"
+            | "pullrequest:fulfilled"
+            | "pullrequest:rejected"),
+        ) => pull_request(message, key),
         Some(other) => {
             let other: String = other.chars().take(64).collect();
             Read::ignored(format!("no trigger is about the event `{other}`"))
@@ -23,13 +29,10 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
     }
 }
 
-/// The slug of a git trigger is the whole name, `workspace/name`, as Spinnaker has it for Bitbucket Cloud.
+/// The project of a git trigger is the workspace; a project within it is another thing. The slug is the whole name, `workspace/name`, as Spinnaker has it for Bitbucket Cloud.
 fn change(message: &Message<'_>) -> Result<Change, Refused> {
     let repository = message.need("/repository/full_name")?;
-    let project = field::first_text(
-        message.body,
-        &["/repository/owner/username", "/repository/project/key"],
-    );
+    let project = field::text(message.body, "/repository/workspace/slug");
     let actor = field::first_text(message.body, &["/actor/nickname", "/actor/display_name"]);
     Ok(Change {
         project: project.map_or_else(|| split_name(repository).0, str::to_owned),
@@ -66,7 +69,8 @@ fn push(message: &Message<'_>) -> Reading {
 
 fn pull_request(message: &Message<'_>, key: &str) -> Reading {
     let body = message.body;
-    let (branch, commit) = if key == "pullrequest:fulfilled" {
+    let merged = key == "pullrequest:fulfilled";
+    let (branch, commit) = if merged {
         (
             "/pullrequest/destination/branch/name",
             "/pullrequest/merge_commit/hash",
@@ -88,8 +92,9 @@ fn pull_request(message: &Message<'_>, key: &str) -> Reading {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
     let source = field::text(body, "/pullrequest/source/repository/full_name");
-    let fork = source.is_none_or(|name| Some(name) != field::text(body, "/repository/full_name"));
-    properties.insert("fork".to_owned(), fork.to_string().into());
+    let elsewhere =
+        source.is_none_or(|name| Some(name) != field::text(body, "/repository/full_name"));
+    git::put_fork(&mut properties, elsewhere && !merged);
     Read::one(
         Change {
             reference: message.text(branch).map(Ref::Branch),

@@ -49,6 +49,11 @@ fn refs_changed(message: &Message<'_>, action: &str) -> Reading {
     let body = message.body;
     let common = change(body, "").ok_or_else(|| message.missing("/repository/slug"))?;
     let lists = ["/refChanges", "/changes"];
+    let is_only = lists
+        .iter()
+        .map(|list| field::list(body, list).len())
+        .sum::<usize>()
+        == 1;
     let events = lists
         .iter()
         .flat_map(|list| field::list(body, list))
@@ -57,10 +62,16 @@ fn refs_changed(message: &Message<'_>, action: &str) -> Reading {
             if field::text(change, "/type") == Some("DELETE") || git::is_nothing(&commit) {
                 return None;
             }
+            let reference = reference(change)?;
+            // The hash of an annotated tag is that of the tag itself.
+            let tagged = match reference {
+                Ref::Tag(_) if is_only => field::text(body, "/toCommit/id"),
+                Ref::Tag(_) | Ref::Branch(_) => None,
+            };
             Some(
                 Change {
-                    reference: Some(reference(change)?),
-                    commit: Some(commit),
+                    commit: Some(tagged.map_or(commit, str::to_owned)),
+                    reference: Some(reference),
                     action: action.to_owned(),
                     ..common.clone()
                 }
@@ -98,6 +109,20 @@ fn pull_request(message: &Message<'_>, key: &str, at: &str) -> Reading {
     ] {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
+    // Slugs are unique within a project, and those of people's forks are projects of their own.
+    let side = |at: &str| {
+        let repository = body.pointer(&format!("/pullRequest/{at}/repository"))?;
+        let (key, slug) = (
+            field::text(repository, "/project/key")?,
+            field::text(repository, "/slug")?,
+        );
+        Some((key, slug))
+    };
+    let (from, to) = (side("fromRef"), side("toRef"));
+    git::put_fork(
+        &mut properties,
+        key != "pr:merged" && (from.is_none() || from != to),
+    );
     let id = field::text(body, &format!("{at}/id")).and_then(Ref::full);
     let shown = || message.text(&format!("{at}/displayId")).map(Ref::Branch);
     let common =

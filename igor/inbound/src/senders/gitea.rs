@@ -1,8 +1,6 @@
 //! Gitea and Forgejo: pushes, branches and tags, pull requests, releases.
 
-use kork_model::Context;
-
-use super::{Message, Read, Reading};
+use super::{Message, Read, Reading, github};
 use crate::{
     Refused, field,
     git::{self, Change, Ref},
@@ -18,7 +16,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
         Some("create") => create(message),
         Some("delete") => Read::ignored("a branch or a tag was deleted"),
         Some("release") => release(message),
-        Some(name) if name.starts_with("pull_request") => pull_request(message),
+        Some("pull_request" | "pull_request_sync") => pull_request(message),
         Some(other) => {
             let other: String = other.chars().take(64).collect();
             Read::ignored(format!("no trigger is about the event `{other}`"))
@@ -53,8 +51,8 @@ fn push(message: &Message<'_>) -> Reading {
     };
     Read::one(
         Change {
+            commit: git::tagged(&reference, body).or(commit),
             reference: Some(reference),
-            commit,
             action: "push".to_owned(),
             files: git::files(
                 field::list(body, "/commits"),
@@ -89,35 +87,19 @@ fn create(message: &Message<'_>) -> Reading {
     )
 }
 
+/// What changes a request, its branch or its state; labels, reviews and comments do not.
 fn pull_request(message: &Message<'_>) -> Reading {
-    let body = message.body;
-    let action = message.need("/action")?;
-    let mut properties = Context::new();
-    for (name, pointer) in [
-        ("number", "/pull_request/number"),
-        ("draft", "/pull_request/draft"),
-        ("state", "/pull_request/state"),
-        ("title", "/pull_request/title"),
-        ("base", "/pull_request/base/ref"),
-        ("merged", "/pull_request/merged"),
-        ("mergeCommit", "/pull_request/merge_commit_sha"),
-    ] {
-        field::put(&mut properties, name, field::shown(body, pointer));
-    }
-    let head = field::text(body, "/pull_request/head/repo/full_name");
-    let fork = head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
-    properties.insert("fork".to_owned(), fork.to_string().into());
-    Read::one(
-        Change {
-            reference: message.text("/pull_request/head/ref").map(Ref::Branch),
-            commit: message.text("/pull_request/head/sha"),
-            action: format!("pull_request:{action}"),
-            url: message.text("/pull_request/html_url"),
-            properties,
-            ..change(message)?
+    match message.need("/action")? {
+        "opened" | "reopened" | "edited" | "synchronized" | "synchronize" | "closed" => {
+            github::pull_request(message, change(message)?)
         }
-        .event(message),
-    )
+        other => {
+            let other: String = other.chars().take(64).collect();
+            Read::ignored(format!(
+                "a pull request that is `{other}` is still the same"
+            ))
+        }
+    }
 }
 
 fn release(message: &Message<'_>) -> Reading {

@@ -23,7 +23,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
         "push" => push(message),
         "create" => create(message),
         "delete" => return Read::ignored("a branch or a tag was deleted"),
-        "pull_request" => pull_request(message),
+        "pull_request" => pull_request(message, change(message)?),
         "release" => release(message),
         "package" | "registry_package" => return github_ci::package(message),
         "workflow_run" => return github_ci::workflow_run(message),
@@ -90,6 +90,7 @@ fn push(message: &Message<'_>) -> Reading {
     let Some(reference) = Ref::full(message.need("/ref")?) else {
         return Read::ignored("it is about neither a branch nor a tag");
     };
+    let commit = git::tagged(&reference, body).or(commit);
     let commits = field::list(body, "/commits");
     let there = git::files(commits, &["/added", "/modified"]);
     Read::one(
@@ -147,9 +148,12 @@ fn create(message: &Message<'_>) -> Reading {
     )
 }
 
-fn pull_request(message: &Message<'_>) -> Reading {
+/// Of a merged request the branch that got it and the commit that it got, else the branch that it comes from and
+/// its last. Gitea and Forgejo write it alike.
+pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
     let body = message.body;
     let action = message.need("/action")?;
+    let merged = action == "closed" && field::flag(body, "/pull_request/merged") == Some(true);
     let mut properties = Context::new();
     for (name, pointer) in [
         ("number", "/pull_request/number"),
@@ -158,22 +162,33 @@ fn pull_request(message: &Message<'_>) -> Reading {
         ("title", "/pull_request/title"),
         ("base", "/pull_request/base/ref"),
         ("merged", "/pull_request/merged"),
-        ("mergeCommit", "/pull_request/merge_commit_sha"),
     ] {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
     // The repository of a deleted fork is null: that was no branch of ours either.
     let head = field::text(body, "/pull_request/head/repo/full_name");
-    let fork = head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
-    properties.insert("fork".to_owned(), fork.to_string().into());
+    let elsewhere =
+        head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
+    git::put_fork(&mut properties, elsewhere && !merged);
+    let (branch, commit) = if merged {
+        // Before it is merged this is a commit that only tries whether it can be.
+        let commit = message.text("/pull_request/merge_commit_sha");
+        field::put(&mut properties, "mergeCommit", commit.clone());
+        (message.text("/pull_request/base/ref"), commit)
+    } else {
+        (
+            message.text("/pull_request/head/ref"),
+            message.text("/pull_request/head/sha"),
+        )
+    };
     Read::one(
         Change {
-            reference: message.text("/pull_request/head/ref").map(Ref::Branch),
-            commit: message.text("/pull_request/head/sha"),
+            reference: branch.map(Ref::Branch),
+            commit,
             action: format!("pull_request:{action}"),
             url: message.text("/pull_request/html_url"),
             properties,
-            ..change(message)?
+            ..common
         }
         .event(message),
     )

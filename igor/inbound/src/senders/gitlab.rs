@@ -119,8 +119,7 @@ fn merge_request(message: &Message<'_>) -> Reading {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
     let same = |side: &str| field::number(body, &format!("/object_attributes/{side}_project_id"));
-    let fork = same("source") != same("target");
-    properties.insert("fork".to_owned(), fork.to_string().into());
+    git::put_fork(&mut properties, !merged && same("source") != same("target"));
     Read::one(
         Change {
             reference: Some(Ref::Branch(branch.to_owned())),
