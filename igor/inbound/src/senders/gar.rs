@@ -5,7 +5,7 @@ use crate::{content, field, image::Image};
 
 pub(crate) fn read(message: &Message<'_>) -> Reading {
     let envelope =
-        pubsub::Envelope::google(message.body).ok_or_else(|| message.missing("/message/data"))?;
+        pubsub::Envelope::of_google(message).ok_or_else(|| message.missing("/message/data"))?;
     let data = content::parse(envelope.data.as_bytes())?;
     if field::text(&data, "/action") != Some("INSERT") {
         return Read::ignored("no image was added");

@@ -77,6 +77,7 @@ fn artifact(message: &Message<'_>, key: &str, path: &str) -> Value {
         .filter(|base| git::is_plain_base(base) && git::is_plain_path(path));
     let reference = base.map(|base| {
         let base = base.trim_end_matches('/');
+        let base = base.strip_suffix("/artifactory").unwrap_or(base);
         let (key, path) = (git::encode_segment(key), git::encode_path(path));
         format!("{base}/artifactory/{key}/{path}")
     });

@@ -12,6 +12,10 @@ use serde_json::Value;
 use super::{Message, Read, Reading, plain};
 use crate::field;
 
+/// Set by Pub/Sub when it pushes the data alone, its metadata in headers.
+const UNWRAPPED_ID: &str = "x-goog-pubsub-message-id";
+const UNWRAPPED: &str = "x-goog-pubsub-";
+
 /// What is around the data of a message.
 pub(super) struct Envelope {
     /// `google`, `amazon`, `kafka`, ...
@@ -24,8 +28,16 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
+    /// In the body, or in the headers when that is how the subscription pushes.
+    pub(super) fn of_google(message: &Message<'_>) -> Option<Self> {
+        match message.header(UNWRAPPED_ID) {
+            Some(_) => Some(Self::unwrapped(message)),
+            None => Self::google(message.body),
+        }
+    }
+
     /// `{"message":{"data":<base64>,"attributes":{…},"messageId":…},"subscription":…}`.
-    pub(super) fn google(body: &Value) -> Option<Self> {
+    fn google(body: &Value) -> Option<Self> {
         let message = body.get("message").filter(|message| message.is_object())?;
         let data = match message.get("data") {
             None | Some(Value::Null) => Vec::new(),
@@ -41,6 +53,24 @@ impl Envelope {
             attributes: texts(message, "/attributes"),
             data: String::from_utf8(data).ok()?,
         })
+    }
+
+    /// The data alone; names of the message are in headers, and attributes are all others.
+    fn unwrapped(message: &Message<'_>) -> Self {
+        let named = |name: &str| message.header(&format!("{UNWRAPPED}{name}"));
+        let subscription = named("subscription-name");
+        Self {
+            system: "google".to_owned(),
+            subscription: subscription
+                .and_then(|name| name.rsplit('/').next())
+                .map(str::to_owned),
+            id: named("message-id").map(str::to_owned),
+            attributes: BTreeMap::new(),
+            data: match message.body {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            },
+        }
     }
 
     /// `{"Type":"Notification","MessageId":…,"TopicArn":…,"Message":…}`.
@@ -97,7 +127,9 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
             return Read::ignored("Amazon asks for a confirmation: open its SubscribeURL once");
         }
         Some("Notification") => Envelope::amazon(body),
-        _ if body.get("message").is_some() => Envelope::google(body),
+        _ if body.get("message").is_some() || message.header(UNWRAPPED_ID).is_some() => {
+            Envelope::of_google(message)
+        }
         _ => Envelope::spinnaker(body),
     };
     let Some(envelope) = envelope else {
