@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kork_model::Context;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -23,8 +24,14 @@ pub(crate) fn media_type(delivery: &Delivery<'_>) -> String {
         .to_ascii_lowercase()
 }
 
+/// JSON under this type is what `curl -d` sends unless it is told otherwise: no field of a form starts so.
 fn is_form(delivery: &Delivery<'_>) -> bool {
+    let first = delivery
+        .body
+        .iter()
+        .find(|byte| !byte.is_ascii_whitespace());
     media_type(delivery) == "application/x-www-form-urlencoded"
+        && !matches!(first, Some(b'{' | b'['))
 }
 
 /// The JSON text in the field `payload` of a form; `None` when the body is no form. Proof and reading both
@@ -41,11 +48,13 @@ pub(crate) fn form_payload(delivery: &Delivery<'_>) -> Result<Option<String>, St
 }
 
 /// The body of a delivery as JSON; an empty one is an empty object. A form without `payload` is an object of
-/// its fields where the sender is unknown (`any_form`), and refused otherwise.
+/// its fields where the sender is unknown (`any_form`), and refused otherwise. With `any_text` what the sender does
+/// not call JSON may be anything.
 pub(crate) fn json(
     delivery: &Delivery<'_>,
     source: Option<&Source>,
     any_form: bool,
+    any_text: bool,
 ) -> Result<Value, Refused> {
     if is_form(delivery) {
         return match form_payload(delivery) {
@@ -58,7 +67,17 @@ pub(crate) fn json(
             )),
         };
     }
-    parse(&inflated(delivery, source)?)
+    let body = inflated(delivery, source)?;
+    if any_text && !says_json(delivery) {
+        return Ok(json_or_text(&body));
+    }
+    parse(&body)
+}
+
+/// Whether the sender says that it is JSON, or says nothing.
+fn says_json(delivery: &Delivery<'_>) -> bool {
+    let media_type = media_type(delivery);
+    media_type.is_empty() || media_type.ends_with("json")
 }
 
 fn inflated<'a>(
@@ -103,6 +122,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Refused> {
             format!("it is not JSON: {error}")
         };
         Refused::invalid("body", what, "send one JSON object in UTF-8")
+    })
+}
+
+/// JSON, else the text, else the bytes in base64.
+pub(crate) fn json_or_text(bytes: &[u8]) -> Value {
+    parse(bytes).unwrap_or_else(|_| {
+        let text = std::str::from_utf8(bytes).map(str::to_owned);
+        Value::String(text.unwrap_or_else(|_| STANDARD.encode(bytes)))
     })
 }
 

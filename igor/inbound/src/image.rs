@@ -114,19 +114,24 @@ impl Image {
     }
 }
 
-/// An image as Spinnaker's artifact: the reference is the tag where there is one, else the digest.
-pub(crate) fn artifact(name: &str, tag: Option<&str>, digest: Option<&str>) -> Value {
-    let (version, separator) = match (tag, digest) {
-        (Some(tag), _) => (tag, ":"),
-        (None, Some(digest)) => (digest, "@"),
+/// An image as Spinnaker's artifact: the version is the tag where there is one. What is referred to is the digest
+/// where it is known, so that what is deployed is what was pushed, whatever becomes of the tag.
+pub fn artifact(name: &str, tag: Option<&str>, digest: Option<&str>) -> Value {
+    let reference = match (digest, tag) {
+        (Some(digest), _) => format!("{name}@{digest}"),
+        (None, Some(tag)) => format!("{name}:{tag}"),
         (None, None) => return json!({"type": "docker/image", "name": name, "reference": name}),
     };
-    json!({
+    let mut artifact = json!({
         "type": "docker/image",
         "name": name,
-        "version": version,
-        "reference": format!("{name}{separator}{version}"),
-    })
+        "version": tag.or(digest),
+        "reference": reference,
+    });
+    if let Some(digest) = digest {
+        artifact["metadata"] = json!({"digest": digest});
+    }
+    artifact
 }
 
 #[cfg(test)]

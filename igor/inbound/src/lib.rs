@@ -7,6 +7,7 @@
 //! - [`proof`]: how a sender shows who it is. [`table`]: every sender, its proof and its reader, in one place.
 //! - `senders`: one file per sender, from its body to events. [`git`], [`image`], [`build`] are the shapes
 //!   that they share.
+//! - [`redact`]: what of a delivery is never shown.
 //! - [`cdevent()`]: the way back, an event as a `CDEvent`.
 
 pub mod build;
@@ -20,6 +21,7 @@ pub mod limits;
 mod name;
 pub mod proof;
 mod receive;
+pub mod redact;
 pub mod secret;
 mod senders;
 pub mod source;
@@ -29,7 +31,7 @@ pub use cdevent::cdevent;
 pub use delivery::{Delivery, Received, Refused};
 pub use proof::Keys;
 pub use proof::google::KeySet;
-pub use receive::receive;
+pub use receive::{receive, without_claims};
 pub use secret::Secret;
 pub use source::{Authentication, Source};
 pub use table::Sender;

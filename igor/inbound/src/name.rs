@@ -3,29 +3,52 @@
 use kork_model::inbound::{EventKind, InboundEvent};
 use sha2::{Digest, Sha256};
 
-use crate::{image, limits::ID_BYTES_MAX, table::Row};
+use crate::{image, limits::ID_BYTES_MAX, senders::cloudevents, table::Row};
 
-/// The sender's own name for a delivery. A caller's `Idempotency-Key` comes first, then the headers of the
-/// sender, then source and id of a `CloudEvent`.
-pub(crate) fn delivery_id(delivery: &crate::Delivery<'_>, row: &Row) -> Option<String> {
-    let own = ["idempotency-key"]
+/// The sender's own name for a delivery: what was signed with it (`covers_id`), a caller's `Idempotency-Key`, the
+/// headers of the sender, source and id of a `CloudEvent` in headers; in this order.
+pub(crate) fn delivery_id(
+    delivery: &crate::Delivery<'_>,
+    row: &Row,
+    covers_id: bool,
+) -> Option<String> {
+    let signed = covers_id.then_some("webhook-id");
+    let own = signed
         .iter()
+        .chain(&["idempotency-key"])
         .chain(row.delivery_headers)
         .find_map(|name| delivery.header(name));
-    let cloud_event = || {
-        let id = delivery.header("ce-id")?;
-        let source = delivery.header("ce-source").unwrap_or_default();
-        Some(format!("{source}#{id}"))
-    };
-    own.map(str::to_owned).or_else(cloud_event).map(bounded)
+    own.map(str::to_owned)
+        .or_else(|| cloudevents::delivery_in_headers(delivery))
+        .map(bounded)
+}
+
+/// How long equal bytes of a sender that names nothing are the same delivery, sent again: registries repeat a call
+/// that failed, and somebody may push to the same tag on another day.
+const REPEATED_MS: u64 = 10 * 60 * 1000;
+
+/// Names for what nobody has named.
+pub(crate) struct Names<'a> {
+    /// Unique.
+    fresh: &'a str,
+    /// The same for the same bytes, for a while.
+    repeated: String,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(delivery: &crate::Delivery<'_>, fresh: &'a str) -> Self {
+        let time = delivery.received.millis() / REPEATED_MS;
+        let repeated = format!("{}:{time}", checksum(delivery.body));
+        Self { fresh, repeated }
+    }
 }
 
 /// The id of an event that its reader did not name already, as builds and images with a digest are.
 ///
 /// With a delivery it is named after that; `among` several events the reference or the tag is added.
-/// Without one, commits are named after what they are, and anything else after `fresh_id`: two equal
-/// bodies may well be two events.
-pub(crate) fn event_id(event: &InboundEvent, fresh_id: &str, among: usize) -> String {
+/// Without one, commits are named after what they are, what is in a store after the bytes that tell of it, and
+/// anything else is new each time: two equal bodies may well be two events.
+pub(crate) fn event_id(event: &InboundEvent, names: &Names<'_>, among: usize) -> String {
     let reference = reference(event);
     let named = match (&event.delivery, event.kind) {
         (Some(delivery), EventKind::Git) => match among {
@@ -41,7 +64,7 @@ pub(crate) fn event_id(event: &InboundEvent, fresh_id: &str, among: usize) -> St
             event.action.as_deref().unwrap_or_default(),
         ),
         (delivery, EventKind::Image) => {
-            let delivery = delivery.as_deref().unwrap_or(fresh_id);
+            let delivery = delivery.as_deref().unwrap_or(&names.repeated);
             let image = event.image.as_deref().or(event.repository.as_deref());
             format!(
                 "docker:{}:{reference}:{delivery}",
@@ -49,7 +72,11 @@ pub(crate) fn event_id(event: &InboundEvent, fresh_id: &str, among: usize) -> St
             )
         }
         (delivery, kind) => {
-            let delivery = delivery.as_deref().unwrap_or(fresh_id);
+            let unnamed = match kind {
+                EventKind::Artifact => &names.repeated,
+                _ => names.fresh,
+            };
+            let delivery = delivery.as_deref().unwrap_or(unnamed);
             let sender = if kind == EventKind::Webhook {
                 "webhook"
             } else {
@@ -87,13 +114,16 @@ pub(crate) fn bounded(id: String) -> String {
     }
     let kind = id.split(':').next().unwrap_or_default();
     let kind = if kind.len() > 32 { "id" } else { kind };
-    let mut named = format!("{kind}:sha256:");
-    for byte in Sha256::digest(id.as_bytes()) {
-        for digit in [byte >> 4, byte & 15] {
-            named.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    named
+    format!("{kind}:sha256:{}", checksum(id.as_bytes()))
+}
+
+/// SHA-256 in hex.
+fn checksum(bytes: &[u8]) -> String {
+    let digits = |byte: u8| [byte >> 4, byte & 15];
+    let digits = Sha256::digest(bytes).into_iter().flat_map(digits);
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 #[cfg(test)]

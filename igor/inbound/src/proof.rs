@@ -61,22 +61,37 @@ struct Claim<'a> {
 /// Why it is not proven, for the log.
 type Doubt = String;
 
+/// What a delivery has proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Proved {
+    pub verified: Verified,
+    /// `webhook-id` is part of what was signed.
+    pub covers_id: bool,
+}
+
 /// Checks the proof that a source wants, or the sender's own when it has secrets.
 pub(crate) fn check(
     delivery: &Delivery<'_>,
     source: Option<&Source>,
     scheme: Scheme,
     keys: &Keys<'_>,
-) -> Result<Verified, Refused> {
+) -> Result<Proved, Refused> {
+    let signed = |covers_id| Proved {
+        verified: Verified::Signed,
+        covers_id,
+    };
     let wanted = source.map_or(&Authentication::Sender {}, |source| &source.authentication);
     if let Authentication::Google { audience, email } = wanted {
         return google::check(delivery, keys.google, audience, email)
-            .map(|()| Verified::Signed)
+            .map(|()| signed(false))
             .map_err(Refused::unproven);
     }
     if keys.secrets.is_empty() {
         return match wanted {
-            Authentication::Sender {} => Ok(Verified::No),
+            Authentication::Sender {} => Ok(Proved {
+                verified: Verified::No,
+                covers_id: false,
+            }),
             _ => Err(Refused::unproven(
                 "the source asks for proof but has no secret: give it one",
             )),
@@ -97,18 +112,19 @@ pub(crate) fn check(
     };
     let allow_sha1 = source.is_some_and(|source| source.allow_sha1);
     prove(claim, wanted, scheme, allow_sha1)
-        .map(|()| Verified::Signed)
+        .map(signed)
         .map_err(Refused::unproven)
 }
 
+/// Whether the proof is right, and then whether it covers `webhook-id`.
 fn prove(
     claim: Claim<'_>,
     wanted: &Authentication,
     scheme: Scheme,
     allow_sha1: bool,
-) -> Result<(), Doubt> {
-    match wanted {
-        Authentication::Sender {} => own(claim, scheme, allow_sha1),
+) -> Result<bool, Doubt> {
+    let proved = match wanted {
+        Authentication::Sender {} => return own(claim, scheme, allow_sha1),
         Authentication::Header { name } => shared::header(claim, &name.to_ascii_lowercase()),
         Authentication::Basic {} => shared::basic(claim),
         Authentication::Bearer {} => shared::bearer(claim),
@@ -124,23 +140,36 @@ fn prove(
             prefix,
             *encoding,
         ),
-        Authentication::StandardWebhooks {} => standard_webhooks::check(claim),
+        Authentication::StandardWebhooks {} => return standard(claim),
         Authentication::Google { .. } => Err("identity tokens are checked without secrets".into()),
-    }
+    };
+    proved.map(|()| false)
 }
 
-fn own(claim: Claim<'_>, scheme: Scheme, allow_sha1: bool) -> Result<(), Doubt> {
-    match scheme {
+fn standard(claim: Claim<'_>) -> Result<bool, Doubt> {
+    standard_webhooks::check(claim).map(|()| true)
+}
+
+fn own(claim: Claim<'_>, scheme: Scheme, allow_sha1: bool) -> Result<bool, Doubt> {
+    let is_standard = claim.delivery.header("webhook-signature").is_some();
+    let proved = match scheme {
+        Scheme::StandardWebhooks => return standard(claim),
+        Scheme::Gitlab if is_standard && signed::gitlab_signs(claim) => return standard(claim),
+        Scheme::Any if is_standard => return standard(claim),
+        Scheme::Gitlab if is_standard => {
+            return standard(claim)
+                .or_else(|_| shared::header(claim, "x-gitlab-token").map(|()| false));
+        }
+        Scheme::Gitlab => shared::header(claim, "x-gitlab-token"),
         Scheme::Github => signed::github(claim, allow_sha1),
-        Scheme::Gitlab => signed::gitlab(claim),
         Scheme::Gitea => signed::gitea(claim),
         Scheme::Bitbucket => signed::bitbucket(claim),
         Scheme::Jfrog => signed::jfrog(claim),
         Scheme::Nexus => signed::nexus(claim),
         Scheme::SonatypeIq => signed::sonatype_iq(claim),
         Scheme::Flux => signed::flux(claim),
-        Scheme::StandardWebhooks => standard_webhooks::check(claim),
         Scheme::Any => signed::any(claim),
         Scheme::Shared => shared::any(claim),
-    }
+    };
+    proved.map(|()| false)
 }

@@ -10,23 +10,12 @@ use crate::{
     limits::{
         self, ALL_HEADERS_BYTES_MAX, EVENTS_MAX, HEADER_BYTES_MAX, HEADERS_MAX, PAYLOAD_BYTES_MAX,
     },
-    name, proof,
-    senders::{Message, Read},
+    name::{self, Names},
+    proof,
+    redact::Credentials,
+    senders::{Message, Read, cloudevents},
     table::{self, Route},
 };
-
-/// Parts of header names that mark credentials and signatures: these are no attributes.
-const CREDENTIALS: &[&str] = &[
-    "auth",
-    "token",
-    "secret",
-    "password",
-    "cookie",
-    "signature",
-    "credential",
-    "api-key",
-    "apikey",
-];
 
 /// Turns a delivery into events, or says why not.
 ///
@@ -46,19 +35,19 @@ pub fn receive(
 ) -> Result<Received, Refused> {
     within_limits(delivery, source)?;
     let route = table::route(delivery, source)?;
-    let delivery_id = name::delivery_id(delivery, route.row);
     if is_unsigned_ping(delivery, route) {
         return Ok(Received {
             sender: route.row.sender,
-            delivery_id,
+            delivery_id: name::delivery_id(delivery, route.row, false),
             verified: Verified::No,
             events: Vec::new(),
             ignored: Some("ignored, because it is a ping".to_owned()),
         });
     }
-    let verified = proof::check(delivery, source, route.row.scheme, keys)?;
-    let any_form = matches!(route.row.sender, Sender::Webhook | Sender::Generic);
-    let body = content::json(delivery, source, any_form)?;
+    let proved = proof::check(delivery, source, route.row.scheme, keys)?;
+    let delivery_id = name::delivery_id(delivery, route.row, proved.covers_id);
+    let any_text = cloudevents::is_binary(delivery);
+    let body = content::json(delivery, source, route.reads_forms, any_text)?;
     let message = Message {
         delivery,
         source,
@@ -76,9 +65,12 @@ pub fn receive(
     Finish {
         delivery,
         sender: route.row.sender,
-        keys,
-        verified,
-        fresh_id,
+        credentials: Credentials {
+            source,
+            secrets: keys.secrets,
+        },
+        verified: proved.verified,
+        names: Names::new(delivery, fresh_id),
     }
     .events(read, delivery_id, body)
 }
@@ -131,9 +123,9 @@ fn is_unsigned_ping(delivery: &Delivery<'_>, route: Route) -> bool {
 struct Finish<'a> {
     delivery: &'a Delivery<'a>,
     sender: Sender,
-    keys: &'a Keys<'a>,
+    credentials: Credentials<'a>,
     verified: Verified,
-    fresh_id: &'a str,
+    names: Names<'a>,
 }
 
 impl Finish<'_> {
@@ -160,12 +152,16 @@ impl Finish<'_> {
                 remedy: "send fewer changes at once",
             });
         }
-        let attributes = attributes(self.delivery, self.keys);
+        let attributes = attributes(self.delivery, self.credentials);
         let among = events.len();
         for event in &mut events {
             self.complete(event, delivery_id.as_ref(), &attributes, among);
         }
         give_payload(&mut events, body);
+        let unproven = self.sender == Sender::Jenkins && self.verified == Verified::No;
+        for event in events.iter_mut().filter(|_| unproven) {
+            without_claims(event);
+        }
         tell_apart(&mut events);
         let told = events.first().and_then(|event| event.delivery.clone());
         Ok(Received {
@@ -191,12 +187,10 @@ impl Finish<'_> {
         // What Jenkins says of a build is a hint: it is fetched before it is trusted.
         let is_hint = self.sender == Sender::Jenkins && event.kind == EventKind::Build;
         event.verified = if is_hint { Verified::No } else { self.verified };
-        if is_hint && self.verified == Verified::No {
-            // Fetching the build makes its result trustworthy, and not what somebody wrote beside its URL.
-            event.parameters.clear();
-            event.artifacts.clear();
-        }
-        if let Some(id) = delivery_id {
+        // One of a batch keeps the name that it has of its own.
+        if let Some(id) = delivery_id
+            && (among == 1 || event.delivery.is_none())
+        {
             event.delivery = Some(id.clone());
         }
         for (name, value) in attributes {
@@ -210,8 +204,18 @@ impl Finish<'_> {
             let image = Some(&*event)
                 .filter(|event| event.kind == EventKind::Image)
                 .and_then(name::image_id);
-            event.id = image.unwrap_or_else(|| name::event_id(event, self.fresh_id, among));
+            event.id = image.unwrap_or_else(|| name::event_id(event, &self.names, among));
         }
+    }
+}
+
+/// Takes off what a build that nobody vouches for must not bring into a pipeline: fetching the build makes its
+/// result trustworthy, and not what somebody wrote beside its URL.
+pub fn without_claims(event: &mut InboundEvent) {
+    event.parameters.clear();
+    event.artifacts.clear();
+    for claim in ["parameters", "artifacts"] {
+        event.payload.remove(claim);
     }
 }
 
@@ -253,26 +257,13 @@ fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 
-/// Headers that constraints may look at: none whose name speaks of credentials or whose value holds a secret.
-fn attributes(delivery: &Delivery<'_>, keys: &Keys<'_>) -> BTreeMap<String, String> {
-    let is_secret = |value: &str| {
-        keys.secrets.iter().any(|secret| {
-            !secret.is_empty()
-                && value
-                    .as_bytes()
-                    .windows(secret.bytes().len())
-                    .any(|window| window == secret.bytes())
-        })
-    };
-    delivery
-        .headers
-        .iter()
+/// Headers that constraints may look at: no credentials.
+fn attributes(delivery: &Delivery<'_>, credentials: Credentials<'_>) -> BTreeMap<String, String> {
+    let headers = delivery.headers.iter();
+    headers
+        // The data of a CDEvent in a header is a body, and it is in the payload.
         .filter(|(name, value)| {
-            let name = name.to_ascii_lowercase();
-            // The data of a CDEvent in a header is a body, and it is in the payload.
-            name != "ce-data"
-                && !CREDENTIALS.iter().any(|part| name.contains(part))
-                && !is_secret(value)
+            !name.eq_ignore_ascii_case("ce-data") && !credentials.hides(name, value)
         })
         .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
         .collect()

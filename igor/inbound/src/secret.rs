@@ -18,6 +18,11 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// It is a key of Standard Webhooks, and no token that is passed along.
+    pub(crate) fn is_signing_key(&self) -> bool {
+        self.0.starts_with(b"whsec_")
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

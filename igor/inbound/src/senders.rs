@@ -97,6 +97,12 @@ impl<'a> Message<'a> {
         )
     }
 
+    /// The name under which triggers know the CI server that sent it.
+    pub(crate) fn controller(&self) -> &'a str {
+        let configured = self.source.and_then(|source| source.controller.as_deref());
+        configured.unwrap_or(self.delivery.source)
+    }
+
     pub(crate) fn text(&self, pointer: &str) -> Option<String> {
         field::owned(self.body, pointer)
     }

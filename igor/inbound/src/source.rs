@@ -11,8 +11,9 @@ use crate::Sender;
 pub struct Source {
     /// `{source}` of `POST /webhooks/{type}/{source}`.
     pub name: String,
-    /// Who sends, where the path does not say it: then `/webhooks/webhook/{source}` asks for the proof of
-    /// this sender, while its events stay plain webhooks.
+    /// Who sends. Its secrets prove nothing under the path of another sender; `/webhooks/webhook/{source}` asks
+    /// for the proof of this sender, while its events stay plain webhooks. When absent it is whoever the path
+    /// says, other than `build` and `docker`, which speak for controllers and accounts of others.
     pub sender: Option<Sender>,
     /// How deliveries prove where they come from; the sender's own way when absent.
     pub authentication: Authentication,
@@ -28,6 +29,8 @@ pub struct Source {
     /// Registry host of images whose sender does not name it, `host[:port]`: Nexus, and distribution behind
     /// a proxy. It wins over the host in the body.
     pub host: Option<String>,
+    /// The CI server whose builds it tells of, as triggers name it in `master`; its own name when absent.
+    pub controller: Option<String>,
     /// Account of docker triggers for images of this source; its name when absent.
     pub account: Option<String>,
     /// Largest body in bytes, at most 26214400; 1048576 when absent.

@@ -1,5 +1,6 @@
 //! Every sender in one table: its name, its proof, its name for a delivery, and who reads it.
 
+use kork_model::inbound::EventKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +278,11 @@ const GIT_SOURCES: &[(&str, Sender)] = &[
     ("forgejo", Sender::Forgejo),
 ];
 
+fn git_source(name: &str) -> Option<Sender> {
+    let found = GIT_SOURCES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, sender)| *sender)
+}
+
 impl Sender {
     /// The name in events, paths and configurations.
     pub fn name(self) -> &'static str {
@@ -291,6 +297,50 @@ impl Sender {
         }
     }
 
+    /// What its events are about, for the most part.
+    pub const fn about(self) -> EventKind {
+        match self {
+            Self::Build | Self::Jenkins => EventKind::Build,
+            Self::Github
+            | Self::Gitlab
+            | Self::Gitea
+            | Self::Forgejo
+            | Self::Bitbucket
+            | Self::BitbucketServer => EventKind::Git,
+            Self::Docker
+            | Self::Dockerhub
+            | Self::Harbor
+            | Self::Distribution
+            | Self::Quay
+            | Self::Ecr
+            | Self::Gar
+            | Self::Acr => EventKind::Image,
+            Self::Jfrog | Self::Nexus => EventKind::Artifact,
+            Self::Pubsub => EventKind::Pubsub,
+            Self::Cdevents => EventKind::Cdevents,
+            Self::Webhook
+            | Self::SonatypeIq
+            | Self::Flux
+            | Self::Argocd
+            | Self::StandardWebhooks
+            | Self::Cloudevents
+            | Self::Generic => EventKind::Webhook,
+        }
+    }
+
+    /// Whether a source has been configured for this sender, or for another one that tells of the same things:
+    /// then nobody may tell of them without a proof, under whatever name. Plain webhooks go by their name alone.
+    pub fn is_guarded_by(self, sources: &[Source]) -> bool {
+        let is_plain = matches!(self.about(), EventKind::Webhook | EventKind::Cdevents);
+        let guards = |source: &Source| {
+            let configured = source.sender.or_else(|| git_source(&source.name));
+            configured.is_some_and(|configured| {
+                configured == self || (!is_plain && configured.about() == self.about())
+            })
+        };
+        self != Self::Webhook && sources.iter().any(guards)
+    }
+
     pub(crate) fn row(self) -> &'static Row {
         // The table is in the order of the senders; a test holds it to that.
         &TABLE[self as usize]
@@ -303,6 +353,22 @@ pub(crate) struct Route {
     /// Whose proof is asked for and whose headers name the delivery.
     pub row: &'static Row,
     pub read: fn(&Message<'_>) -> Reading,
+    /// A form without JSON in it is something to read, too.
+    pub reads_forms: bool,
+}
+
+impl Route {
+    fn of(row: &'static Row) -> Self {
+        Self::read_by(row, row)
+    }
+
+    fn read_by(row: &'static Row, reader: &'static Row) -> Self {
+        Self {
+            row,
+            read: reader.read,
+            reads_forms: matches!(reader.sender, Sender::Webhook | Sender::Generic),
+        }
+    }
 }
 
 /// Finds the sender by the path, the configuration and, where several say the same path, the headers.
@@ -310,34 +376,50 @@ pub(crate) fn route(delivery: &Delivery<'_>, source: Option<&Source>) -> Result<
     let configured = source.and_then(|source| source.sender);
     let kind = delivery.kind;
     if kind.eq_ignore_ascii_case("git") {
-        let named = GIT_SOURCES
-            .iter()
-            .find(|(name, _)| *name == delivery.source)
-            .map(|(_, sender)| *sender);
-        let configured = configured.filter(|sender| GIT_SOURCES.iter().any(|git| git.1 == *sender));
-        let sender = configured.or(named).ok_or_else(|| unknown_git(delivery))?;
-        let row = sender_by_headers(delivery, sender).row();
-        return Ok(Route {
-            row,
-            read: row.read,
-        });
+        let is_git = |sender: &Sender| sender.about() == EventKind::Git;
+        if let Some(source) = source.filter(|_| configured.is_some_and(|sender| !is_git(&sender))) {
+            return Err(not_as(source, "git"));
+        }
+        let sender = configured
+            .or_else(|| git_source(delivery.source))
+            .ok_or_else(|| unknown_git(delivery))?;
+        return Ok(Route::of(sender_by_headers(delivery, sender).row()));
     }
     let named = TABLE
         .iter()
         .find(|row| row.names.iter().any(|name| name.eq_ignore_ascii_case(kind)))
         .ok_or_else(|| unknown(kind))?;
-    match (named.sender, configured) {
-        (Sender::Webhook, Some(sender)) => Ok(Route {
-            row: sender_by_headers(delivery, sender).row(),
-            read: named.read,
-        }),
-        (sender, _) => {
-            let row = sender_by_headers(delivery, sender).row();
-            Ok(Route {
-                row,
-                read: row.read,
-            })
-        }
+    if let (Sender::Webhook, Some(sender)) = (named.sender, configured) {
+        let row = sender_by_headers(delivery, sender).row();
+        return Ok(Route::read_by(row, named));
+    }
+    let row = sender_by_headers(delivery, named.sender).row();
+    if let Some(source) = source.filter(|s| !may_send_as(s, [named.sender, row.sender])) {
+        return Err(not_as(source, named.sender.name()));
+    }
+    Ok(Route::of(row))
+}
+
+fn not_as(source: &Source, sender: &str) -> Refused {
+    Refused::unproven(format!(
+        "the source {} does not send as {}: set its `sender`, or use another source",
+        shortened(&source.name),
+        sender
+    ))
+}
+
+/// A secret is a proof for the sender that it was given to, and for no other. Without a configured sender it is
+/// whoever the path says, but not somebody who speaks for others' controllers and accounts.
+fn may_send_as(source: &Source, [path, sender]: [Sender; 2]) -> bool {
+    let family = |sender| match sender {
+        Sender::Forgejo => Sender::Gitea,
+        Sender::BitbucketServer => Sender::Bitbucket,
+        Sender::Generic => Sender::Webhook,
+        other => other,
+    };
+    match source.sender {
+        Some(configured) => [family(path), family(sender)].contains(&family(configured)),
+        None => !matches!(path, Sender::Build | Sender::Docker),
     }
 }
 

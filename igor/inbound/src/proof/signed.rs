@@ -1,6 +1,6 @@
 //! Signatures of senders, each as it writes them.
 
-use super::{Claim, Doubt, shared, standard_webhooks};
+use super::{Claim, Doubt, shared};
 use crate::{
     content,
     source::{Algorithm, Encoding},
@@ -55,17 +55,11 @@ pub(super) fn github(claim: Claim<'_>, allow_sha1: bool) -> Result<(), Doubt> {
     over_body(claim, Algorithm::Sha1, "x-hub-signature", "sha1=")
 }
 
-/// A project may have a token and a signing token at once; either proves it.
-pub(super) fn gitlab(claim: Claim<'_>) -> Result<(), Doubt> {
-    let signature = claim.delivery.header("webhook-signature").is_some();
-    let token = claim.delivery.header("x-gitlab-token").is_some();
-    match (signature, token) {
-        (true, false) => standard_webhooks::check(claim),
-        (true, true) => standard_webhooks::check(claim).or_else(|signature| {
-            shared::header(claim, "x-gitlab-token").map_err(|token| format!("{signature}; {token}"))
-        }),
-        (false, _) => shared::header(claim, "x-gitlab-token"),
-    }
+/// Whether the signature of a delivery of GitLab alone decides: as soon as a signing token is known. The secret
+/// token beside it, which whoever has seen one delivery knows, then makes nothing good.
+pub(super) fn gitlab_signs(claim: Claim<'_>) -> bool {
+    claim.secrets.iter().any(|secret| secret.is_signing_key())
+        || claim.delivery.header("x-gitlab-token").is_none()
 }
 
 pub(super) fn gitea(claim: Claim<'_>) -> Result<(), Doubt> {
@@ -128,9 +122,7 @@ pub(super) fn flux(claim: Claim<'_>) -> Result<(), Doubt> {
 /// A signature that is there must be right; without one the secret itself may be.
 pub(super) fn any(claim: Claim<'_>) -> Result<(), Doubt> {
     let has = |name| claim.delivery.header(name).is_some();
-    if has("webhook-signature") {
-        standard_webhooks::check(claim)
-    } else if has("x-hub-signature-256") {
+    if has("x-hub-signature-256") {
         over_body(claim, Algorithm::Sha256, "x-hub-signature-256", "sha256=")
     } else if has("x-signature") {
         flux(claim)

@@ -27,7 +27,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
         let envelope = envelope.as_ref().and_then(|events| events.first());
         return Read::one(event(message, envelope, &data)?);
     }
-    if is_cdevent(body) && message.header("ce-type").is_none() {
+    if is_cdevent(body) && !cloudevents::is_binary(message.delivery) {
         return Read::one(event(message, None, body)?);
     }
     let events = cloudevents::parse(message)?
@@ -90,13 +90,33 @@ pub(super) fn event(
         trigger,
         ..InboundEvent::default()
     };
-    if what.starts_with("artifact.")
-        && let Some(image) = field::text(data, "/subject/id").and_then(package_url)
-    {
+    if let Some(image) = image(data) {
         with_image(&mut event, image);
     }
+    if what.starts_with("branch.") {
+        event.branch = field::owned(data, "/subject/id");
+    }
+    event.result = field::text(data, "/subject/content/outcome").map(result);
     event.action = Some(what);
     Ok(event)
+}
+
+/// An outcome in the words of builds.
+fn result(outcome: &str) -> String {
+    match outcome.to_ascii_lowercase().as_str() {
+        "success" | "pass" => "SUCCESS",
+        "cancel" | "canceled" | "cancelled" | "abort" | "aborted" => "ABORTED",
+        "skip" | "skipped" => "NOT_BUILT",
+        _ => "FAILURE",
+    }
+    .to_owned()
+}
+
+/// The image that an event about an artifact speaks of.
+pub(super) fn image(data: &Value) -> Option<Image> {
+    let places = ["/subject/id", "/subject/content/artifactId"];
+    let mut urls = places.iter().filter_map(|at| field::text(data, at));
+    urls.find_map(package_url)
 }
 
 fn with_image(event: &mut InboundEvent, image: Image) {
@@ -135,30 +155,50 @@ fn package_url(text: &str) -> Option<Image> {
             .map(|(_, value)| value.into_owned())
     };
     let registry = qualifier("repository_url");
-    let registry = registry.as_deref().map(|url| {
-        let url = url.split_once("://").map_or(url, |(_, rest)| rest);
-        url.trim_matches('/')
-    });
-    let name = match (kind, registry) {
+    let told = registry.as_deref().map(Told::of).unwrap_or_default();
+    let name = match (kind, told.place) {
         // The whole repository, though some leave its last part out.
-        ("oci", Some(url))
-            if url.rsplit('/').next() == Some(path.as_str()) && url.contains('/') =>
-        {
+        ("oci", url) if url.contains('/') && url.rsplit('/').next() == Some(path.as_str()) => {
             url.to_owned()
         }
-        ("oci" | "docker", Some(registry)) => format!("{registry}/{path}"),
-        ("oci" | "docker", None) => path,
+        ("oci" | "docker", "") => path,
+        ("oci" | "docker", registry) => format!("{registry}/{path}"),
         _ => return None,
     };
     let parsed = Image::parse(&name)?;
+    let tag = qualifier("tag").as_deref().and_then(image::tag);
     Some(Image {
-        tag: qualifier("tag")
-            .as_deref()
-            .and_then(image::tag)
-            .or_else(|| image::tag(&version)),
-        digest: image::digest(&version),
+        tag: tag
+            .or_else(|| image::tag(&version))
+            .or_else(|| told.tag.and_then(image::tag)),
+        digest: image::digest(&version).or_else(|| told.digest.and_then(image::digest)),
         ..parsed
     })
+}
+
+/// What stands in `repository_url`: the repository, though some write tag and digest behind it.
+#[derive(Default)]
+struct Told<'a> {
+    place: &'a str,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn of(url: &'a str) -> Self {
+        let url = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (url, digest) = url
+            .split_once('@')
+            .map_or((url, None), |(url, d)| (url, Some(d)));
+        let url = url.trim_matches('/');
+        // The colon of a port stands before the first slash.
+        let last = url.rfind('/').unwrap_or(url.len());
+        let (place, tag) = match url[last..].split_once(':') {
+            Some((end, tag)) => (&url[..last + end.len()], Some(tag)),
+            None => (url, None),
+        };
+        Self { place, tag, digest }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +230,8 @@ mod tests {
             "packages.example/acme/app",
             "https://packages.example/acme/app/",
             "packages.example%2Facme%2Fapp",
+            "packages.example/acme/app:v1",
+            "packages.example/acme/app@sha256%3A0",
             "packages.example/acme",
         ] {
             let text = format!("pkg:oci/app@sha256%3A{HEX}?repository_url={same}&tag=v1");
@@ -204,6 +246,20 @@ mod tests {
                 None
             ))
         );
+        // Harbor has the tag, and for want of one the digest, behind the repository.
+        for (end, tag) in [(":v2", Some("v2")), ("", None)] {
+            let text = format!(
+                "pkg:oci/app@sha256%3A{HEX}?repository_url=packages.example:5000/acme/app{end}"
+            );
+            let (host, repository, found, _) = image(&text).unwrap();
+            assert_eq!(
+                (&*host, &*repository),
+                ("packages.example:5000", "acme/app")
+            );
+            assert_eq!(found.as_deref(), tag);
+        }
+        let text = format!("pkg:oci/app?repository_url=packages.example/acme/app@sha256:{HEX}");
+        assert_eq!(image(&text).unwrap().3, Some(format!("sha256:{HEX}")));
         for other in [
             "",
             "pkg:",

@@ -7,10 +7,14 @@ use kork_model::{
     Context,
     inbound::{EventKind, InboundEvent},
 };
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{Message, Read, Reading, cdevents, plain};
-use crate::{Refused, content, limits::EVENTS_MAX};
+use crate::{Delivery, Refused, content, limits::EVENTS_MAX};
+
+const STRUCTURED: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
 
 /// One event: its attributes by their bare names, and its data.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,9 +31,11 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
     Read::all(events, "the batch is empty")
 }
 
-/// All events of a delivery, in any of the three modes.
+/// All events of a delivery, in any of the three modes. The content type decides; where it names none of the two
+/// structured ones, the headers do.
 pub(super) fn parse(message: &Message<'_>) -> Result<Vec<CloudEvent>, Refused> {
-    if content::media_type(message.delivery) == "application/cloudevents-batch+json" {
+    let media_type = content::media_type(message.delivery);
+    if media_type == BATCH {
         let Value::Array(events) = message.body else {
             return Err(Refused::invalid(
                 "body",
@@ -46,10 +52,28 @@ pub(super) fn parse(message: &Message<'_>) -> Result<Vec<CloudEvent>, Refused> {
         }
         return events.iter().map(structured).collect();
     }
-    if message.header("ce-type").is_some() {
+    if is_binary(message.delivery) {
         return binary(message).map(|event| vec![event]);
     }
     structured(message.body).map(|event| vec![event])
+}
+
+/// Whether the attributes are in the headers.
+pub(crate) fn is_binary(delivery: &Delivery<'_>) -> bool {
+    let media_type = content::media_type(delivery);
+    delivery.header("ce-type").is_some() && media_type != BATCH && media_type != STRUCTURED
+}
+
+/// An attribute from its header, where what is not printable is percent-encoded.
+fn decoded(value: &str) -> String {
+    percent_decode_str(value).decode_utf8_lossy().into_owned()
+}
+
+/// The name of a delivery whose attributes are in its headers.
+pub(crate) fn delivery_in_headers(delivery: &Delivery<'_>) -> Option<String> {
+    let id = delivery.header("ce-id").filter(|_| is_binary(delivery))?;
+    let source = delivery.header("ce-source").unwrap_or_default();
+    Some(format!("{}#{}", decoded(source), decoded(id)))
 }
 
 fn binary(message: &Message<'_>) -> Result<CloudEvent, Refused> {
@@ -60,7 +84,7 @@ fn binary(message: &Message<'_>) -> Result<CloudEvent, Refused> {
         .filter_map(|(name, value)| Some((name.strip_prefix("ce-")?, value)))
         // Echo wants the data of a CDEvent in a header: it is no attribute.
         .filter(|(name, _)| *name != "data")
-        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .map(|(name, value)| (name.to_owned(), decoded(value)))
         .collect();
     CloudEvent {
         attributes,
@@ -79,17 +103,7 @@ fn structured(event: &Value) -> Result<CloudEvent, Refused> {
     };
     let data = match (members.get("data"), members.get("data_base64")) {
         (Some(data), _) => data.clone(),
-        (None, Some(Value::String(text))) => STANDARD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| content::parse(&bytes).ok())
-            .ok_or_else(|| {
-                Refused::invalid(
-                    "body.data_base64",
-                    "it is not JSON in base64",
-                    "send JSON in data",
-                )
-            })?,
+        (None, Some(Value::String(text))) => from_base64(text)?,
         _ => Value::Null,
     };
     let attributes = members
@@ -107,9 +121,33 @@ fn structured(event: &Value) -> Result<CloudEvent, Refused> {
     CloudEvent { attributes, data }.complete("body.")
 }
 
+/// Data in base64: JSON, else the text, else what it is in base64.
+fn from_base64(text: &str) -> Result<Value, Refused> {
+    let bytes = STANDARD.decode(text).map_err(|_| {
+        Refused::invalid(
+            "body.data_base64",
+            "it is not base64",
+            "send base64, or JSON in data",
+        )
+    })?;
+    Ok(content::json_or_text(&bytes))
+}
+
 impl CloudEvent {
-    /// Checks the attributes that every `CloudEvent` has.
+    /// Checks the attributes that every `CloudEvent` has. Of other versions than 1.0 only that of the plugins of
+    /// Jenkins is read.
     fn complete(self, place: &str) -> Result<Self, Refused> {
+        let version = self.attribute("specversion");
+        let plugins = ["dev.cdevents.", "org.jenkinsci."];
+        let is_of_plugin = |prefix| self.attribute("type").starts_with(prefix);
+        let of_plugin = version == "0.3" && plugins.into_iter().any(is_of_plugin);
+        if version != "1.0" && !of_plugin {
+            return Err(Refused::invalid(
+                format!("{place}specversion"),
+                "only version 1.0 of CloudEvents is known",
+                "send specversion 1.0",
+            ));
+        }
         for name in ["id", "source", "type"] {
             if self.attribute(name).is_empty() {
                 return Err(Refused::invalid(

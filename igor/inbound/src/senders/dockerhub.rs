@@ -24,6 +24,8 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
     let Some(mut event) = event else {
         return Read::ignored("the image has no tag");
     };
+    // It repeats its calls without a name for them: one push is at one moment.
+    event.delivery = field::shown(message.body, "/push_data/pushed_at");
     event.actor = message.text("/push_data/pusher");
     event.url = message.text("/repository/repo_url");
     event.artifacts = artifacts(message.body);

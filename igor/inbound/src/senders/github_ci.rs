@@ -16,15 +16,23 @@ pub(super) fn package(message: &Message<'_>) -> Reading {
     else {
         return Err(message.missing("/package"));
     };
-    let container = field::first_text(package, &["/package_type", "/ecosystem"])
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("container"));
-    if !container {
+    let kinds = ["/package_type", "/ecosystem", "/registry/type"];
+    let is_container = kinds
+        .iter()
+        .filter_map(|at| field::text(package, at))
+        .any(|kind| kind.eq_ignore_ascii_case("container"))
+        || field::object(package, "/package_version/container_metadata").is_some();
+    if !is_container {
         return Read::ignored("the package is no container image");
     }
     let tag = field::owned(package, "/package_version/container_metadata/tag/name");
     let digest = field::owned(package, "/package_version/container_metadata/tag/digest");
     let url = field::text(package, "/package_version/package_url")
-        .and_then(|url| Image::parse(url.trim_end_matches(':')));
+        .and_then(|url| Image::parse(url.trim_end_matches(':')))
+        .map(|image| Image {
+            repository: image.repository.to_ascii_lowercase(),
+            ..image
+        });
     let named = || {
         let namespace = field::text(package, "/namespace")?;
         let name = field::text(package, "/name")?;
@@ -48,7 +56,9 @@ pub(super) fn package(message: &Message<'_>) -> Reading {
     };
     event.actor = message.text("/sender/login");
     event.url = field::owned(package, "/html_url");
-    event.commit = field::owned(package, "/package_version/target_oid");
+    // Of packages that no workflow published a branch stands there.
+    let is_hash = |text: &String| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    event.commit = field::owned(package, "/package_version/target_oid").filter(is_hash);
     Read::one(event)
 }
 
@@ -56,6 +66,11 @@ pub(super) fn package(message: &Message<'_>) -> Reading {
 pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
     let body = message.body;
     let repository = message.need("/repository/full_name")?;
+    // Nobody asks for the runs of strangers' commits by name, as with pull requests.
+    let head = body.pointer("/workflow_run/head_repository");
+    if head.is_some_and(|head| field::text(head, "/full_name") != Some(repository)) {
+        return Read::ignored("it is a run of a commit of a fork");
+    }
     let workflow = field::text(body, "/workflow_run/path")
         .and_then(|path| path.split('@').next()?.rsplit('/').next())
         .or_else(|| field::text(body, "/workflow_run/name"))
@@ -75,7 +90,7 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
     });
     let building = field::text(body, "/workflow_run/status").map(|status| status != "completed");
     let mut event = Build {
-        master: message.delivery.source.to_owned(),
+        master: message.controller().to_owned(),
         job: format!("{repository}/{workflow}"),
         number,
         result,
@@ -94,7 +109,7 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
         .map(|action| format!("workflow_run:{action}"));
     event.id = crate::name::bounded(format!(
         "githubActions:{}:{repository}/{workflow}:{number}.{attempt}",
-        message.delivery.source
+        message.controller()
     ));
     Read::one(event)
 }

@@ -22,7 +22,7 @@ pub(super) fn pipeline(message: &Message<'_>) -> Reading {
         _ => (reference, None),
     };
     let mut event = Build {
-        master: message.delivery.source.to_owned(),
+        master: message.controller().to_owned(),
         job: job.to_owned(),
         number,
         result: result.map(str::to_owned),
@@ -37,9 +37,6 @@ pub(super) fn pipeline(message: &Message<'_>) -> Reading {
     .event();
     event.actor = message.text("/user/username");
     event.action = Some("pipeline".to_owned());
-    event.id = crate::name::bounded(format!(
-        "gitlab-ci:{}:{job}:{number}",
-        message.delivery.source
-    ));
+    event.id = crate::name::bounded(format!("gitlab-ci:{}:{job}:{number}", message.controller()));
     Read::one(event)
 }

@@ -57,7 +57,8 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
 fn cloud_event(message: &Message<'_>) -> Reading {
     let mut read = Read::default();
     for event in cloudevents::parse(message)? {
-        let one = if cdevents::is_cdevent(&event.data) {
+        let is_cdevent = event.attribute("type").starts_with("dev.cdevents.");
+        let one = if is_cdevent || cdevents::is_cdevent(&event.data) {
             jenkins_cdevents::read(message, &event.data, Some(&event))
         } else {
             jenkins_plugins::cloud_event(message, &event)
@@ -116,7 +117,7 @@ impl Told {
         }
         let over = matches!(phase.as_str(), "COMPLETED" | "FINALIZED");
         let mut event = Build {
-            master: message.delivery.source.to_owned(),
+            master: message.controller().to_owned(),
             job: location.job,
             number,
             result: self
@@ -137,10 +138,7 @@ impl Told {
         event.delivery = self
             .delivery
             .or_else(|| Some(format!("{job}:{number}:{phase}")));
-        event.id = crate::name::bounded(format!(
-            "jenkins:{}:{job}:{number}",
-            message.delivery.source
-        ));
+        event.id = crate::name::bounded(format!("jenkins:{}:{job}:{number}", message.controller()));
         Ok(event)
     }
 }

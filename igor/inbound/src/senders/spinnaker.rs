@@ -50,7 +50,8 @@ pub(crate) fn docker(message: &Message<'_>) -> Reading {
     let Some(mut event) = event else {
         return Read::ignored("the image has no tag, or a tag that no registry allows");
     };
-    if let Some(account) = message.text("/account") {
+    let configured = message.source.and_then(|source| source.account.as_ref());
+    if let Some(account) = message.text("/account").filter(|_| configured.is_none()) {
         event.trigger.insert("account".to_owned(), account.into());
     }
     given(message, &mut event);

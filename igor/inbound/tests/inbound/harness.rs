@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use igor_inbound::{Delivery, Keys, Received, Refused, Secret, Source, receive};
+use igor_inbound::{Delivery, Keys, Received, Refused, Secret, Sender, Source, receive};
 use kork_model::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -66,7 +66,14 @@ impl Case {
     }
 
     pub(crate) fn source(&self) -> Source {
+        // Those two speak for others, and must be configured as who they are.
+        let sender = match self.path.split('/').next() {
+            Some("build") => Some(Sender::Build),
+            Some("docker") => Some(Sender::Docker),
+            _ => None,
+        };
         Source {
+            sender,
             host: self.host.clone(),
             ..Source::default()
         }
@@ -107,6 +114,10 @@ impl Sent {
     }
 
     pub(crate) fn receive(&self) -> Result<Received, Refused> {
+        self.receive_at(NOW, "fresh")
+    }
+
+    pub(crate) fn receive_at(&self, received: Timestamp, id: &str) -> Result<Received, Refused> {
         let (kind, source) = self.path.split_once('/').unwrap();
         let delivery = Delivery {
             kind,
@@ -114,13 +125,13 @@ impl Sent {
             headers: &self.headers,
             query: &self.query,
             body: &self.body,
-            received: NOW,
+            received,
         };
         let keys = Keys {
             secrets: &self.secrets,
             google: None,
         };
-        receive(&delivery, Some(&self.source), &keys, "fresh")
+        receive(&delivery, Some(&self.source), &keys, id)
     }
 }
 

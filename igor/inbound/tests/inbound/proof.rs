@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::Hmac;
 use igor_inbound::{
-    Authentication, Refused,
+    Authentication, Refused, Sender,
     source::{Algorithm, Encoding},
 };
 use kork_model::inbound::Verified;
@@ -280,6 +280,72 @@ fn gitlab_is_known_by_its_token_too() {
 }
 
 #[test]
+fn a_signing_token_of_gitlab_decides_alone() {
+    let secret = format!("whsec_{}", STANDARD.encode(SECRET));
+    let sent = Case::named("push", "git/gitlab")
+        .sent()
+        .secret(&secret)
+        .secret("token")
+        .header("x-gitlab-token", "token")
+        .header("webhook-id", "msg-1")
+        .header("webhook-timestamp", SECONDS.to_string());
+    let right = standard(SECRET.as_bytes(), "msg-1", SECONDS, &sent.body);
+    let signed = |value: &str| sent.clone().header("webhook-signature", value);
+    assert!(signed(&right).receive().is_ok());
+    refused(&signed("v1,eA=="));
+    let mut other = signed(&right);
+    other.body.push(b' ');
+    refused(&other);
+}
+
+/// The id is part of what was signed; a header that is not could make one delivery two, or two one.
+#[test]
+fn a_signed_id_outranks_a_key_that_is_not_signed() {
+    let sent = Case::named("Standard Webhooks", "standardWebhooks/s")
+        .sent()
+        .header("webhook-id", "msg-1")
+        .header("webhook-timestamp", SECONDS.to_string())
+        .header("idempotency-key", "somebody's");
+    let id = |sent: &Sent| sent.receive().unwrap().delivery_id.unwrap();
+    assert_eq!(id(&sent), "somebody's");
+    let value = standard(SECRET.as_bytes(), "msg-1", SECONDS, &sent.body);
+    let signed = sent.header("webhook-signature", value).secret(SECRET);
+    assert_eq!(id(&signed), "msg-1");
+    let own = Case::named("push", "git/github").sent();
+    let code = sha256(SECRET, &own.body);
+    let own = own
+        .secret(SECRET)
+        .header("x-hub-signature-256", format!("sha256={code}"))
+        .header("webhook-id", "w")
+        .header("idempotency-key", "k");
+    assert_eq!(id(&own), "k");
+}
+
+#[test]
+fn a_secret_proves_the_sender_that_it_was_given_to() {
+    let token = |path: &str, name: &str, sender| {
+        let mut sent = Case::named(name, path).sent().secret(SECRET);
+        sent.query.insert("token".to_owned(), SECRET.to_owned());
+        sent.source.sender = sender;
+        sent
+    };
+    let build = |sender| token("build/jenkins", "build", sender);
+    let docker = |sender| token("docker/hub", "docker", sender);
+    assert!(build(Some(Sender::Build)).receive().is_ok());
+    assert!(docker(Some(Sender::Docker)).receive().is_ok());
+    for sender in [None, Some(Sender::Generic), Some(Sender::Harbor)] {
+        assert!(refused(&build(sender)).contains("does not send as build"));
+        assert!(refused(&docker(sender)).contains("does not send as docker"));
+    }
+    let harbor = |sender| token("harbor/h", "Harbor", sender);
+    assert!(harbor(None).receive().is_ok());
+    assert!(harbor(Some(Sender::Harbor)).receive().is_ok());
+    assert!(refused(&harbor(Some(Sender::Quay))).contains("does not send as harbor"));
+    let git = token("git/github", "push", Some(Sender::Harbor));
+    assert!(refused(&git).contains("does not send as git"));
+}
+
+#[test]
 fn a_secret_is_passed_along_as_each_sender_can() {
     let pass = "user:pass word";
     let harbor = Case::named("Harbor", "harbor/h").sent().secret(pass);
@@ -388,10 +454,14 @@ fn parameters_beside_a_build_are_taken_from_known_senders_alone() {
     let sent = Case::named("our own step", "jenkins/ci").sent();
     let event = sent.receive().unwrap().events.remove(0);
     assert!(event.parameters.is_empty() && event.artifacts.is_empty());
+    // What starts a pipeline looks into the body too.
+    assert!(!event.payload.contains_key("parameters") && !event.payload.contains_key("artifacts"));
+    assert!(event.payload.contains_key("url"));
     let sent = sent.secret("u:p").header("authorization", "Bearer u:p");
     let event = sent.receive().unwrap().events.remove(0);
     assert_eq!(event.parameters["env"], "prod");
     assert_eq!(event.artifacts.len(), 1);
+    assert_eq!(event.payload["parameters"]["env"], "prod");
     assert_eq!(event.verified, Verified::No);
 }
 

@@ -1,6 +1,9 @@
 //! What every sender says becomes exactly these events.
 
-use kork_model::inbound::{EventKind, InboundEvent, Verified};
+use kork_model::{
+    Timestamp,
+    inbound::{EventKind, InboundEvent, Verified},
+};
 use serde_json::Value;
 
 use crate::harness::{Case, NOW, Sent, assert_holds};
@@ -142,6 +145,24 @@ fn equal_bodies_without_a_name_are_two_events() {
     assert_ne!(id("1"), id("2"));
 }
 
+/// Registries send a call that failed once more, and have no name for it.
+#[test]
+fn what_a_registry_repeats_happened_once() {
+    for (name, path) in [
+        ("Quay with two tags", "quay/q"),
+        ("Artifactory file", "artifactory/j"),
+    ] {
+        let sent = Case::named(name, path).sent();
+        let ids = |fresh: &str, received: Timestamp| -> Vec<String> {
+            let received = sent.receive_at(received, fresh).unwrap();
+            received.events.into_iter().map(|event| event.id).collect()
+        };
+        let first = ids("1", NOW);
+        assert_eq!(ids("2", NOW), first, "{name}");
+        assert_ne!(ids("2", NOW.plus_ms(3_600_000)), first, "{name}");
+    }
+}
+
 #[test]
 fn phases_of_a_build_share_the_id_of_the_event_and_not_that_of_the_delivery() {
     let received = |name: &str| Case::named(name, "jenkins/ci").sent().receive().unwrap();
@@ -234,7 +255,21 @@ fn mistakes_say_where_they_are() {
             r#"{"context":{},"subject":{}}"#,
             "data.context.type",
         ),
-        ("cloudevents/c", r#"{"id":"1","source":"s"}"#, "body.type"),
+        (
+            "cloudevents/c",
+            r#"{"specversion":"1.0","id":"1","source":"s"}"#,
+            "body.type",
+        ),
+        (
+            "cloudevents/c",
+            r#"{"id":"1","source":"s","type":"t"}"#,
+            "body.specversion",
+        ),
+        (
+            "cloudevents/c",
+            r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#,
+            "body.specversion",
+        ),
         ("webhook/w", "[1]", "body"),
         ("webhook/w", "{", "body"),
     ] {
