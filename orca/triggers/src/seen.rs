@@ -72,6 +72,12 @@ impl<'a> Seen<'a> {
         member::text(&self.event.trigger, key)
     }
 
+    /// A pull request from another repository, which is nobody's branch here.
+    pub(crate) fn is_of_fork(&self) -> bool {
+        let properties = self.event.trigger.get("properties");
+        properties.and_then(|of| of.get("fork")?.as_str()) == Some("true")
+    }
+
     /// The name of the kind in a sentence.
     pub(crate) fn kind(&self) -> &'static str {
         match self.event.kind {

@@ -264,6 +264,24 @@ fn commits() {
     assert!(change(json!({"files": []}), json!({"paths": ["docs/**"]})).is_ok());
 }
 
+/// A stranger's branch may have any name.
+#[test]
+fn requests_from_forks() {
+    let of_fork = |fork: &str, trigger: Value| {
+        let mut git = json!({"type": "git", "source": "github", "project": "a", "slug": "b"});
+        git["events"] = trigger;
+        let event = json!({"kind": "git", "sender": "github", "repository": "a/b", "branch": "main",
+            "action": "pull_request:opened", "trigger": {"properties": {"fork": fork}}});
+        one(&git, &event)
+    };
+    assert_eq!(
+        of_fork("true", json!([])).unwrap_err(),
+        "fork is `true`, the trigger wants `false`"
+    );
+    assert!(of_fork("true", json!(["pull_request:opened"])).is_ok());
+    assert!(of_fork("false", json!([])).is_ok());
+}
+
 #[test]
 fn commits_with_a_secret() {
     let trigger =

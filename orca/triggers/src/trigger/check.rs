@@ -202,6 +202,10 @@ impl Git {
         if !self.events.is_empty() && !action.is_some_and(listed) {
             return Err(Mismatch::differs("action", self.events.join(", "), action));
         }
+        // what a stranger proposes is only for triggers that ask for requests by name
+        if self.events.is_empty() && seen.is_of_fork() {
+            return Err(Mismatch::differs("fork", "false", Some("true")));
+        }
         // a sender that lists no files may have changed any
         let under = |path: &str| event.files.iter().any(|file| glob::matches(path, file));
         if !self.paths.is_empty()
