@@ -8,7 +8,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::{
-    Delivery, Refused, Source,
+    Delivery, Refused,
     limits::{self, FORM_FIELDS_MAX, JSON_DEPTH_MAX, JSON_VALUES_MAX},
 };
 
@@ -52,7 +52,6 @@ pub(crate) fn form_payload(delivery: &Delivery<'_>) -> Result<Option<String>, St
 /// not call JSON may be anything.
 pub(crate) fn json(
     delivery: &Delivery<'_>,
-    source: Option<&Source>,
     any_form: bool,
     any_text: bool,
 ) -> Result<Value, Refused> {
@@ -67,7 +66,7 @@ pub(crate) fn json(
             )),
         };
     }
-    let body = inflated(delivery, source)?;
+    let body = inflated(delivery)?;
     if any_text && !says_json(delivery) {
         return Ok(json_or_text(&body));
     }
@@ -80,10 +79,7 @@ fn says_json(delivery: &Delivery<'_>) -> bool {
     media_type.is_empty() || media_type.ends_with("json")
 }
 
-fn inflated<'a>(
-    delivery: &Delivery<'a>,
-    source: Option<&Source>,
-) -> Result<Cow<'a, [u8]>, Refused> {
+fn inflated<'a>(delivery: &Delivery<'a>) -> Result<Cow<'a, [u8]>, Refused> {
     match delivery
         .header("content-encoding")
         .map(str::to_ascii_lowercase)
@@ -91,7 +87,7 @@ fn inflated<'a>(
     {
         None | Some("identity") => Ok(Cow::Borrowed(delivery.body)),
         Some("gzip" | "x-gzip") => {
-            limits::inflate(delivery.body, limits::inflated_bytes(source)).map(Cow::Owned)
+            limits::inflate(delivery.body, limits::BODY_BYTES_MAX).map(Cow::Owned)
         }
         Some(_) => Err(Refused::invalid(
             "header content-encoding",

@@ -4,12 +4,9 @@ use std::io::Read;
 
 use crate::{Refused, Source};
 
-/// Bytes of a body when the source says nothing: 1 MiB.
-pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
-/// Bytes of a body that no source may exceed: 25 MiB, the most that GitHub and GitLab send.
-pub const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
-/// An inflated body may be this many times the limit of the body, but never more than [`BODY_BYTES_MAX`].
-pub const INFLATED_FACTOR: usize = 4;
+/// Bytes of a body, as it comes and when it is inflated: 384 KiB. As an event, once parsed and once signed, with
+/// what follows from it, it must fit into one message of the suite.
+pub const BODY_BYTES_MAX: usize = 384 * 1024;
 /// Levels of arrays and objects that the JSON parser descends: serde's own guard against a full stack.
 pub const JSON_DEPTH_MAX: usize = 127;
 /// Values in one JSON text: a short text of many zeros must not become gigabytes of memory.
@@ -36,13 +33,13 @@ pub const SIGNATURES_MAX: usize = 16;
 pub const SECRETS_MAX: usize = 8;
 
 /// What to do about a body that is too large.
-pub(crate) const RAISE: &str = "send less, or raise maxBodyBytes of the source";
+pub(crate) const LESS: &str = "let the sender leave out what no pipeline needs";
 
-/// Bytes that the body of a source's delivery may have: what the reader of the socket must stop at.
+/// Bytes that the body of a source's delivery may have.
 pub fn body_bytes(source: Option<&Source>) -> usize {
     source
         .and_then(|source| source.max_body_bytes)
-        .unwrap_or(BODY_BYTES_DEFAULT)
+        .unwrap_or(BODY_BYTES_MAX)
         .min(BODY_BYTES_MAX)
 }
 
@@ -64,15 +61,8 @@ pub(crate) fn inflate(body: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
         return Err(Refused::TooLarge {
             what: "bytes of the inflated body",
             limit: limit as u64,
-            remedy: RAISE,
+            remedy: LESS,
         });
     }
     Ok(inflated)
-}
-
-/// Bytes that an inflated body of a source may have.
-pub(crate) fn inflated_bytes(source: Option<&Source>) -> usize {
-    body_bytes(source)
-        .saturating_mul(INFLATED_FACTOR)
-        .min(BODY_BYTES_MAX)
 }

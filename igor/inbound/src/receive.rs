@@ -47,7 +47,7 @@ pub fn receive(
     let proved = proof::check(delivery, source, route.row.scheme, keys)?;
     let delivery_id = name::delivery_id(delivery, route.row, proved.covers_id);
     let any_text = cloudevents::is_binary(delivery);
-    let body = content::json(delivery, source, route.reads_forms, any_text)?;
+    let body = content::json(delivery, route.reads_forms, any_text)?;
     let message = Message {
         delivery,
         source,
@@ -81,7 +81,7 @@ fn within_limits(delivery: &Delivery<'_>, source: Option<&Source>) -> Result<(),
         return Err(Refused::TooLarge {
             what: "bytes of the body",
             limit: limit as u64,
-            remedy: limits::RAISE,
+            remedy: limits::LESS,
         });
     }
     if delivery.headers.len() > HEADERS_MAX || delivery.query.len() > HEADERS_MAX {

@@ -33,7 +33,7 @@ pub struct Source {
     pub controller: Option<String>,
     /// Account of docker triggers for images of this source; its name when absent.
     pub account: Option<String>,
-    /// Largest body in bytes, at most 26214400; 1048576 when absent.
+    /// Largest body in bytes, at most 393216, which it is when absent.
     pub max_body_bytes: Option<usize>,
     /// Name of the subscription for pub/sub messages that come over HTTP; as the message says when absent.
     pub subscription: Option<String>,
