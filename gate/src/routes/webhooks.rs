@@ -5,14 +5,9 @@ use std::collections::BTreeMap;
 
 use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kork_model::{
-    Kind, Problem,
-    api::{
-        igor::{
-            GetDelivery, ListDeliveries, ListSources, RawBody, ReceiveDelivery, ReplayDelivery,
-        },
-        orca::{ExplainTriggers, TriggerHistory},
-    },
+use kork_model::api::{
+    igor::{GetDelivery, ListDeliveries, ListSources, RawBody, ReceiveDelivery, ReplayDelivery},
+    orca::{ExplainTriggers, TriggerHistory},
 };
 
 use crate::{
@@ -27,6 +22,24 @@ use crate::{
 
 /// Headers that are of no concern to a matcher, and no part of any signature.
 const LEFT_OUT: [&str; 4] = ["cookie", "connection", "accept-encoding", "te"];
+
+/// Headers that say what a body is, and parts of the names of those that say who sent it, prove it or name it.
+const KNOWN: [&str; 3] = ["content-type", "content-encoding", "idempotency-key"];
+const KNOWN_PARTS: [&str; 13] = [
+    "auth",
+    "signature",
+    "token",
+    "event",
+    "delivery",
+    "webhook",
+    "timestamp",
+    "request-id",
+    "request-uuid",
+    "ce-",
+    "x-goog-pubsub",
+    "x-amz",
+    "api-key",
+];
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::new(
@@ -102,14 +115,6 @@ const PIPELINE: Param = Param::new("pipeline", ParamKind::Text, "The id of a pip
 const DELIVERY: Param = Param::new("delivery", ParamKind::Text, "Only what this delivery said.");
 
 async fn receive(call: Call) -> Outcome {
-    if call.body.len() > limit::DELIVERY_BYTES_MAX {
-        let detail = format!(
-            "the body has {} bytes, a delivery may have {}; let the sender leave out what no pipeline needs",
-            call.body.len(),
-            limit::DELIVERY_BYTES_MAX
-        );
-        return Err(Problem::new("GATE-0007", Kind::TooLarge, detail).into());
-    }
     let delivery = ReceiveDelivery {
         kind: call.part("type"),
         source: call.part("source"),
@@ -181,20 +186,78 @@ async fn sources(call: Call) -> Outcome {
     Answer::json(&call.ask(&ListSources {}).await?)
 }
 
+/// One that is too large goes no further; that it came in is told, so that it is in the list.
 fn raw(body: &[u8]) -> RawBody {
+    if body.len() > limit::DELIVERY_BYTES_MAX {
+        return RawBody::TooLarge(body.len() as u64);
+    }
     match std::str::from_utf8(body) {
         Ok(text) => RawBody::Text(text.to_owned()),
         Err(_) => RawBody::Base64(STANDARD.encode(body)),
     }
 }
 
+/// Of too many headers those go on that a sender may be known by; the rest is for constraints.
 fn handed_on(headers: &HeaderMap) -> BTreeMap<String, String> {
-    headers
+    let is_known =
+        |name: &str| KNOWN.contains(&name) || KNOWN_PARTS.iter().any(|part| name.contains(part));
+    let named = headers
         .iter()
         .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
         .filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .take(limit::WEBHOOK_HEADERS_MAX)
-        .collect()
+        });
+    let (mut first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| is_known(name));
+    first.extend(rest);
+    first.truncate(limit::WEBHOOK_HEADERS_MAX);
+    first.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn of_too_many_headers_those_stay_that_tell_who_sent_them() {
+        let mut headers = HeaderMap::new();
+        for n in 0..500 {
+            let name = HeaderName::try_from(format!("x-noise-{n}")).unwrap();
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        let wanted = [
+            "content-type",
+            "authorization",
+            "x-hub-signature-256",
+            "x-github-event",
+            "ce-id",
+            "idempotency-key",
+            "x-goog-pubsub-message-id",
+        ];
+        for name in wanted {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("known"),
+            );
+        }
+        headers.insert(
+            HeaderName::from_static("cookie"),
+            HeaderValue::from_static("x"),
+        );
+        let on = handed_on(&headers);
+        assert_eq!(on.len(), limit::WEBHOOK_HEADERS_MAX);
+        for name in wanted {
+            assert_eq!(on.get(name).map(String::as_str), Some("known"), "{name}");
+        }
+        assert!(!on.contains_key("cookie"));
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_told_of_and_not_handed_on() {
+        let most = vec![b'x'; limit::DELIVERY_BYTES_MAX];
+        assert!(matches!(raw(&most), RawBody::Text(_)));
+        let more = vec![b'x'; limit::DELIVERY_BYTES_MAX + 1];
+        assert_eq!(raw(&more), RawBody::TooLarge(more.len() as u64));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, InboundEvent, Timestamp, api::call};
+use crate::{Context, InboundEvent, Timestamp, api::call, inbound::Verified};
 
 /// How a delivery was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct DeliveryTaken {
 pub enum RawBody {
     Text(String),
     Base64(String),
+    /// It is larger than a delivery may be, and was not handed on: how many bytes it has.
+    TooLarge(u64),
 }
 
 impl Default for RawBody {
@@ -49,15 +51,20 @@ pub struct DeliveryRecord {
     /// The sender's own name of the delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<String>,
-    /// `accepted`, `ignored`, `refused`.
+    /// `accepted`, `ignored`, `refused`, or `failed`: then the sender was asked to come again.
     pub verdict: String,
+    /// How it is proved who sent it.
+    pub verified: Verified,
+    /// All that it says has come in before, as far as this igor remembers: it starts nothing again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// Why, in words; never a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// Without credentials.
     pub headers: BTreeMap<String, String>,
     pub query: BTreeMap<String, String>,
-    /// Absent when it was refused: nobody vouches for it.
+    /// Absent when it was refused, or was never read: nobody vouches for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<RawBody>,
     pub events: Vec<InboundEvent>,
