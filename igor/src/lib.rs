@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use app::accounts::Accounts;
 use app::{
-    Igor, accounts::Book, builds::Servers, health, history, orders::Followed, polls, records,
-    telling,
+    Igor, accounts::Book, builds::Servers, google::Google, health, history, orders::Followed,
+    polls, records, telling,
 };
 
 /// Settings of the service.
@@ -34,8 +34,9 @@ pub struct Config {
     pub accounts_file: Option<PathBuf>,
     /// Senders, CI servers, registries and repositories.
     pub accounts: Accounts,
-    /// What comes in under a name that no source has may start pipelines, as in Spinnaker. A source that is
-    /// configured says so for itself.
+    /// What comes in under a name that no source has may start pipelines, as in Spinnaker, as long as no source is
+    /// configured for what its sender tells of; plain webhooks always. A source that is configured says so for
+    /// itself.
     pub allow_unverified: bool,
 }
 
@@ -61,11 +62,13 @@ pub enum Error {
 /// Runs the service until a stop is requested.
 pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), Error> {
     let ready = chassis.health.part("igor.events");
+    let http = igor_watch::client()?;
     let igor = Arc::new(Igor {
+        google: Google::new(http.clone()),
         accounts: Book::new(config.accounts.clone(), config.accounts_file.clone()),
         history: Arc::new(history::History::new(Arc::clone(&ports.objects))),
         telling: Arc::default(),
-        polls: polls::Polls::new(igor_watch::client()?),
+        polls: polls::Polls::new(http),
         servers: Servers::default(),
         followed: Followed::default(),
         shutdown: chassis.shutdown.clone(),

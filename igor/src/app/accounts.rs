@@ -8,7 +8,7 @@ use std::{
 };
 
 use igor_ci::{Controller, config::Masters};
-use igor_inbound::{KeySet, Secret, Source};
+use igor_inbound::{Secret, Source};
 use igor_watch::{git::GitRepository, registry::Registry};
 use kork_model::{Kind, Problem};
 use schemars::JsonSchema;
@@ -34,8 +34,10 @@ pub struct Accounts {
     pub registries: Vec<Registry>,
     /// Git repositories that are asked for new commits and tags.
     pub repositories: Vec<GitRepository>,
-    /// File with the keys of Google's identity tokens (<https://www.googleapis.com/oauth2/v3/certs>), for
-    /// sources that Pub/Sub pushes to.
+    /// Where the keys of Google's identity tokens are fetched, for sources that Pub/Sub pushes to;
+    /// <https://www.googleapis.com/oauth2/v3/certs> when absent.
+    pub google_keys_url: Option<String>,
+    /// A file with these keys, where nothing can be fetched.
     pub google_keys_file: Option<PathBuf>,
 }
 
@@ -63,6 +65,7 @@ impl Accounts {
         all.jenkins.masters.extend(more.jenkins.masters);
         all.registries.extend(more.registries);
         all.repositories.extend(more.repositories);
+        all.google_keys_url = more.google_keys_url.or(all.google_keys_url);
         all.google_keys_file = more.google_keys_file.or(all.google_keys_file);
         all
     }
@@ -141,53 +144,39 @@ impl Book {
             }
         }
     }
-
-    /// The keys of Google's identity tokens, from the file that holds them.
-    pub(crate) fn google_keys(&self) -> Result<Option<KeySet>, Problem> {
-        let now = self.now();
-        let Some(path) = &now.google_keys_file else {
-            return Ok(None);
-        };
-        let unreadable = |why: &(dyn std::error::Error + 'static)| {
-            let text = format!("the keys of Google in {} cannot be read", path.display());
-            Problem::new("IGOR-0005", Kind::Unavailable, text)
-                .because(why)
-                .retry_after(5)
-        };
-        let text = bounded(path, FILE_BYTES_MAX).map_err(|error| unreadable(&error))?;
-        KeySet::parse(text.as_bytes())
-            .map(Some)
-            .map_err(|error| unreadable(&error))
-    }
 }
 
-/// The secrets of a source as they are now: of files and variables, so that they change without a
-/// restart. Two at a time are right while one takes the place of the other.
+/// The secrets of a source as they are now: of files and variables, one a line, so that they change without a
+/// restart. Two at a time are right while one takes the place of the other. A source that names places with
+/// secrets, and has none, is not one without secrets: somebody is about to write them.
 pub(crate) fn secrets(source: &Source) -> Result<Vec<Secret>, Problem> {
-    let unreadable = |what: String, why: &(dyn std::error::Error + 'static)| {
+    let problem = |what: String| {
         let text = format!(
             "a secret of the source {} cannot be read: {what}",
             source.name
         );
-        Problem::new("IGOR-0005", Kind::Unavailable, text)
-            .because(why)
-            .retry_after(5)
+        Problem::new("IGOR-0005", Kind::Unavailable, text).retry_after(5)
     };
     let mut secrets = Vec::new();
+    let mut add = |text: &str| {
+        let lines = text.lines().map(str::trim);
+        secrets.extend(lines.filter(|line| !line.is_empty()).map(Secret::new));
+    };
     for path in &source.secret_files {
         let text = bounded(path, SECRET_BYTES_MAX)
-            .map_err(|error| unreadable(format!("the file {}", path.display()), &error))?;
-        secrets.extend(
-            text.lines()
-                .map(str::trim)
-                .filter(|s| !s.is_empty())
-                .map(Secret::new),
-        );
+            .map_err(|error| problem(format!("the file {}", path.display())).because(&error))?;
+        add(&text);
     }
     for name in &source.secret_env {
         let value = std::env::var(name)
-            .map_err(|error| unreadable(format!("the variable {name}"), &error))?;
-        secrets.push(Secret::new(value));
+            .map_err(|error| problem(format!("the variable {name}")).because(&error))?;
+        add(&value);
+    }
+    let is_promised = !source.secret_files.is_empty() || !source.secret_env.is_empty();
+    if is_promised && secrets.is_empty() {
+        return Err(problem(
+            "all of its files and variables are empty".to_owned(),
+        ));
     }
     Ok(secrets)
 }
@@ -197,7 +186,7 @@ fn read(path: &Path) -> Result<Accounts, String> {
     serde_yaml_ng::from_str(&text).map_err(|error| error.to_string())
 }
 
-fn bounded(path: &Path, most: u64) -> std::io::Result<String> {
+pub(crate) fn bounded(path: &Path, most: u64) -> std::io::Result<String> {
     if std::fs::metadata(path)?.len() > most {
         return Err(std::io::Error::other(format!(
             "it has more than {most} bytes"

@@ -12,10 +12,14 @@ use igor_ci::{
 use kork_model::{Context, InboundEvent, Kind, Problem, inbound::Verified};
 use serde_json::{Value, json};
 
-use super::{Igor, accounts::Accounts, fingerprint, health::trouble};
+use super::{Igor, accounts::Accounts, fingerprint, health::trouble, hints};
 
 /// Jobs of an answer, at most.
 const JOBS_MAX: usize = 20_000;
+
+/// How long a build is asked for again that is said to have ended and runs: as long as a pipeline that tells of
+/// itself may take to end.
+const ENDING_WAIT_MS: u64 = 10 * 60_000;
 
 /// The client of a CI server. Only Jenkins lists jobs and tells of its builds.
 #[derive(Clone)]
@@ -202,13 +206,14 @@ impl Igor {
         let (Some(job), Some(number)) = (told.job.clone(), told.build_number) else {
             return Ok(None);
         };
-        let jenkins = self.jenkins(&told.source)?;
+        let master = hints::master(&told).to_owned();
+        let jenkins = self.jenkins(&master)?;
         let path = path(&job)?;
         let build = match BuildServer::build(&*jenkins, &job, number).await {
             Ok(build) => build,
             Err(error) if error.is_not_found() => {
                 tracing::warn!(
-                    controller = told.source,
+                    controller = master,
                     job,
                     number,
                     "a build was told of that is not there"
@@ -218,6 +223,10 @@ impl Igor {
             Err(error) => return Err(problem(&error)),
         };
         if build.finished().is_none() {
+            if self.ports.clock.now().ms_since(told.received) > ENDING_WAIT_MS {
+                // Whoever looks at all builds of the controller tells of it when it has ended.
+                return Ok(None);
+            }
             let text = format!("build {number} of {job} is said to have ended, and is still at it");
             return Err(Problem::new("IGOR-0010", Kind::Unavailable, text).retry_after(2));
         }
@@ -227,14 +236,16 @@ impl Igor {
             let properties = properties.or_else(|error| nothing_in(&error, file))?;
             files.insert(file.clone(), Value::Object(properties));
         }
-        let mut event = build.event("jenkins", &told.source, &path, told.received);
+        let mut event = build.event("jenkins", &master, &path, told.received);
         if !files.is_empty() {
             event
                 .trigger
                 .insert("propertyFiles".to_owned(), Value::Object(files));
         }
+        event.artifacts.extend(told.artifacts);
         Ok(Some(InboundEvent {
             id: told.id,
+            parameters: told.parameters,
             delivery: told.delivery,
             verified: Verified::Fetched,
             traceparent: told.traceparent,

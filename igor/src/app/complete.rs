@@ -2,10 +2,13 @@
 
 use igor_inbound::image;
 use igor_watch::resolve_digest;
-use kork_model::{InboundEvent, Kind, Problem, api::igor::CompleteEvent};
+use kork_model::{InboundEvent, Kind, Problem, api::igor::CompleteEvent, inbound::EventKind};
 use serde_json::{Value, json};
 
-use super::Igor;
+use super::{
+    Igor,
+    deliveries::{REPLAY, replayed},
+};
 
 impl Igor {
     /// The event with what its sender left out; none when there is nothing behind it.
@@ -17,7 +20,7 @@ impl Igor {
             mut event,
             property_files,
         } = request;
-        if event.sender == "jenkins" {
+        if event.kind == EventKind::Build {
             return self.complete_build(event, &property_files).await;
         }
         if event.image.is_some() && event.digest.is_none() {
@@ -47,11 +50,19 @@ impl Igor {
         event.trigger.insert("digest".to_owned(), json!(digest));
         for artifact in &mut event.artifacts {
             if artifact["type"] == "docker/image" && artifact["version"] == tag.as_str() {
-                artifact["reference"] = Value::from(format!("{image}@{digest}"));
+                let name = artifact["name"].as_str().unwrap_or(&image);
+                artifact["reference"] = Value::from(format!("{name}@{digest}"));
+                artifact["metadata"]["digest"] = json!(digest);
             }
         }
-        // As whoever else tells of it names it.
-        event.id = image::id(&image, &tag, &digest);
+        // As whoever else tells of it names it; what is done again by hand stays something new.
+        if event.kind == EventKind::Image {
+            let again = event.id.split_once(REPLAY).map(|(_, id)| id.to_owned());
+            event.id = image::id(&image, &tag, &digest);
+            if let Some(id) = again {
+                event.id = replayed(&event.id, &id);
+            }
+        }
         event.digest = Some(digest);
         Ok(())
     }

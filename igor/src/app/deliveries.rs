@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use igor_inbound::{Delivery, Keys, Received, Refused};
+use igor_inbound::{Delivery, Keys, Received, Refused, Source, limits, redact::Credentials};
 use kork::{rpc, trace};
 use kork_model::{
     InboundEvent, Kind, Problem, Timestamp,
@@ -13,37 +13,92 @@ use kork_model::{
     },
     inbound::Verified,
 };
-use serde_json::Value;
 
-use super::{Igor, accounts};
+use super::{
+    Igor,
+    accounts::{self, Accounts},
+    hints::Trust,
+};
 
-/// What a header, or a member of the query, must not have in its name to be shown.
-const HIDDEN: [&str; 9] = [
-    "authorization",
-    "token",
-    "secret",
-    "password",
-    "api-key",
-    "apikey",
-    "credential",
-    "event-auth",
-    "cookie",
-];
 /// What stands in the place of a hidden value.
 const REDACTED: &str = "***";
-/// How long a build that is not final waits for the word that it is.
-const FINAL_WAIT_MS: u64 = 60_000;
+/// Before what makes the id of an event new that is done again.
+pub(crate) const REPLAY: &str = "/replay/";
+const UNPROVED: &str = "nothing proves who sent it";
+
+/// Why a delivery is not taken: what its sender hears, and what those who run the suite are told.
+struct NotTaken {
+    problem: Problem,
+    log: String,
+}
+
+impl From<Problem> for NotTaken {
+    fn from(problem: Problem) -> Self {
+        let log = problem.message();
+        Self { problem, log }
+    }
+}
+
+impl From<Refused> for NotTaken {
+    fn from(refused: Refused) -> Self {
+        let log = match &refused {
+            Refused::BadSignature { log } => log.clone(),
+            other => other.to_string(),
+        };
+        let problem = refusal(&refused);
+        Self { problem, log }
+    }
+}
 
 impl Igor {
-    /// Takes a delivery. Once this is answered it starts its pipelines, whatever becomes of this process.
+    /// Takes a delivery. Once this is answered it starts its pipelines, whatever becomes of this process. All of
+    /// them are kept for people, taken or not.
     pub(crate) async fn receive(&self, request: ReceiveDelivery) -> Result<DeliveryTaken, Problem> {
-        let body = bytes_of(&request.body)?;
         let id = self.ports.ids.ulid();
         let now = self.ports.clock.now();
         let accounts = self.accounts.now();
         let source = accounts.source(&request.source);
-        let secrets = source.map(accounts::secrets).transpose()?;
-        let secrets = secrets.unwrap_or_default();
+        let secrets = source.map(accounts::secrets).transpose();
+        let known = secrets.as_ref().ok().and_then(Option::as_deref);
+        let credentials = Credentials {
+            source,
+            secrets: known.unwrap_or_default(),
+        };
+        let mut record = record(&id, now, &request, credentials);
+        let taken = match &secrets {
+            Ok(_) => {
+                let delivery = (&request, &*id, now);
+                let received = self.received(delivery, &accounts, credentials).await;
+                self.take(received, &accounts, &mut record, request.body)
+                    .await
+            }
+            Err(problem) => Err(problem.clone().into()),
+        };
+        if let Err(NotTaken { problem, log }) = &taken {
+            let verdict = if problem.kind.is_passing() {
+                "failed"
+            } else {
+                "refused"
+            };
+            verdict.clone_into(&mut record.verdict);
+            record.because = Some(log.clone());
+            tracing::warn!(
+                target: "audit", source = record.source, sender = record.kind, delivery = id,
+                because = log, verdict, "a delivery is not taken"
+            );
+        }
+        self.history.note(record);
+        taken.map_err(|not| not.problem)
+    }
+
+    /// Proof and fields.
+    async fn received(
+        &self,
+        (request, id, now): (&ReceiveDelivery, &str, Timestamp),
+        accounts: &Accounts,
+        credentials: Credentials<'_>,
+    ) -> Result<Received, NotTaken> {
+        let body = bytes_of(&request.body)?;
         let delivery = Delivery {
             kind: &request.kind,
             source: &request.source,
@@ -52,92 +107,94 @@ impl Igor {
             body: &body,
             received: now,
         };
-        let mut record = record(&id, now, &request);
-        let google = self.accounts.google_keys()?;
+        let google = self.google.keys(accounts, &delivery, credentials.source);
+        let google = google.await?;
         let keys = Keys {
-            secrets: &secrets,
-            google: google.as_ref(),
+            secrets: credentials.secrets,
+            google: google.as_deref(),
         };
-        let received = igor_inbound::receive(&delivery, source, &keys, &id);
-        let received = match received {
-            Ok(received) => received,
-            Err(refused) => {
-                let problem = refusal(&refused);
-                "refused".clone_into(&mut record.verdict);
-                record.because = Some(told(&refused));
-                tracing::warn!(
-                    target: "audit", source = request.source, sender = request.kind, delivery = id,
-                    because = record.because, "a delivery is refused"
-                );
-                self.history.note(record);
-                return Err(problem);
-            }
-        };
-        let allowed = source.map_or(self.config.allow_unverified, |s| s.allow_unverified);
-        self.take(received, allowed, record, request.body).await
+        Ok(igor_inbound::receive(
+            &delivery,
+            credentials.source,
+            &keys,
+            id,
+        )?)
     }
 
     async fn take(
         &self,
-        received: Received,
-        unverified_may: bool,
-        mut record: DeliveryRecord,
+        received: Result<Received, NotTaken>,
+        accounts: &Accounts,
+        record: &mut DeliveryRecord,
         body: RawBody,
-    ) -> Result<DeliveryTaken, Problem> {
+    ) -> Result<DeliveryTaken, NotTaken> {
+        let mut received = received?;
         received.sender.name().clone_into(&mut record.sender);
-        record.delivery = received.delivery_id;
+        record.verified = received.verified;
+        record.delivery = received.delivery_id.take();
+        let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
         record.body = Some(body);
-        let mut events = received.events;
-        let mut ignored = received.ignored;
-        for event in &mut events {
-            self.to_be_completed(event);
+        let Received {
+            events,
+            mut ignored,
+            ..
+        } = received;
+        if unproved {
+            let why = format!(
+                "ignored, because {UNPROVED}: give the source a secret, or set allowUnverified"
+            );
+            ignored.get_or_insert(why);
         }
-        let may = |event: &InboundEvent| {
-            unverified_may || event.verified != Verified::No || event.incomplete
-        };
-        if !events.iter().all(may) {
-            events.retain(may);
-            let why = "ignored, because nothing proves who sent it: give the source a secret, or set allowUnverified";
-            ignored.get_or_insert_with(|| why.to_owned());
-        }
-        let event_id = events.first().map_or(&record.id, |event| &event.id).clone();
-        let taken = DeliveryTaken {
-            event_processed: !events.is_empty(),
-            event_id,
-            ignored: ignored.clone().filter(|_| events.is_empty()),
-        };
+        record.repeated = self.history.knows(&events);
+        record.events.clone_from(&events);
+        self.store(&events).await?;
+        self.history.remember(&events);
         let verdict = if events.is_empty() {
             "ignored"
         } else {
             "accepted"
         };
         verdict.clone_into(&mut record.verdict);
-        record.because = ignored;
-        self.store(&events).await?;
-        record.events = events;
-        self.history.note(record);
-        Ok(taken)
+        record.because.clone_from(&ignored);
+        let event_id = events.first().map_or(&record.id, |event| &event.id);
+        Ok(DeliveryTaken {
+            event_processed: !events.is_empty(),
+            event_id: event_id.clone(),
+            ignored: ignored.filter(|_| events.is_empty()),
+        })
     }
 
-    /// A build that nobody vouches for is looked at where it ran; one that is not final counts when nothing
-    /// better is heard of it; an image without a digest gets one.
-    fn to_be_completed(&self, event: &mut InboundEvent) {
-        let accounts = self.accounts.now();
-        let has_ended = event.building != Some(true) && event.result.is_some();
-        if event.sender == "jenkins" && has_ended && accounts.controller(&event.source).is_some() {
-            event.incomplete = true;
-            if event.trigger.get("phase").and_then(Value::as_str) == Some("COMPLETED") {
-                event.not_before = Some(event.received.plus_ms(FINAL_WAIT_MS));
+    /// Takes out the events that nobody has to believe; whether there were any.
+    fn doubt(
+        &self,
+        received: &mut Received,
+        accounts: &Accounts,
+        source: Option<&Source>,
+    ) -> Result<bool, NotTaken> {
+        let (sender, verified) = (received.sender, received.verified);
+        let is_guarded = source.is_none() && sender.is_guarded_by(&accounts.sources);
+        let may = match source {
+            Some(source) => source.allow_unverified,
+            None => self.config.allow_unverified && !is_guarded,
+        };
+        let before = received.events.len();
+        received.events.retain_mut(|event| {
+            let trust = self.to_be_completed(event, verified);
+            match trust {
+                Trust::LookedUp => true,
+                Trust::AsSent => may || verified != Verified::No,
+                Trust::ToBeProved => verified != Verified::No,
             }
+        });
+        let unproved = received.events.len() < before;
+        if unproved && is_guarded {
+            let log = format!(
+                "{UNPROVED}: a source is configured for what {} tells of, and this is another name",
+                sender.name()
+            );
+            return Err(Refused::BadSignature { log }.into());
         }
-        if let Some(id) = self.polls.id_of_push(event) {
-            event.id = id;
-        }
-        let lacks_digest = event.image.is_some() && event.tag.is_some() && event.digest.is_none();
-        if lacks_digest {
-            let image = event.image.as_deref().unwrap_or_default();
-            event.incomplete |= self.polls.registry(image).is_some();
-        }
+        Ok(unproved)
     }
 
     /// Hands events to orca, which answers when what they start is started or stored; then whoever listens
@@ -174,8 +231,9 @@ impl Igor {
         }
         let id = self.ports.ids.ulid();
         let now = self.ports.clock.now();
+        record.repeated = false;
         for event in &mut record.events {
-            event.id = format!("{}/replay/{id}", event.id);
+            event.id = replayed(&event.id, &id);
             event.received = now;
             event.not_before = None;
         }
@@ -193,31 +251,45 @@ impl Igor {
     }
 }
 
+/// The id of an event that is done again under a new id.
+pub(crate) fn replayed(event: &str, id: &str) -> String {
+    format!("{event}{REPLAY}{id}")
+}
+
 /// A delivery as it is kept, before anything is known of it.
-fn record(id: &str, now: Timestamp, request: &ReceiveDelivery) -> DeliveryRecord {
+fn record(
+    id: &str,
+    now: Timestamp,
+    request: &ReceiveDelivery,
+    credentials: Credentials<'_>,
+) -> DeliveryRecord {
     DeliveryRecord {
         id: id.to_owned(),
         received: now,
         kind: request.kind.clone(),
         source: request.source.clone(),
         sender: request.kind.clone(),
-        headers: redacted(&request.headers),
-        query: redacted(&request.query),
+        headers: redacted(&request.headers, credentials),
+        query: redacted(&request.query, credentials),
         ..DeliveryRecord::default()
     }
 }
 
-fn bytes_of(body: &RawBody) -> Result<Vec<u8>, Problem> {
+fn bytes_of(body: &RawBody) -> Result<Vec<u8>, NotTaken> {
     match body {
         RawBody::Text(text) => Ok(text.clone().into_bytes()),
         RawBody::Base64(text) => STANDARD.decode(text).map_err(|error| {
-            Problem::new(
-                "KORK-0003",
-                Kind::Bug,
-                "a body came in that cannot be decoded",
-            )
-            .because(&error)
+            let text = "a body came in that cannot be decoded";
+            let problem = Problem::new("KORK-0003", Kind::Bug, text);
+            problem.because(&error).into()
         }),
+        RawBody::TooLarge(bytes) => {
+            let limit = limits::BODY_BYTES_MAX;
+            let text = format!(
+                "the body has {bytes} bytes, a delivery may have {limit}; let the sender leave out what no pipeline needs"
+            );
+            Err(Problem::new("IGOR-0003", Kind::TooLarge, text).into())
+        }
     }
 }
 
@@ -234,18 +306,12 @@ fn refusal(refused: &Refused) -> Problem {
     Problem::new(code, kind, refused.to_string())
 }
 
-/// What those who run the suite are told.
-fn told(refused: &Refused) -> String {
-    match refused {
-        Refused::BadSignature { log } => log.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn redacted(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn redacted(
+    values: &BTreeMap<String, String>,
+    credentials: Credentials<'_>,
+) -> BTreeMap<String, String> {
     let shown = |(name, value): (&String, &String)| {
-        let lower = name.to_lowercase();
-        let hides = HIDDEN.iter().any(|word| lower.contains(word));
+        let hides = credentials.hides(name, value);
         let value = if hides { REDACTED } else { value };
         (name.clone(), value.to_owned())
     };

@@ -4,7 +4,7 @@
 //! moment after its first delivery; what is to start pipelines does not wait for it, nor hang on it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use kork::{
     ports::{Condition, ObjectStore, ObjectStoreError},
     service::Shutdown,
 };
-use kork_model::{Kind, Problem, Timestamp, api::igor::DeliveryRecord};
+use kork_model::{InboundEvent, Kind, Problem, Timestamp, api::igor::DeliveryRecord};
 use tokio::sync::Notify;
 
 /// Folder of the pages.
@@ -28,6 +28,8 @@ const PAGE_WAIT: Duration = Duration::from_millis(300);
 const WAITING_MAX: usize = 4_096;
 /// Sources of which it is known when they were heard of last.
 const SOURCES_MAX: usize = 10_000;
+/// Events that are remembered to tell what is repeated.
+const KNOWN_MAX: usize = 10_000;
 /// Pages that are kept.
 const PAGES_MAX: usize = 1_000;
 /// Pages that are written before old ones are looked for.
@@ -40,12 +42,20 @@ const LISTED_BYTES: usize = 4 * 1024 * 1024;
 /// Pause before a page is written again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Ids of the newest events.
+#[derive(Default)]
+struct Known {
+    ids: BTreeSet<String>,
+    order: VecDeque<String>,
+}
+
 /// The deliveries that stand in no page yet, and the way to the pages.
 pub(crate) struct History {
     objects: Arc<dyn ObjectStore>,
     waiting: Mutex<VecDeque<(usize, DeliveryRecord)>>,
     /// When each source was heard of last, here.
     last: Mutex<BTreeMap<String, Timestamp>>,
+    known: Mutex<Known>,
     changed: Notify,
 }
 
@@ -55,6 +65,7 @@ impl History {
             objects,
             waiting: Mutex::default(),
             last: Mutex::default(),
+            known: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -63,7 +74,29 @@ impl History {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a delivery. Ids grow with time.
+    /// Whether all of these events have come in before, as far as this process remembers.
+    pub(crate) fn knows(&self, events: &[InboundEvent]) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        !events.is_empty() && events.iter().all(|event| known.ids.contains(&event.id))
+    }
+
+    /// Remembers events that are stored.
+    pub(crate) fn remember(&self, events: &[InboundEvent]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            // A build that runs is told of again when it has ended.
+            if event.building != Some(true) && known.ids.insert(event.id.clone()) {
+                known.order.push_back(event.id.clone());
+            }
+        }
+        while known.order.len() > KNOWN_MAX {
+            if let Some(oldest) = known.order.pop_front() {
+                known.ids.remove(&oldest);
+            }
+        }
+    }
+
+    /// Notes a delivery.
     pub(crate) fn note(&self, record: DeliveryRecord) {
         let size = serde_json::to_vec(&record).map_or(0, |text| text.len());
         {
@@ -140,7 +173,7 @@ impl History {
             .list(FOLDER)
             .await
             .map_err(|error| away(&error))?;
-        // A page is named after the moment in which it was written.
+        // A page is named after the newest delivery in it.
         let later = pages
             .iter()
             .filter(|page| name_of(&page.key).is_some_and(|name| name >= id));
@@ -177,17 +210,17 @@ impl History {
     }
 
     async fn write(&self, page: &[DeliveryRecord]) -> Result<(), ObjectStoreError> {
-        let Some(last) = page.last() else {
+        // Deliveries are noted when they are done, which is not the order in which they came in.
+        let ids: BTreeSet<&str> = page.iter().map(|record| &*record.id).collect();
+        let Some(newest) = ids.last() else {
             return Ok(());
         };
         // They are made of strings and numbers, which JSON has.
         let body = Bytes::from(serde_json::to_vec(page).unwrap_or_default());
-        let key = format!("{FOLDER}{}.json", last.id);
+        let key = format!("{FOLDER}{newest}.json");
         self.objects.put(&key, body, Condition::Always).await?;
         let mut waiting = self.waiting();
-        while waiting.front().is_some_and(|(_, r)| r.id <= last.id) {
-            waiting.pop_front();
-        }
+        waiting.retain(|(_, record)| !ids.contains(&*record.id));
         Ok(())
     }
 
@@ -317,5 +350,35 @@ mod tests {
         }
         let unknown = history.get(&format!("{:026}", 300)).await.unwrap_err();
         assert_eq!(unknown.kind, Kind::NotFound);
+    }
+
+    /// A delivery that waits for orca is noted after one that came in later.
+    #[tokio::test]
+    async fn none_is_lost_and_each_is_found_when_they_are_noted_out_of_order() {
+        let history = history();
+        let stop = Shutdown::default();
+        for page in [&[7, 5][..], &[12, 9, 6], &[8, 30], &[29, 10]] {
+            for n in page {
+                history.note(record(*n, "a"));
+            }
+            assert_eq!(flush(&history, &stop).await, 1);
+            assert!(history.waiting().is_empty());
+        }
+        for n in [5, 6, 7, 8, 9, 10, 12, 29, 30] {
+            let found = history.get(&format!("{n:026}")).await;
+            assert!(found.is_ok(), "{n}");
+        }
+        assert_eq!(history.list(None, 50).await.unwrap().len(), 9);
+    }
+
+    #[tokio::test]
+    async fn what_is_noted_while_a_page_is_written_is_in_the_next() {
+        let history = history();
+        history.note(record(7, "a"));
+        let page = history.next_page();
+        history.note(record(5, "a"));
+        history.write(&page).await.unwrap();
+        let left: Vec<String> = history.next_page().into_iter().map(|r| r.id).collect();
+        assert_eq!(left, [format!("{:026}", 5)]);
     }
 }

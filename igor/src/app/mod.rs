@@ -5,7 +5,9 @@ pub(crate) mod builds;
 pub(crate) mod complete;
 pub(crate) mod current;
 pub(crate) mod deliveries;
+pub(crate) mod google;
 pub(crate) mod health;
+pub(crate) mod hints;
 pub(crate) mod history;
 pub(crate) mod orders;
 pub(crate) mod polls;
@@ -32,6 +34,7 @@ pub(crate) struct Igor {
     pub(crate) ports: Ports,
     pub(crate) shutdown: Shutdown,
     pub(crate) accounts: accounts::Book,
+    pub(crate) google: google::Google,
     pub(crate) history: Arc<history::History>,
     pub(crate) telling: Arc<telling::Telling>,
     pub(crate) polls: polls::Polls,

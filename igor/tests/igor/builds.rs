@@ -13,7 +13,7 @@ use kork::{
     service::Look,
 };
 use kork_model::{
-    InboundEvent, Status, WorkKey, WorkOrder, WorkReport,
+    InboundEvent, Kind, Problem, Status, Timestamp, WorkKey, WorkOrder, WorkReport,
     api::igor::{CompleteEvent, GetBuild, ListJobs, ListSources},
     inbound::{EventKind, Verified},
     work,
@@ -72,9 +72,8 @@ pub(crate) async fn ci_with(job: Job) -> Ci {
     Ci { world, jenkins }
 }
 
-fn accounts(jenkins: &Jenkins, password: &str) -> String {
+fn accounts(jenkins: &Jenkins, password: &str) -> Value {
     json!({"controllers": [{"name": "ci", "address": jenkins.url(), "username": "igor", "password": password}]})
-        .to_string()
 }
 
 pub(crate) fn order(key: &str, cancel: bool) -> WorkOrder {
@@ -97,6 +96,22 @@ pub(crate) fn order(key: &str, cancel: bool) -> WorkOrder {
 }
 
 impl Ci {
+    fn accounts(&self) -> Value {
+        accounts(&self.jenkins, "11aa22bb")
+    }
+
+    async fn complete(&self, event: InboundEvent) -> Result<Option<InboundEvent>, Problem> {
+        let request = CompleteEvent {
+            event,
+            property_files: vec!["a.properties".to_owned(), "none.json".to_owned()],
+        };
+        rpc::call(&*self.world.ports.rpc, &request).await
+    }
+
+    async fn completed(&self, event: InboundEvent) -> Option<InboundEvent> {
+        self.complete(event).await.unwrap()
+    }
+
     pub(crate) async fn enqueue(&self, order: &WorkOrder, id: &str) {
         let payload = Bytes::from(serde_json::to_vec(order).unwrap());
         let queue = &self.world.ports.queue;
@@ -216,8 +231,10 @@ async fn a_password_that_changes_in_the_accounts_is_used_by_who_follows() {
     ci.kept("e/s/1", |record| record["progress"]["number"].is_u64())
         .await;
     ci.jenkins.set_secrets("igor", "secret", "another-token");
-    ci.world
-        .write("accounts.yaml", &accounts(&ci.jenkins, "another-token"));
+    ci.world.write(
+        "accounts.yaml",
+        &accounts(&ci.jenkins, "another-token").to_string(),
+    );
     ci.jenkins.advance(LONG_MS);
     let result = ci.done().await.result.unwrap();
     assert_eq!(result.context["buildInfo"]["result"], "FAILURE");
@@ -305,19 +322,110 @@ async fn a_build_is_what_its_controller_says() {
         (failed.kind, failed.verified),
         (EventKind::Build, Verified::No)
     );
-    let complete = async |event: InboundEvent| {
-        let request = CompleteEvent {
-            event,
-            property_files: vec!["a.properties".to_owned(), "none.json".to_owned()],
-        };
-        rpc::call(&*ci.world.ports.rpc, &request).await.unwrap()
-    };
-    assert_eq!(complete(invented).await, None);
-    let event = complete(failed.clone()).await.unwrap();
+    assert_eq!(ci.completed(invented).await, None);
+    let event = ci.completed(failed.clone()).await.unwrap();
     assert_eq!(event.result.as_deref(), Some("FAILURE"));
     assert_eq!(event.verified, Verified::Fetched);
     assert_eq!(event.id, failed.id);
     let files = &event.trigger["propertyFiles"];
     assert_eq!(files["a.properties"]["COLOUR"], "red");
     assert_eq!(files["none.json"], json!({}));
+}
+
+/// Whatever the path, a controller that can be asked is asked, and the build has one name.
+#[tokio::test]
+async fn nobody_invents_a_build_of_a_controller_by_another_path() {
+    let ci = ci(100).await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    ci.done().await;
+    let told = |number: u64| {
+        json!({"master": "ci", "parameters": {"a": "b"}, "artifacts": [{"type": "evil"}],
+               "project": {"name": "shop/job/feature%2Fx", "lastBuild": {
+                   "number": number, "building": false, "result": "SUCCESS"}}})
+        .to_string()
+    };
+    for number in [1, 2] {
+        let sent = ci.world.send("build/zzz", &[], &told(number)).await;
+        let id = format!("jenkins:ci:shop/feature%2Fx:{number}");
+        assert_eq!(sent.unwrap().event_id, id);
+    }
+    let [real, invented]: [InboundEvent; 2] = ci.world.stored().try_into().unwrap();
+    for event in [&real, &invented] {
+        assert!(event.incomplete && event.verified == Verified::No);
+        assert!(event.parameters.is_empty() && event.artifacts.is_empty());
+        assert!(!event.payload.contains_key("parameters"));
+        assert!(!event.payload.contains_key("artifacts"));
+    }
+    assert_eq!(ci.completed(invented).await, None);
+    let event = ci.completed(real).await.unwrap();
+    assert_eq!(event.result.as_deref(), Some("FAILURE"));
+}
+
+#[tokio::test]
+async fn the_url_of_a_build_is_enough() {
+    let ci = ci(100).await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    ci.done().await;
+    let url = format!("{}job/shop/job/feature%252Fx/1/", ci.jenkins.url());
+    for told in [json!({"url": url}), json!({"url": url, "result": "GREAT"})] {
+        ci.world
+            .send("jenkins/ci", &[], &told.to_string())
+            .await
+            .unwrap();
+    }
+    for event in ci.world.stored() {
+        let event = ci.completed(event).await.unwrap();
+        assert_eq!(event.result.as_deref(), Some("FAILURE"));
+    }
+}
+
+/// What a proved sender brings along comes into the pipeline, beside what the controller says.
+#[tokio::test]
+async fn a_source_tells_of_the_builds_of_its_controller() {
+    let ci = ci(100).await;
+    ci.world.write("secret", "token");
+    let mut accounts = ci.accounts();
+    accounts["sources"] = json!([{"name": "ours", "sender": "jenkins", "controller": "ci",
+                                  "secretFiles": [ci.world.path("secret")]}]);
+    ci.world.write("accounts.yaml", &accounts.to_string());
+    eventually("the source is known", async || {
+        let sources = rpc::call(&*ci.world.ports.rpc, &ListSources {}).await;
+        let sources = sources.unwrap();
+        sources.iter().any(|s| s["name"] == "ours").then_some(())
+    })
+    .await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    ci.done().await;
+    let url = format!("{}job/shop/job/feature%252Fx/1/", ci.jenkins.url());
+    let told = json!({"url": url, "parameters": {"a": "b"}, "artifacts": [{"type": "x/y"}]});
+    let headers = [("authorization", "Bearer token")];
+    let sent = ci
+        .world
+        .send("jenkins/ours", &headers, &told.to_string())
+        .await;
+    assert_eq!(sent.unwrap().event_id, "jenkins:ci:shop/feature%2Fx:1");
+    let event = ci.world.stored().remove(0);
+    let event = ci.completed(event).await.unwrap();
+    assert_eq!(event.result.as_deref(), Some("FAILURE"));
+    assert_eq!(event.parameters["a"], "b");
+    let kinds: Vec<&Value> = event.artifacts.iter().map(|a| &a["type"]).collect();
+    assert_eq!(kinds, ["jenkins/file", "x/y"]);
+}
+
+#[tokio::test]
+async fn a_build_that_does_not_end_is_not_asked_for_for_ever() {
+    let ci = ci(600_000).await;
+    ci.enqueue(&order("e/s/1", false), "a").await;
+    eventually("the build runs", async || {
+        (!ci.jenkins.builds("shop/feature%2Fx").is_empty()).then_some(())
+    })
+    .await;
+    let url = format!("{}job/shop/job/feature%252Fx/1/", ci.jenkins.url());
+    let told = json!({"url": url, "phase": "FINALIZED"}).to_string();
+    ci.world.send("jenkins/ci", &[], &told).await.unwrap();
+    let mut event = ci.world.stored().remove(0);
+    let again = ci.complete(event.clone()).await.unwrap_err();
+    assert_eq!(again.kind, Kind::Unavailable);
+    event.received = Timestamp(event.received.0 - 11 * 60_000);
+    assert_eq!(ci.completed(event).await, None);
 }

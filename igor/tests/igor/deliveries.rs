@@ -1,16 +1,29 @@
 //! Who may send, what is kept of it, and what becomes of secrets and accounts that change.
 
-use std::{fmt::Write, sync::atomic::Ordering};
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use kork::rpc;
 use kork_model::{
     Kind,
-    api::igor::{GetDelivery, ListSources, ReplayDelivery},
+    api::igor::{
+        GetDelivery, ListDeliveries, ListSources, RawBody, ReceiveDelivery, ReplayDelivery,
+    },
     inbound::Verified,
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::world::{World, eventually};
 
@@ -54,9 +67,17 @@ async fn world() -> World {
 }
 
 fn accounts(world: &World) -> Value {
-    json!({"sources": [
+    json!({"registries": [{"name": "own", "address": "http://127.0.0.1:1", "allowHttp": true,
+                           "repositories": ["pay/ledger"], "pollMs": 3_600_000}],
+           "googleKeysFile": world.path("no such file"), "sources": [
         {"name": "main", "sender": "github", "secretFiles": [world.path("secret")]},
         {"name": "open", "sender": "github"},
+        {"name": "harbor", "sender": "harbor"},
+        {"name": "jenkins", "sender": "jenkins", "secretFiles": [world.path("secret")]},
+        {"name": "team", "authentication": {"type": "header", "name": "X-Team"},
+         "secretFiles": [world.path("secret")]},
+        {"name": "push", "sender": "pubsub",
+         "authentication": {"type": "google", "audience": "a", "email": "e"}},
     ]})
 }
 
@@ -173,4 +194,209 @@ async fn a_broken_accounts_file_changes_nothing_and_is_shown() {
         (!is_there).then_some(())
     })
     .await;
+}
+
+/// A secret is worth nothing when the same may be said without it under another name.
+#[tokio::test]
+async fn nobody_speaks_under_another_name_of_what_a_source_is_configured_for() {
+    let world = world().await;
+    let headers = [("x-github-event", "push"), ("x-github-delivery", "z-1")];
+    for path in ["github/zzz", "git/github", "gitea/zzz"] {
+        let refused = world.send(path, &headers, PUSH).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthenticated, "{path}");
+        let record = world.last().await;
+        assert_eq!((&*record.verdict, record.body), ("refused", None), "{path}");
+        assert!(record.because.unwrap().contains("nothing proves"), "{path}");
+    }
+    let build = r#"{"master": "elsewhere", "project": {"name": "a",
+        "lastBuild": {"number": 1, "building": false, "result": "SUCCESS"}}}"#;
+    let image =
+        r#"{"account": "own", "repository": "pay/ledger", "tag": "v1", "registry": "r.example"}"#;
+    for (path, body) in [("build/zzz", build), ("docker/zzz", image)] {
+        let refused = world.send(path, &[], body).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthenticated, "{path}");
+    }
+    assert!(world.stored().is_empty());
+    // Plain webhooks go by their names, as in Spinnaker.
+    assert!(world.send("webhook/zzz", &[], "{}").await.is_ok());
+    assert_eq!(world.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn without_sources_anybody_may_speak_as_in_spinnaker() {
+    let world = World::new(&json!({})).await;
+    let headers = [("x-github-event", "push"), ("x-github-delivery", "z-1")];
+    let taken = world.send("git/github", &headers, PUSH).await.unwrap();
+    assert!(taken.event_processed);
+    assert_eq!(world.last().await.verified, Verified::No);
+}
+
+#[tokio::test]
+async fn a_digest_that_is_still_to_be_learnt_excuses_nobody() {
+    let world = world().await;
+    let body = r#"{"type": "PUSH_ARTIFACT", "event_data": {"resources": [{"tag": "v1",
+        "resource_url": "127.0.0.1:1/pay/ledger:v1"}], "repository": {"repo_full_name": "pay/ledger"}}}"#;
+    let taken = world.send("harbor/harbor", &[], body).await.unwrap();
+    assert!(!taken.event_processed, "{taken:?}");
+    assert!(world.stored().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_whose_secrets_are_not_there_is_none_without_secrets() {
+    let world = world().await;
+    for text in ["", " \n\n"] {
+        world.write("secret", text);
+        assert_eq!(push(&world, "", "e").await, Err(Kind::Unavailable));
+        let record = world.last().await;
+        assert_eq!(record.verdict, "failed");
+        assert!(record.because.unwrap().contains("empty"));
+    }
+    assert!(world.stored().is_empty());
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_is_kept_and_can_be_done_again() {
+    let world = world().await;
+    world.is_away.store(true, Ordering::Relaxed);
+    assert_eq!(push(&world, "first", "d-1").await, Err(Kind::Unavailable));
+    let failed = world.last().await;
+    assert_eq!(
+        (&*failed.verdict, failed.verified, failed.repeated),
+        ("failed", Verified::Signed, false)
+    );
+    world.is_away.store(false, Ordering::Relaxed);
+    push(&world, "first", "d-1").await.unwrap();
+    let taken = world.last().await;
+    assert_eq!((&*taken.verdict, taken.repeated), ("accepted", false));
+    push(&world, "first", "d-1").await.unwrap();
+    assert!(world.last().await.repeated);
+    let again = ReplayDelivery {
+        id: failed.id,
+        user: "ana".to_owned(),
+    };
+    rpc::call(&*world.ports.rpc, &again).await.unwrap();
+    assert_eq!(world.stored().len(), 3);
+}
+
+#[tokio::test]
+async fn secrets_are_hidden_wherever_they_are() {
+    let world = world().await;
+    let headers = [
+        ("x-team", "first"),
+        ("x-note", "is it first?"),
+        ("x-plain", "1"),
+    ];
+    world.send("webhook/team", &headers, "{}").await.unwrap();
+    let wrong = [("x-team", "guess"), ("x-plain", "1")];
+    world.send("webhook/team", &wrong, "{}").await.unwrap_err();
+    for hidden in [2, 1] {
+        let newest = ListDeliveries {
+            source: None,
+            limit: 2,
+        };
+        let kept = rpc::call(&*world.ports.rpc, &newest).await.unwrap();
+        let record = &kept[hidden - 1];
+        assert_eq!(record.headers["x-team"], "***");
+        assert_eq!(record.headers["x-plain"], "1");
+        assert_ne!(
+            record.headers.get("x-note").map(String::as_str),
+            Some("is it first?")
+        );
+    }
+    assert!(!world.stored()[0].attributes.contains_key("x-note"));
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_handed_on_is_in_the_list() {
+    let world = world().await;
+    let large = ReceiveDelivery {
+        kind: "webhook".to_owned(),
+        source: "x".to_owned(),
+        body: RawBody::TooLarge(400_000),
+        ..ReceiveDelivery::default()
+    };
+    let refused = rpc::call(&*world.ports.rpc, &large).await.unwrap_err();
+    assert_eq!(
+        (refused.kind, refused.code.as_str()),
+        (Kind::TooLarge, "IGOR-0003")
+    );
+    let record = world.last().await;
+    assert_eq!(record.verdict, "refused");
+    assert!(record.because.unwrap().contains("400000 bytes"));
+}
+
+/// Who proves to be Jenkins is believed where no controller can be asked.
+#[tokio::test]
+async fn a_build_of_a_controller_that_is_not_known_is_as_good_as_its_proof() {
+    let world = world().await;
+    let body =
+        r#"{"url": "https://ci.example/job/a/3/", "result": "SUCCESS", "parameters": {"a": 1}}"#;
+    let refused = world.send("jenkins/jenkins", &[], body).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Unauthenticated);
+    let headers = [("authorization", "Bearer first")];
+    let taken = world.send("jenkins/jenkins", &headers, body).await.unwrap();
+    assert!(taken.event_processed, "{taken:?}");
+    let event = world.stored().remove(0);
+    assert_eq!(
+        (event.verified, event.incomplete),
+        (Verified::Signed, false)
+    );
+    assert_eq!(event.parameters["a"], 1);
+}
+
+/// Only who pushes with a token of Google needs Google's keys.
+#[tokio::test]
+async fn google_keys_stop_nobody_else_and_are_fetched_seldom() {
+    let world = world().await;
+    push(&world, "first", "d-1").await.unwrap();
+    let token = |key: &str| {
+        let header = format!(r#"{{"alg":"RS256","kid":"{key}"}}"#);
+        let header = URL_SAFE_NO_PAD.encode(header);
+        format!("Bearer {header}.e30.AA")
+    };
+    let send = async |key: &str| {
+        let token = token(key);
+        let headers = [("authorization", token.as_str())];
+        let sent = world.send("pubsub/push", &headers, "{}").await;
+        sent.unwrap_err().kind
+    };
+    assert_eq!(send("k").await, Kind::Unavailable);
+    let (url, asked) = key_server().await;
+    let mut accounts = accounts(&world);
+    accounts["googleKeysFile"] = Value::Null;
+    accounts["googleKeysUrl"] = url.into();
+    world.write("accounts.yaml", &accounts.to_string());
+    eventually("the keys are fetched", async || {
+        (send("k").await == Kind::Unauthenticated).then_some(())
+    })
+    .await;
+    assert!(world.last().await.because.unwrap().contains("signature"));
+    for key in ["k", "other", "another"] {
+        assert_eq!(send(key).await, Kind::Unauthenticated);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "asked for each token");
+}
+
+/// Serves one key, and counts who asks.
+async fn key_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/certs", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut head = [0; 4_096];
+            let _: usize = stream.read(&mut head).await.unwrap();
+            let modulus = URL_SAFE_NO_PAD.encode([0xc5; 256]);
+            let keys = json!({"keys": [{"kty": "RSA", "use": "sig", "kid": "k", "e": "AQAB", "n": modulus}]});
+            let keys = keys.to_string();
+            let length = keys.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{keys}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, asked)
 }
