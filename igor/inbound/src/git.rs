@@ -120,6 +120,27 @@ pub(crate) fn tagged(reference: &Ref, body: &Value) -> Option<String> {
     }
 }
 
+/// Whether its sender says that a branch or a tag was not there before.
+pub fn is_created(event: &InboundEvent) -> bool {
+    let name = event.branch.as_deref().or(event.tag.as_deref());
+    let before = event.payload.get("before").and_then(Value::as_str);
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let cloud = list(
+        event
+            .payload
+            .get("push")
+            .and_then(|push| push.get("changes")),
+    );
+    let is_new_there = |change: &Value| {
+        field::text(change, "/new/name") == name && field::flag(change, "/created") == Some(true)
+    };
+    let server = list(event.payload.get("changes"));
+    let is_added = |change: &Value| {
+        field::text(change, "/ref/displayId") == name && field::text(change, "/type") == Some("ADD")
+    };
+    before.is_some_and(is_nothing) || cloud.iter().any(is_new_there) || server.iter().any(is_added)
+}
+
 /// Whether a hash says "nothing there": forty (or sixty-four) zeros.
 pub(crate) fn is_nothing(hash: &str) -> bool {
     !hash.is_empty() && hash.bytes().all(|byte| byte == b'0')
@@ -192,7 +213,7 @@ pub(crate) fn encode_path(path: &str) -> String {
 }
 
 /// Encodes a text as one segment of a URL's path.
-pub(crate) fn encode_segment(text: &str) -> String {
+pub fn encode_segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 

@@ -1,14 +1,10 @@
 //! Events that say too little: the build as its controller shows it, the digest of an image.
 
-use igor_inbound::image;
 use igor_watch::resolve_digest;
 use kork_model::{InboundEvent, Kind, Problem, api::igor::CompleteEvent, inbound::EventKind};
 use serde_json::{Value, json};
 
-use super::{
-    Igor,
-    deliveries::{REPLAY, replayed},
-};
+use super::{Igor, deliveries::REPLAY};
 
 impl Igor {
     /// The event with what its sender left out; none when there is nothing behind it.
@@ -55,15 +51,15 @@ impl Igor {
                 artifact["metadata"]["digest"] = json!(digest);
             }
         }
-        // As whoever else tells of it names it; what is done again by hand stays something new.
-        if event.kind == EventKind::Image {
-            let again = event.id.split_once(REPLAY).map(|(_, id)| id.to_owned());
-            event.id = image::id(&image, &tag, &digest);
-            if let Some(id) = again {
-                event.id = replayed(&event.id, &id);
-            }
-        }
         event.digest = Some(digest);
+        // What is done again by hand stays something new; else it has the name that others give to it.
+        if event.kind == EventKind::Image && !event.id.contains(REPLAY) {
+            let delivery = event.delivery.clone();
+            // This may be asked again, and is the same then.
+            event.delivery.get_or_insert_with(|| event.id.clone());
+            self.name_delivered(std::slice::from_mut(event)).await;
+            event.delivery = delivery;
+        }
         Ok(())
     }
 }

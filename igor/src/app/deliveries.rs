@@ -135,10 +135,11 @@ impl Igor {
         let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
         record.body = Some(body);
         let Received {
-            events,
+            mut events,
             mut ignored,
             ..
         } = received;
+        self.name_delivered(&mut events).await;
         if unproved {
             let why = format!(
                 "ignored, because {UNPROVED}: give the source a secret, or set allowUnverified"
@@ -233,7 +234,7 @@ impl Igor {
         let now = self.ports.clock.now();
         record.repeated = false;
         for event in &mut record.events {
-            event.id = replayed(&event.id, &id);
+            event.id = format!("{}{REPLAY}{id}", event.id);
             event.received = now;
             event.not_before = None;
         }
@@ -249,11 +250,6 @@ impl Igor {
         self.history.note(record);
         Ok(taken)
     }
-}
-
-/// The id of an event that is done again under a new id.
-pub(crate) fn replayed(event: &str, id: &str) -> String {
-    format!("{event}{REPLAY}{id}")
 }
 
 /// A delivery as it is kept, before anything is known of it.

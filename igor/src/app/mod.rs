@@ -14,6 +14,7 @@ pub(crate) mod polls;
 pub(crate) mod records;
 pub(crate) mod sources;
 pub(crate) mod telling;
+pub(crate) mod visits;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

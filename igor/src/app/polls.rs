@@ -11,11 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use igor_ci::{CiError, config::Kind as CiKind, poll};
-use igor_watch::{Cursor, Error, Polled, Schedule, ScheduleError, git, poll_registry, registry};
+use igor_watch::{
+    Cursor, Error, Polled, Schedule, ScheduleError,
+    git::{self, SourceType},
+    poll_registry, registry,
+};
 use kork::ports::{Condition, ObjectStoreError};
 use kork_model::{Context, InboundEvent, Problem, Timestamp, inbound::EventKind};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Igor, accounts::Accounts, fingerprint};
 
@@ -88,18 +92,25 @@ impl Polls {
             (None, Some(tag)) => format!("refs/tags/{tag}"),
             _ => return None,
         };
-        let is_push = event
-            .action
-            .as_deref()
-            .is_some_and(|action| action.starts_with("push"));
-        let source = event.trigger.get("source").and_then(Value::as_str);
+        // As the senders write it; the old add-on of Bitbucket Server writes nothing.
+        let action = event.action.as_deref().unwrap_or_default();
+        let is_push = action.starts_with("push")
+            || matches!(action, "tag_push" | "repo:push" | "repo:refs_changed" | "");
         let inner = self.lock();
         let place = inner.values().find_map(|watched| match &watched.thing {
             Thing::Git(client) => {
-                let (_, path) = client.place().split_once('/')?;
-                let is_it = path.eq_ignore_ascii_case(repository)
-                    && source == Some(client.config().source.word());
-                is_it.then(|| client.place().to_owned())
+                let (host, path) = client.place().split_once('/')?;
+                let is_it = match client.config().source {
+                    SourceType::Github => event.sender == "github",
+                    SourceType::Gitlab => event.sender == "gitlab",
+                    SourceType::Bitbucket => event.sender == "bitbucket",
+                    SourceType::Stash => event.sender == "bitbucketServer",
+                    // Whatever serves it: its address tells.
+                    SourceType::Git => event.url.as_deref().is_some_and(|url| is_at(url, host)),
+                };
+                // Bitbucket Data Center serves repositories below /scm.
+                let path = path.strip_prefix("scm/").unwrap_or(path);
+                (is_it && path.eq_ignore_ascii_case(repository)).then(|| client.place().to_owned())
             }
             _ => None,
         })?;
@@ -231,6 +242,12 @@ impl Polls {
     }
 }
 
+/// Whether an address is on a host, `host[:port]`.
+fn is_at(url: &str, host: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next() == Some(host)
+}
+
 /// Starts to look.
 pub(crate) fn spawn(igor: &Arc<Igor>) {
     let igor = Arc::clone(igor);
@@ -303,7 +320,8 @@ impl Igor {
         let cursor: Option<C> = found
             .as_ref()
             .and_then(|object| serde_json::from_slice(&object.body).ok());
-        let looked = look(cursor.clone(), self.ports.clock.now()).await?;
+        let mut looked = look(cursor.clone(), self.ports.clock.now()).await?;
+        self.name_looked(&mut looked.events).await;
         self.store(&looked.events)
             .await
             .map_err(|problem| Failed::of(&problem))?;
@@ -412,5 +430,58 @@ impl From<ObjectStoreError> for Failed {
             pause_ms: AGAIN_MS,
             message: kork::problem::chain(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each sender has its own word for a push, and its own way to write the name of a repository.
+    #[test]
+    fn pushes_of_watched_repositories_are_known_whoever_sends_them() {
+        let accounts = json!({"repositories": [
+            {"name": "a", "source": "github", "url": "https://github.com/acme/a.git"},
+            {"name": "b", "source": "gitlab", "url": "https://gitlab.example/x/y/b.git"},
+            {"name": "c", "source": "bitbucket", "url": "https://bitbucket.org/acme/c.git"},
+            {"name": "d", "source": "stash", "url": "https://bb.example/scm/PAY/d.git"},
+            {"name": "e", "source": "git", "url": "https://gitea.example:3000/acme/e.git"},
+        ]});
+        let accounts: Accounts = serde_json::from_value(accounts).unwrap();
+        let polls = Polls::new(igor_watch::client().unwrap());
+        polls.follow(&accounts, Timestamp(0), || 0.5);
+        let id = |sender: &str, action: &str, repository: &str, tag: bool| {
+            let name = Some("v1".to_owned());
+            polls.id_of_push(&InboundEvent {
+                kind: EventKind::Git,
+                sender: sender.to_owned(),
+                action: Some(action.to_owned()),
+                repository: Some(repository.to_owned()),
+                branch: name.clone().filter(|_| !tag),
+                tag: name.filter(|_| tag),
+                commit: Some("f00".to_owned()),
+                url: Some("https://gitea.example:3000/acme/e/compare/a".to_owned()),
+                ..InboundEvent::default()
+            })
+        };
+        let told = "github push:push Acme/a heads github.com/acme/a
+            gitlab tag_push x/y/b tags gitlab.example/x/y/b
+            bitbucket repo:push acme/c heads bitbucket.org/acme/c
+            bitbucketServer repo:refs_changed PAY/d tags bb.example/scm/PAY/d
+            gitea push acme/e heads gitea.example:3000/acme/e
+            forgejo push acme/e tags gitea.example:3000/acme/e";
+        for line in told.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [sender, action, repository, refs, place] = words[..] else {
+                panic!("five words: {line}")
+            };
+            let expected = Some(format!("git:{place}:refs/{refs}/v1:f00"));
+            let found = id(sender, action, repository, refs == "tags");
+            assert_eq!(found, expected, "{line}");
+        }
+        assert!(id("bitbucketServer", "", "PAY/d", false).is_some());
+        assert_eq!(id("github", "pull_request:opened", "acme/a", false), None);
+        assert_eq!(id("gitlab", "push", "acme/a", false), None);
+        assert_eq!(id("github", "push:push", "acme/other", false), None);
     }
 }

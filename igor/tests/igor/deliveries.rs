@@ -69,6 +69,8 @@ async fn world() -> World {
 fn accounts(world: &World) -> Value {
     json!({"registries": [{"name": "own", "address": "http://127.0.0.1:1", "allowHttp": true,
                            "repositories": ["pay/ledger"], "pollMs": 3_600_000}],
+           "repositories": [{"name": "cart", "url": "https://127.0.0.1:1/acme/cart.git", "source": "github",
+                             "pollMs": 3_600_000}],
            "googleKeysFile": world.path("no such file"), "sources": [
         {"name": "main", "sender": "github", "secretFiles": [world.path("secret")]},
         {"name": "open", "sender": "github"},
@@ -342,6 +344,70 @@ async fn a_build_of_a_controller_that_is_not_known_is_as_good_as_its_proof() {
         (Verified::Signed, false)
     );
     assert_eq!(event.parameters["a"], 1);
+}
+
+/// A look at the registry names it alike, and a sender that repeats itself starts nothing.
+#[tokio::test]
+async fn a_tag_that_is_moved_back_is_news() {
+    let world = world().await;
+    let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+    let image = |letter: &str, id: &str| {
+        json!({"specversion": "1.0", "id": id, "source": "/p", "type": "harbor.artifact.pushed", "data": {
+            "repository": {"repo_full_name": "pay/ledger"},
+            "resources": [{"tag": "prod", "digest": digest(letter), "resource_url": "h.example/pay/ledger:prod"}]}})
+        .to_string()
+    };
+    let mut accounts = accounts(&world);
+    accounts["sources"][2]["allowUnverified"] = true.into();
+    world.write("accounts.yaml", &accounts.to_string());
+    eventually("harbor may send", async || {
+        let sent = world.send("harbor/harbor", &[], &image("0", "0")).await;
+        sent.unwrap().event_processed.then_some(())
+    })
+    .await;
+    let id = |letter: &str| format!("docker:h.example/pay/ledger:prod@{}", digest(letter));
+    for (letter, delivery, expected) in [
+        ("a", "1", id("a")),
+        ("a", "1", id("a")),
+        ("b", "2", id("b")),
+        ("a", "3", format!("{}/4", id("a"))),
+        ("a", "3", format!("{}/4", id("a"))),
+        ("b", "2", id("b")),
+    ] {
+        let body = image(letter, delivery);
+        let taken = world.send("harbor/harbor", &[], &body).await.unwrap();
+        assert_eq!(taken.event_id, expected, "{delivery}");
+    }
+}
+
+/// A push of a watched repository is one event, whoever tells of it under whatever path.
+#[tokio::test]
+async fn pushes_of_a_watched_repository_are_named_after_it() {
+    let world = world().await;
+    eventually("the repository is watched", async || {
+        let sources = rpc::call(&*world.ports.rpc, &ListSources {}).await.unwrap();
+        sources.iter().any(|s| s["name"] == "cart").then_some(())
+    })
+    .await;
+    let place = "git:127.0.0.1:1/acme/cart:refs/heads/main:";
+    let (one, other) = ("3f0c9d7a5b1e4826c0d9f8e7a6b5c4d3e2f1a0b9", "e".repeat(40));
+    let body = |commit: &str| PUSH.replace(one, commit).replace("acme/shop", "acme/cart");
+    for (commit, delivery, expected) in [
+        (one, "1", format!("{place}{one}")),
+        (&other, "2", format!("{place}{other}")),
+        (one, "3", format!("{place}{one}/3")),
+        (one, "3", format!("{place}{one}/3")),
+    ] {
+        let body = body(commit);
+        let signature = signed("first", &body);
+        let headers = [
+            ("x-github-event", "push"),
+            ("x-github-delivery", delivery),
+            ("x-hub-signature-256", &signature),
+        ];
+        let taken = world.send("git/main", &headers, &body).await.unwrap();
+        assert_eq!(taken.event_id, expected, "{delivery}");
+    }
 }
 
 /// Only who pushes with a token of Google needs Google's keys.

@@ -49,7 +49,8 @@ pub enum Verified {
 #[serde(rename_all = "camelCase", default)]
 pub struct InboundEvent {
     /// Unique for what happened, however often and by whatever way it is told: an execution's id follows from
-    /// it. `github:<delivery>`, `jenkins:<controller>:<job path>:<number>`, `docker:<image>:<tag>@<digest>`.
+    /// it. `github:<delivery>`, `jenkins:<controller>:<job path>:<number>`, `docker:<image>:<tag>@<digest>`, with
+    /// `/<number of the move>` when the tag is there again.
     pub id: String,
     pub kind: EventKind,
     /// Who sent it, in small letters: `jenkins`, `github`, `gitlab`, `harbor`, `webhook`, ...
