@@ -37,7 +37,7 @@ fn image(of: &Images, tag: &str, digest: &str) -> InboundEvent {
         "type": "docker/image",
         "name": image,
         "version": tag,
-        "reference": format!("{image}:{tag}"),
+        "reference": format!("{image}@{digest}"),
         "metadata": { "registry": of.registry, "digest": digest },
     });
     InboundEvent {

@@ -237,7 +237,7 @@ fn an_image_is_told_in_the_words_of_triggers() {
         event.artifacts,
         [serde_json::json!({
             "type": "docker/image", "name": "docker.io/library/nginx", "version": "1.27",
-            "reference": "docker.io/library/nginx:1.27",
+            "reference": "docker.io/library/nginx@sha256:ab",
             "metadata": { "registry": "docker.io", "digest": "sha256:ab" },
         })]
     );

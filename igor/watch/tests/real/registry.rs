@@ -66,7 +66,7 @@ async fn pushes_are_told_once() {
         );
         assert_eq!((event.source.as_str(), event.received), ("own", NOW));
         assert_eq!(event.trigger["account"], "own");
-        assert_eq!(event.artifacts[0]["reference"], format!("{image}:1.1"));
+        assert_eq!(event.artifacts[0]["reference"], format!("{image}@{new}"));
         assert_eq!(told(&poll(&watched, &mut cursor).await), [""; 0]);
 
         // Without tracking, a moved tag is none of our business.
