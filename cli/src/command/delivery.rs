@@ -54,7 +54,7 @@ fn table(all: &Value, paint: Paint, out: &Out) -> String {
         let verdict = member(one, "verdict");
         let tone = match verdict.as_str() {
             "accepted" => Tone::Good,
-            "refused" => Tone::Bad,
+            "refused" | "failed" => Tone::Bad,
             _ => Tone::Faint,
         };
         table.row([
