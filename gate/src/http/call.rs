@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The body is too large for any route, and so it is not there: it has so many bytes or more.
+    pub(crate) left_out: Option<usize>,
     pub(crate) connection: Option<Connection>,
 }
 

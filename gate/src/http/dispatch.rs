@@ -92,7 +92,16 @@ async fn serve(
     request.extensions_mut().insert(Served(route.path));
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     check_accept(request, route)?;
-    let body = read_body(request, payload, gate.config.limits.body_bytes_max).await?;
+    let most = gate.config.limits.body_bytes_max;
+    let (body, left_out) = match (read_body(request, payload, most).await?, route.body) {
+        (Read::Whole(body), _) => (body, None),
+        // Whoever reads such bodies also tells of those that are not read.
+        (Read::TooLarge(bytes), BodyRule::Raw(_)) => (Bytes::new(), Some(bytes)),
+        (Read::TooLarge(bytes), _) => {
+            let detail = format!("the body has {bytes} bytes or more, at most {most} are allowed");
+            return Err(Problem::new("GATE-0007", Kind::TooLarge, detail).into());
+        }
+    };
     check_content(request, route, &body)?;
     let call = Call {
         gate: Arc::clone(gate),
@@ -100,6 +109,7 @@ async fn serve(
         query,
         headers: request.headers().clone(),
         body,
+        left_out,
         connection: Connection::of(request),
     };
     AssertUnwindSafe((route.run)(call))
@@ -182,21 +192,24 @@ fn check_content(request: &HttpRequest, route: &Route, body: &Bytes) -> Result<(
     Err(Refusal::media_type(sent, wanted))
 }
 
+/// What came of reading a body.
+enum Read {
+    Whole(Bytes),
+    /// It has so many bytes or more, and was not read on.
+    TooLarge(usize),
+}
+
 async fn read_body(
     request: &HttpRequest,
     mut payload: web::Payload,
     most: usize,
-) -> Result<Bytes, Refusal> {
-    let too_large = |bytes: usize| -> Refusal {
-        let detail = format!("the body has {bytes} bytes or more, at most {most} are allowed");
-        Problem::new("GATE-0007", Kind::TooLarge, detail).into()
-    };
+) -> Result<Read, Refusal> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.parse::<usize>().ok());
     if let Some(bytes) = announced.filter(|bytes| *bytes > most) {
-        return Err(too_large(bytes));
+        return Ok(Read::TooLarge(bytes));
     }
     let read = async {
         let mut body = BytesMut::new();
@@ -206,11 +219,11 @@ async fn read_body(
                 Refusal::from(Problem::new("GATE-0005", Kind::Invalid, detail).because(&e))
             })?;
             if body.len() + chunk.len() > most {
-                return Err(too_large(body.len() + chunk.len()));
+                return Ok(Read::TooLarge(body.len() + chunk.len()));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        Ok(Read::Whole(body.freeze()))
     };
     tokio::time::timeout(limit::BODY_WAIT, read)
         .await

@@ -120,7 +120,7 @@ async fn receive(call: Call) -> Outcome {
         source: call.part("source"),
         headers: handed_on(&call.headers),
         query: call.query.pairs().collect(),
-        body: raw(&call.body),
+        body: raw(&call.body, call.left_out),
     };
     let taken = call.ask(&delivery).await?;
     if delivery.kind.eq_ignore_ascii_case("webhook") {
@@ -187,9 +187,10 @@ async fn sources(call: Call) -> Outcome {
 }
 
 /// One that is too large goes no further; that it came in is told, so that it is in the list.
-fn raw(body: &[u8]) -> RawBody {
-    if body.len() > limit::DELIVERY_BYTES_MAX {
-        return RawBody::TooLarge(body.len() as u64);
+fn raw(body: &[u8], left_out: Option<usize>) -> RawBody {
+    let bytes = left_out.unwrap_or(body.len());
+    if bytes > limit::DELIVERY_BYTES_MAX {
+        return RawBody::TooLarge(bytes as u64);
     }
     match std::str::from_utf8(body) {
         Ok(text) => RawBody::Text(text.to_owned()),
@@ -256,8 +257,8 @@ mod tests {
     #[test]
     fn a_body_that_is_too_large_is_told_of_and_not_handed_on() {
         let most = vec![b'x'; limit::DELIVERY_BYTES_MAX];
-        assert!(matches!(raw(&most), RawBody::Text(_)));
+        assert!(matches!(raw(&most, None), RawBody::Text(_)));
         let more = vec![b'x'; limit::DELIVERY_BYTES_MAX + 1];
-        assert_eq!(raw(&more), RawBody::TooLarge(more.len() as u64));
+        assert_eq!(raw(&more, None), RawBody::TooLarge(more.len() as u64));
     }
 }

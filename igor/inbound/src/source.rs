@@ -39,6 +39,14 @@ pub struct Source {
     pub subscription: Option<String>,
 }
 
+impl Source {
+    /// It has secrets, and the sender's own way to prove that it knows them.
+    pub(crate) fn has_secrets_of_its_sender(&self) -> bool {
+        let has_secrets = !self.secret_files.is_empty() || !self.secret_env.is_empty();
+        has_secrets && self.authentication == Authentication::Sender {}
+    }
+}
+
 /// How deliveries of a source prove where they come from.
 // Variants without settings have braces: serde would take any member beside a bare one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -329,14 +329,13 @@ impl Sender {
     }
 
     /// Whether a source has been configured for this sender, or for another one that tells of the same things:
-    /// then nobody may tell of them without a proof, under whatever name. Plain webhooks go by their name alone.
+    /// then nobody may tell of them without a proof, under whatever name. A source that asks for the proof of its
+    /// path's sender, whoever that is, may be for any. Plain webhooks go by their name alone.
     pub fn is_guarded_by(self, sources: &[Source]) -> bool {
         let is_plain = matches!(self.about(), EventKind::Webhook | EventKind::Cdevents);
-        let guards = |source: &Source| {
-            let configured = source.sender.or_else(|| git_source(&source.name));
-            configured.is_some_and(|configured| {
-                configured == self || (!is_plain && configured.about() == self.about())
-            })
+        let guards = |source: &Source| match source.sender.or_else(|| git_source(&source.name)) {
+            Some(known) => known == self || (!is_plain && known.about() == self.about()),
+            None => !is_plain && source.has_secrets_of_its_sender(),
         };
         self != Self::Webhook && sources.iter().any(guards)
     }
@@ -477,6 +476,41 @@ mod tests {
             assert_eq!(serialized, row.names[0]);
         }
         assert_eq!(Sender::Jenkins as usize, TABLE.len() - 1);
+    }
+
+    #[test]
+    fn what_a_source_is_configured_for_needs_a_proof() {
+        let source = |name: &str, sender| Source {
+            name: name.to_owned(),
+            sender,
+            ..Source::default()
+        };
+        let github = [source("main", Some(Sender::Github))];
+        for sender in [Sender::Github, Sender::Gitea, Sender::Bitbucket] {
+            assert!(sender.is_guarded_by(&github), "{sender:?}");
+            assert!(
+                sender.is_guarded_by(&[source("gitlab", None)]),
+                "{sender:?}"
+            );
+        }
+        for sender in [Sender::Harbor, Sender::Webhook, Sender::Cloudevents] {
+            assert!(!sender.is_guarded_by(&github), "{sender:?}");
+        }
+        assert!(!Sender::Github.is_guarded_by(&[]));
+        // Its secret may be for any of them.
+        let any = [Source {
+            secret_env: vec!["SECRET".to_owned()],
+            ..source("x", None)
+        }];
+        assert!(Sender::Harbor.is_guarded_by(&any) && !Sender::Webhook.is_guarded_by(&any));
+        let own = [Source {
+            authentication: crate::Authentication::Bearer {},
+            ..any[0].clone()
+        }];
+        assert!(!Sender::Harbor.is_guarded_by(&own));
+        let plain = [source("c", Some(Sender::Cloudevents))];
+        assert!(Sender::Cloudevents.is_guarded_by(&plain));
+        assert!(!Sender::Webhook.is_guarded_by(&plain) && !Sender::Flux.is_guarded_by(&plain));
     }
 
     #[test]
