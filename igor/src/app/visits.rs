@@ -112,15 +112,12 @@ impl Name {
         let knows =
             |visit: &Visit| id.is_some_and(|id| visit.deliveries.iter().any(|known| known == id));
         let is_repeated = |visit: &Visit| visit.at == at && knows(visit);
-        // A look was first, and nobody else has told of it yet.
-        let is_unclaimed =
-            |visit: &Visit| visit.at == at && visit.looked && visit.deliveries.is_empty();
-        let visits = &self.visits;
-        visits
+        // A look may have been first: then nobody else has told of it yet.
+        let is_other = |last: &usize| created && !self.visits[*last].deliveries.is_empty();
+        self.visits
             .iter()
             .rposition(is_repeated)
-            .or_else(|| visits.iter().rposition(is_unclaimed))
-            .or_else(|| self.is_now(at).filter(|_| !created))
+            .or_else(|| self.is_now(at).filter(|last| !is_other(last)))
     }
 
     fn moved(&mut self, at: &str) -> usize {
