@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use camino::Utf8Path;
 use integration_tests::servers::{MinioServer, NatsServer, RedisServer, S3Server};
 use kork::{contract, ports::Ports};
-use kork_cluster::ClusterConfig;
+use kork_cluster::{ClusterConfig, setup::Setup};
 
 /// All servers that the ports need.
 pub(crate) struct Servers {
@@ -65,6 +66,31 @@ contracts! {
     rpc, the_rpc_on_nats;
     cache, the_cache_on_redis;
     objects, the_objects_on_s3;
+}
+
+/// With the rights that a service has: a command that it may not say is refused there only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cache_on_redis_as_a_service() {
+    let keys = tempfile::tempdir().unwrap();
+    let keys = Utf8Path::from_path(keys.path()).unwrap();
+    Setup::new(keys).run().unwrap();
+    let redis = RedisServer::start_with(&keys.join("redis/redis.conf")).await;
+    let (Some(servers), Some(redis)) = (Servers::start().await, redis) else {
+        return;
+    };
+    let password = std::fs::read_to_string(keys.join("orca/redis.password")).unwrap();
+    let at = redis.url().replace("redis://", "");
+    let config = ClusterConfig {
+        redis: format!("redis://orca:{}@{at}", password.trim()),
+        namespace: ClusterConfig::default().namespace,
+        ..servers.config()
+    };
+    let ports = async || {
+        let ports = kork_cluster::connect(&config).await.unwrap();
+        ports.cache.flush().await.unwrap();
+        ports
+    };
+    contract::cache(ports).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

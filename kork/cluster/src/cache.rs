@@ -174,11 +174,9 @@ impl Cache for RedisCache {
             let members: Vec<&String> = members.iter().collect();
             commands.zrem(self.index(index), members).ignore();
         }
-        if !writes.values.is_empty() {
-            commands.cmd("MSET").ignore();
-            for (key, value) in &writes.values {
-                commands.arg(self.value(key)).arg(&value[..]);
-            }
+        // Not MSET: the logins that are out there may not.
+        for (key, value) in &writes.values {
+            commands.set(self.value(key), &value[..]).ignore();
         }
         if commands.is_empty() {
             return Ok(());
