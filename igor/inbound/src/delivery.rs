@@ -7,7 +7,7 @@ use kork_model::{
     inbound::{InboundEvent, Verified},
 };
 
-use crate::Sender;
+use crate::{Sender, proof::Proof};
 
 /// One `POST /webhooks/{type}/{source}`.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,8 @@ pub struct Received {
     /// What the sender could prove. A build of Jenkins is [`Verified::No`] in its event all the same,
     /// until it has been fetched with our own credentials.
     pub verified: Verified,
+    /// How it did so.
+    pub proof: Option<Proof>,
     pub events: Vec<InboundEvent>,
     /// Why a proper delivery holds no event, or holds more than its events: `ignored, because it is a ping`.
     pub ignored: Option<String>,

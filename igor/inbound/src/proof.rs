@@ -9,8 +9,6 @@ mod shared;
 mod signed;
 mod standard_webhooks;
 
-use kork_model::inbound::Verified;
-
 use crate::{Authentication, Delivery, Refused, Secret, Source, limits::SECRETS_MAX};
 
 pub use standard_webhooks::TOLERANCE_MS;
@@ -61,37 +59,46 @@ struct Claim<'a> {
 /// Why it is not proven, for the log.
 type Doubt = String;
 
-/// What a delivery has proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Proved {
-    pub verified: Verified,
-    /// `webhook-id` is part of what was signed.
-    pub covers_id: bool,
+/// How a delivery proved where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// A signature over its body.
+    Signature,
+    /// A signature over its body and its `webhook-id`.
+    SignatureWithId,
+    /// The secret itself.
+    Secret,
+    /// An identity token of Google.
+    IdentityToken,
 }
 
-/// Checks the proof that a source wants, or the sender's own when it has secrets.
+impl Proof {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signature | Self::SignatureWithId => "signature",
+            Self::Secret => "secret",
+            Self::IdentityToken => "identityToken",
+        }
+    }
+}
+
+/// Checks the proof that a source wants, or the sender's own when it has secrets; none when none is asked for.
 pub(crate) fn check(
     delivery: &Delivery<'_>,
     source: Option<&Source>,
     scheme: Scheme,
     keys: &Keys<'_>,
-) -> Result<Proved, Refused> {
-    let signed = |covers_id| Proved {
-        verified: Verified::Signed,
-        covers_id,
-    };
+) -> Result<Option<Proof>, Refused> {
     let wanted = source.map_or(&Authentication::Sender {}, |source| &source.authentication);
     if let Authentication::Google { audience, email } = wanted {
         return google::check(delivery, keys.google, audience, email)
-            .map(|()| signed(false))
+            .map(|()| Some(Proof::IdentityToken))
             .map_err(Refused::unproven);
     }
     if keys.secrets.is_empty() {
         return match wanted {
-            Authentication::Sender {} => Ok(Proved {
-                verified: Verified::No,
-                covers_id: false,
-            }),
+            Authentication::Sender {} => Ok(None),
             _ => Err(Refused::unproven(
                 "the source asks for proof but has no secret: give it one",
             )),
@@ -112,64 +119,62 @@ pub(crate) fn check(
     };
     let allow_sha1 = source.is_some_and(|source| source.allow_sha1);
     prove(claim, wanted, scheme, allow_sha1)
-        .map(signed)
+        .map(Some)
         .map_err(Refused::unproven)
 }
 
-/// Whether the proof is right, and then whether it covers `webhook-id`.
+/// The proof, when it is right.
 fn prove(
     claim: Claim<'_>,
     wanted: &Authentication,
     scheme: Scheme,
     allow_sha1: bool,
-) -> Result<bool, Doubt> {
-    let proved = match wanted {
-        Authentication::Sender {} => return own(claim, scheme, allow_sha1),
-        Authentication::Header { name } => shared::header(claim, &name.to_ascii_lowercase()),
-        Authentication::Basic {} => shared::basic(claim),
-        Authentication::Bearer {} => shared::bearer(claim),
+) -> Result<Proof, Doubt> {
+    let secret = |()| Proof::Secret;
+    match wanted {
+        Authentication::Sender {} => own(claim, scheme, allow_sha1),
+        Authentication::Header { name } => {
+            shared::header(claim, &name.to_ascii_lowercase()).map(secret)
+        }
+        Authentication::Basic {} => shared::basic(claim).map(secret),
+        Authentication::Bearer {} => shared::bearer(claim).map(secret),
         Authentication::Hmac {
             header,
             algorithm,
             prefix,
             encoding,
-        } => signed::configured(
-            claim,
-            &header.to_ascii_lowercase(),
-            *algorithm,
-            prefix,
-            *encoding,
-        ),
-        Authentication::StandardWebhooks {} => return standard(claim),
-        Authentication::Google { .. } => Err("identity tokens are checked without secrets".into()),
-    };
-    proved.map(|()| false)
-}
-
-fn standard(claim: Claim<'_>) -> Result<bool, Doubt> {
-    standard_webhooks::check(claim).map(|()| true)
-}
-
-fn own(claim: Claim<'_>, scheme: Scheme, allow_sha1: bool) -> Result<bool, Doubt> {
-    let is_standard = claim.delivery.header("webhook-signature").is_some();
-    let proved = match scheme {
-        Scheme::StandardWebhooks => return standard(claim),
-        Scheme::Gitlab if is_standard && signed::gitlab_signs(claim) => return standard(claim),
-        Scheme::Any if is_standard => return standard(claim),
-        Scheme::Gitlab if is_standard => {
-            return standard(claim)
-                .or_else(|_| shared::header(claim, "x-gitlab-token").map(|()| false));
+        } => {
+            let header = header.to_ascii_lowercase();
+            signed::configured(claim, &header, *algorithm, prefix, *encoding)
+                .map(|()| Proof::Signature)
         }
-        Scheme::Gitlab => shared::header(claim, "x-gitlab-token"),
+        Authentication::StandardWebhooks {} => standard(claim),
+        Authentication::Google { .. } => Err("identity tokens are checked without secrets".into()),
+    }
+}
+
+fn standard(claim: Claim<'_>) -> Result<Proof, Doubt> {
+    standard_webhooks::check(claim).map(|()| Proof::SignatureWithId)
+}
+
+fn own(claim: Claim<'_>, scheme: Scheme, allow_sha1: bool) -> Result<Proof, Doubt> {
+    let is_standard = claim.delivery.header("webhook-signature").is_some();
+    let token = || shared::header(claim, "x-gitlab-token").map(|()| Proof::Secret);
+    let signed = match scheme {
+        Scheme::StandardWebhooks => return standard(claim),
+        Scheme::Any if is_standard => return standard(claim),
+        Scheme::Gitlab if is_standard && signed::gitlab_signs(claim) => return standard(claim),
+        Scheme::Gitlab if is_standard => return standard(claim).or_else(|_| token()),
+        Scheme::Gitlab => return token(),
+        Scheme::Jfrog => return signed::jfrog(claim),
+        Scheme::Any => return signed::any(claim),
+        Scheme::Shared => return shared::any(claim).map(|()| Proof::Secret),
         Scheme::Github => signed::github(claim, allow_sha1),
         Scheme::Gitea => signed::gitea(claim),
         Scheme::Bitbucket => signed::bitbucket(claim),
-        Scheme::Jfrog => signed::jfrog(claim),
         Scheme::Nexus => signed::nexus(claim),
         Scheme::SonatypeIq => signed::sonatype_iq(claim),
         Scheme::Flux => signed::flux(claim),
-        Scheme::Any => signed::any(claim),
-        Scheme::Shared => shared::any(claim),
     };
-    proved.map(|()| false)
+    signed.map(|()| Proof::Signature)
 }

@@ -11,7 +11,7 @@ use crate::{
         self, ALL_HEADERS_BYTES_MAX, EVENTS_MAX, HEADER_BYTES_MAX, HEADERS_MAX, PAYLOAD_BYTES_MAX,
     },
     name::{self, Names},
-    proof,
+    proof::{self, Proof},
     redact::Credentials,
     senders::{Message, Read, cloudevents},
     table::{self, Route},
@@ -40,12 +40,14 @@ pub fn receive(
             sender: route.row.sender,
             delivery_id: name::delivery_id(delivery, route.row, false),
             verified: Verified::No,
+            proof: None,
             events: Vec::new(),
             ignored: Some("ignored, because it is a ping".to_owned()),
         });
     }
-    let proved = proof::check(delivery, source, route.row.scheme, keys)?;
-    let delivery_id = name::delivery_id(delivery, route.row, proved.covers_id);
+    let proof = proof::check(delivery, source, route.row.scheme, keys)?;
+    let covers_id = proof == Some(Proof::SignatureWithId);
+    let delivery_id = name::delivery_id(delivery, route.row, covers_id);
     let any_text = cloudevents::is_binary(delivery);
     let body = content::json(delivery, route.reads_forms, any_text)?;
     let message = Message {
@@ -69,7 +71,8 @@ pub fn receive(
             source,
             secrets: keys.secrets,
         },
-        verified: proved.verified,
+        proof,
+        verified: proof.map_or(Verified::No, |_| Verified::Signed),
         names: Names::new(delivery, fresh_id),
     }
     .events(read, delivery_id, body)
@@ -124,6 +127,7 @@ struct Finish<'a> {
     delivery: &'a Delivery<'a>,
     sender: Sender,
     credentials: Credentials<'a>,
+    proof: Option<Proof>,
     verified: Verified,
     names: Names<'a>,
 }
@@ -168,6 +172,7 @@ impl Finish<'_> {
             sender: self.sender,
             delivery_id: delivery_id.or(told.filter(|_| among == 1)),
             verified: self.verified,
+            proof: self.proof,
             events,
             ignored,
         })

@@ -131,6 +131,7 @@ impl Igor {
         let mut received = received?;
         received.sender.name().clone_into(&mut record.sender);
         record.verified = received.verified;
+        record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
         let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
         record.body = Some(body);

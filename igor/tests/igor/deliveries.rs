@@ -91,6 +91,7 @@ async fn a_delivery_is_stored_once_it_is_proved() {
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].id, "github:d-1");
     assert_eq!(stored[0].verified, Verified::Signed);
+    assert_eq!(world.last().await.proof.as_deref(), Some("signature"));
     assert_eq!(
         push(&world, "wrong", "d-2").await,
         Err(Kind::Unauthenticated)
@@ -338,6 +339,7 @@ async fn a_build_of_a_controller_that_is_not_known_is_as_good_as_its_proof() {
     let headers = [("authorization", "Bearer first")];
     let taken = world.send("jenkins/jenkins", &headers, body).await.unwrap();
     assert!(taken.event_processed, "{taken:?}");
+    assert_eq!(world.last().await.proof.as_deref(), Some("secret"));
     let event = world.stored().remove(0);
     assert_eq!(
         (event.verified, event.incomplete),

@@ -1,6 +1,6 @@
 //! Signatures of senders, each as it writes them.
 
-use super::{Claim, Doubt, shared};
+use super::{Claim, Doubt, Proof, shared};
 use crate::{
     content,
     source::{Algorithm, Encoding},
@@ -79,9 +79,12 @@ pub(super) fn bitbucket(claim: Claim<'_>) -> Result<(), Doubt> {
     over_body(claim, Algorithm::Sha256, "x-hub-signature", "sha256=")
 }
 
-pub(super) fn jfrog(claim: Claim<'_>) -> Result<(), Doubt> {
-    shared::header(claim, "x-jfrog-event-auth")
-        .or_else(|_| over_body(claim, Algorithm::Sha256, "x-jfrog-event-auth", ""))
+pub(super) fn jfrog(claim: Claim<'_>) -> Result<Proof, Doubt> {
+    let name = "x-jfrog-event-auth";
+    let signed = |_| over_body(claim, Algorithm::Sha256, name, "").map(|()| Proof::Signature);
+    shared::header(claim, name)
+        .map(|()| Proof::Secret)
+        .or_else(signed)
 }
 
 pub(super) fn nexus(claim: Claim<'_>) -> Result<(), Doubt> {
@@ -120,13 +123,14 @@ pub(super) fn flux(claim: Claim<'_>) -> Result<(), Doubt> {
 }
 
 /// A signature that is there must be right; without one the secret itself may be.
-pub(super) fn any(claim: Claim<'_>) -> Result<(), Doubt> {
+pub(super) fn any(claim: Claim<'_>) -> Result<Proof, Doubt> {
     let has = |name| claim.delivery.header(name).is_some();
-    if has("x-hub-signature-256") {
+    let signed = if has("x-hub-signature-256") {
         over_body(claim, Algorithm::Sha256, "x-hub-signature-256", "sha256=")
     } else if has("x-signature") {
         flux(claim)
     } else {
-        shared::any(claim)
-    }
+        return shared::any(claim).map(|()| Proof::Secret);
+    };
+    signed.map(|()| Proof::Signature)
 }

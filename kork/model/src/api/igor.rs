@@ -53,8 +53,11 @@ pub struct DeliveryRecord {
     pub delivery: Option<String>,
     /// `accepted`, `ignored`, `refused`, or `failed`: then the sender was asked to come again.
     pub verdict: String,
-    /// How it is proved who sent it.
+    /// Whether it is proved who sent it.
     pub verified: Verified,
+    /// By what: `signature`, `secret`, `identityToken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// All that it says has come in before, as far as this igor remembers: it starts nothing again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
