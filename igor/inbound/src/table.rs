@@ -328,13 +328,19 @@ impl Sender {
         }
     }
 
-    /// Whether a source has been configured for this sender, or for another one that tells of the same things:
-    /// then nobody may tell of them without a proof, under whatever name. A source that asks for the proof of its
+    /// Whether it is asked to prove such things: images are in stores for artifacts, too.
+    fn vouches_for(self, kind: EventKind) -> bool {
+        let is_store = matches!(self, Self::Jfrog | Self::Nexus);
+        self.about() == kind || (is_store && kind == EventKind::Image)
+    }
+
+    /// Whether a source has been configured for this sender, or for another one that tells of such things: then
+    /// nobody may tell of them without a proof, under whatever name. A source that asks for the proof of its
     /// path's sender, whoever that is, may be for any. Plain webhooks go by their name alone.
-    pub fn is_guarded_by(self, sources: &[Source]) -> bool {
-        let is_plain = matches!(self.about(), EventKind::Webhook | EventKind::Cdevents);
+    pub fn is_guarded_by(self, sources: &[Source], kind: EventKind) -> bool {
+        let is_plain = matches!(kind, EventKind::Webhook | EventKind::Cdevents);
         let guards = |source: &Source| match source.sender.or_else(|| git_source(&source.name)) {
-            Some(known) => known == self || (!is_plain && known.about() == self.about()),
+            Some(known) => known == self || (!is_plain && known.vouches_for(kind)),
             None => !is_plain && source.has_secrets_of_its_sender(),
         };
         self != Self::Webhook && sources.iter().any(guards)
@@ -485,32 +491,42 @@ mod tests {
             sender,
             ..Source::default()
         };
+        let is_guarded =
+            |sender: Sender, sources: &[Source]| sender.is_guarded_by(sources, sender.about());
         let github = [source("main", Some(Sender::Github))];
         for sender in [Sender::Github, Sender::Gitea, Sender::Bitbucket] {
-            assert!(sender.is_guarded_by(&github), "{sender:?}");
+            assert!(is_guarded(sender, &github), "{sender:?}");
+            assert!(is_guarded(sender, &[source("gitlab", None)]), "{sender:?}");
+        }
+        for sender in [Sender::Harbor, Sender::Webhook, Sender::Cloudevents] {
+            assert!(!is_guarded(sender, &github), "{sender:?}");
+        }
+        assert!(!is_guarded(Sender::Github, &[]));
+        // Images may be told of by many.
+        let harbor = [source("h", Some(Sender::Harbor))];
+        for sender in [Sender::Docker, Sender::Jfrog, Sender::Github] {
             assert!(
-                sender.is_guarded_by(&[source("gitlab", None)]),
+                sender.is_guarded_by(&harbor, EventKind::Image),
                 "{sender:?}"
             );
         }
-        for sender in [Sender::Harbor, Sender::Webhook, Sender::Cloudevents] {
-            assert!(!sender.is_guarded_by(&github), "{sender:?}");
-        }
-        assert!(!Sender::Github.is_guarded_by(&[]));
+        assert!(!Sender::Github.is_guarded_by(&harbor, EventKind::Git));
+        let store = [source("j", Some(Sender::Jfrog))];
+        assert!(is_guarded(Sender::Docker, &store) && is_guarded(Sender::Nexus, &store));
         // Its secret may be for any of them.
         let any = [Source {
             secret_env: vec!["SECRET".to_owned()],
             ..source("x", None)
         }];
-        assert!(Sender::Harbor.is_guarded_by(&any) && !Sender::Webhook.is_guarded_by(&any));
+        assert!(is_guarded(Sender::Harbor, &any) && !is_guarded(Sender::Webhook, &any));
         let own = [Source {
             authentication: crate::Authentication::Bearer {},
             ..any[0].clone()
         }];
-        assert!(!Sender::Harbor.is_guarded_by(&own));
+        assert!(!is_guarded(Sender::Harbor, &own));
         let plain = [source("c", Some(Sender::Cloudevents))];
-        assert!(Sender::Cloudevents.is_guarded_by(&plain));
-        assert!(!Sender::Webhook.is_guarded_by(&plain) && !Sender::Flux.is_guarded_by(&plain));
+        assert!(is_guarded(Sender::Cloudevents, &plain));
+        assert!(!is_guarded(Sender::Webhook, &plain) && !is_guarded(Sender::Flux, &plain));
     }
 
     #[test]

@@ -174,22 +174,24 @@ impl Igor {
         source: Option<&Source>,
     ) -> Result<bool, NotTaken> {
         let (sender, verified) = (received.sender, received.verified);
-        let is_guarded = source.is_none() && sender.is_guarded_by(&accounts.sources);
-        let may = match source {
-            Some(source) => source.allow_unverified,
-            None => self.config.allow_unverified && !is_guarded,
-        };
-        let before = received.events.len();
+        let sources = &accounts.sources;
+        let (mut is_guarded, before) = (false, received.events.len());
         received.events.retain_mut(|event| {
-            let trust = self.to_be_completed(event, verified);
-            match trust {
+            let guarded = source.is_none() && sender.is_guarded_by(sources, event.kind);
+            let may = match source {
+                Some(source) => source.allow_unverified,
+                None => self.config.allow_unverified && !guarded,
+            };
+            let stays = match self.to_be_completed(event, verified) {
                 Trust::LookedUp => true,
                 Trust::AsSent => may || verified != Verified::No,
                 Trust::ToBeProved => verified != Verified::No,
-            }
+            };
+            is_guarded |= guarded && !stays;
+            stays
         });
         let unproved = received.events.len() < before;
-        if unproved && is_guarded {
+        if is_guarded {
             let log = format!(
                 "{UNPROVED}: a source is configured for what {} tells of, and this is another name",
                 sender.name()
