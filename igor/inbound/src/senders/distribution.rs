@@ -1,6 +1,6 @@
 //! The distribution registry (`registry:3`): a list of events, of which pushes of tagged manifests count.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Message, Read, Reading};
 use crate::{
@@ -46,7 +46,8 @@ fn pushed(push: &Value) -> Option<Image> {
     })
 }
 
-/// The images as Spinnaker's webhooks of the source `dockerregistry` have them: also those without a tag.
+/// The images as Spinnaker's webhooks of the source `dockerregistry` have them: also those without a tag, and those
+/// with one are referred to by it, which its pipelines compare with. The digest is beside it.
 pub(super) fn artifacts(body: &Value) -> Vec<Value> {
     pushes(body)
         .filter_map(pushed)
@@ -56,7 +57,14 @@ pub(super) fn artifacts(body: &Value) -> Vec<Value> {
             let digest = image.digest.as_deref().and_then(image::digest);
             (tag.is_some() || digest.is_some()).then(|| {
                 let name = format!("{host}{}", image.repository);
-                image::artifact(&name, tag.as_deref(), digest.as_deref())
+                let mut artifact = match &tag {
+                    Some(tag) => image::artifact(&name, Some(tag), None),
+                    None => image::artifact(&name, None, digest.as_deref()),
+                };
+                if let Some(digest) = digest {
+                    artifact["metadata"] = json!({"digest": digest});
+                }
+                artifact
             })
         })
         .collect()
