@@ -107,9 +107,13 @@ impl Change {
     }
 }
 
-/// Says whether a pull request comes from another repository: triggers that name no events are not for it.
-pub(crate) fn put_fork(properties: &mut Context, fork: bool) {
-    properties.insert("fork".to_owned(), fork.to_string().into());
+/// Says whether a pull request comes from another repository (one that was merged comes from nowhere else any
+/// more), and whether it was merged: triggers that name no events are for neither.
+pub(crate) fn put_request(properties: &mut Context, elsewhere: bool, merged: bool) {
+    let fork = elsewhere && !merged;
+    for (name, value) in [("fork", fork), ("merged", merged)] {
+        properties.insert(name.to_owned(), value.to_string().into());
+    }
 }
 
 /// The commit under a tag. What was pushed is the tag's own object when the tag is annotated.

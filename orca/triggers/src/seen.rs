@@ -72,10 +72,12 @@ impl<'a> Seen<'a> {
         member::text(&self.event.trigger, key)
     }
 
-    /// A pull request from another repository, which is nobody's branch here.
-    pub(crate) fn is_of_fork(&self) -> bool {
-        let properties = self.event.trigger.get("properties");
-        properties.and_then(|of| of.get("fork")?.as_str()) == Some("true")
+    /// What only triggers that ask for requests by name want of a pull request: one from another repository, which
+    /// is nobody's branch here, and one that was merged, which the push of its commit tells of as well.
+    pub(crate) fn special_request(&self) -> Option<&'static str> {
+        let properties = self.event.trigger.get("properties")?;
+        let is = |flag: &&str| properties.get(*flag).and_then(Value::as_str) == Some("true");
+        ["fork", "merged"].into_iter().find(is)
     }
 
     /// The name of the kind in a sentence.

@@ -94,7 +94,7 @@ fn pull_request(message: &Message<'_>, key: &str) -> Reading {
     let source = field::text(body, "/pullrequest/source/repository/full_name");
     let elsewhere =
         source.is_none_or(|name| Some(name) != field::text(body, "/repository/full_name"));
-    git::put_fork(&mut properties, elsewhere && !merged);
+    git::put_request(&mut properties, elsewhere, merged);
     Read::one(
         Change {
             reference: message.text(branch).map(Ref::Branch),

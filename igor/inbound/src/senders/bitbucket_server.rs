@@ -119,10 +119,8 @@ fn pull_request(message: &Message<'_>, key: &str, at: &str) -> Reading {
         Some((key, slug))
     };
     let (from, to) = (side("fromRef"), side("toRef"));
-    git::put_fork(
-        &mut properties,
-        key != "pr:merged" && (from.is_none() || from != to),
-    );
+    let elsewhere = from.is_none() || from != to;
+    git::put_request(&mut properties, elsewhere, key == "pr:merged");
     let id = field::text(body, &format!("{at}/id")).and_then(Ref::full);
     let shown = || message.text(&format!("{at}/displayId")).map(Ref::Branch);
     let common =

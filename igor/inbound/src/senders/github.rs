@@ -161,7 +161,6 @@ pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
         ("state", "/pull_request/state"),
         ("title", "/pull_request/title"),
         ("base", "/pull_request/base/ref"),
-        ("merged", "/pull_request/merged"),
     ] {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
@@ -169,7 +168,7 @@ pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
     let head = field::text(body, "/pull_request/head/repo/full_name");
     let elsewhere =
         head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
-    git::put_fork(&mut properties, elsewhere && !merged);
+    git::put_request(&mut properties, elsewhere, merged);
     let (branch, commit) = if merged {
         // Before it is merged this is a commit that only tries whether it can be.
         let commit = message.text("/pull_request/merge_commit_sha");

@@ -119,7 +119,7 @@ fn merge_request(message: &Message<'_>) -> Reading {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
     let same = |side: &str| field::number(body, &format!("/object_attributes/{side}_project_id"));
-    git::put_fork(&mut properties, !merged && same("source") != same("target"));
+    git::put_request(&mut properties, same("source") != same("target"), merged);
     Read::one(
         Change {
             reference: Some(Ref::Branch(branch.to_owned())),

@@ -264,9 +264,9 @@ fn commits() {
     assert!(change(json!({"files": []}), json!({"paths": ["docs/**"]})).is_ok());
 }
 
-/// A stranger's branch may have any name.
+/// A stranger's branch may have any name, and a merge is pushed too.
 #[test]
-fn requests_from_forks() {
+fn requests_that_only_those_get_who_name_them() {
     let of_fork = |fork: &str, trigger: Value| {
         let mut git = json!({"type": "git", "source": "github", "project": "a", "slug": "b"});
         git["events"] = trigger;
@@ -280,6 +280,19 @@ fn requests_from_forks() {
     );
     assert!(of_fork("true", json!(["pull_request:opened"])).is_ok());
     assert!(of_fork("false", json!([])).is_ok());
+    let merged = |trigger: Value| {
+        let mut git = json!({"type": "git", "source": "github", "project": "a", "slug": "b"});
+        git["events"] = trigger;
+        let event = json!({"kind": "git", "sender": "github", "repository": "a/b", "branch": "main",
+            "action": "pull_request:closed",
+            "trigger": {"properties": {"fork": "false", "merged": "true"}}});
+        one(&git, &event)
+    };
+    assert_eq!(
+        merged(json!([])).unwrap_err(),
+        "merged is `true`, the trigger wants `false`"
+    );
+    assert!(merged(json!(["pull_request:closed"])).is_ok());
 }
 
 #[test]

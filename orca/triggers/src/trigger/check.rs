@@ -202,9 +202,8 @@ impl Git {
         if !self.events.is_empty() && !action.is_some_and(listed) {
             return Err(Mismatch::differs("action", self.events.join(", "), action));
         }
-        // what a stranger proposes is only for triggers that ask for requests by name
-        if self.events.is_empty() && seen.is_of_fork() {
-            return Err(Mismatch::differs("fork", "false", Some("true")));
+        if let Some(flag) = seen.special_request().filter(|_| self.events.is_empty()) {
+            return Err(Mismatch::differs(flag, "false", Some("true")));
         }
         // a sender that lists no files may have changed any
         let under = |path: &str| event.files.iter().any(|file| glob::matches(path, file));
