@@ -109,7 +109,7 @@ async fn a_withdrawal_is_not_lost_when_the_controller_refuses_at_first() {
     ci.kept("e/s/1", runs).await;
     ci.jenkins.set_faults(vec![Rule {
         matching: "/stop".to_owned(),
-        times: 1,
+        times: 3,
         fault: Fault::Status { status: 403 },
     }]);
     ci.enqueue(&order("e/s/1", true), "a/cancel").await;

@@ -19,7 +19,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize, atomic::Ordering},
 };
 
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 
 pub use http::{Fault, Rule, Stats, User};
 pub use notify::Endpoint;
@@ -75,12 +79,14 @@ impl Jenkins {
             inner: Mutex::new(http::Inner::new(&options)),
             under_way: AtomicUsize::new(0),
             simultaneous_max: AtomicUsize::new(0),
+            away: watch::Sender::new(false),
             happened: Notify::new(),
         });
         let server = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move {
-                http::serve(listener, shared).await;
+                let Err(error) = http::serve(listener, shared).await;
+                tracing::error!(%error, "the double does not listen any more");
             }
         });
         let notifier = tokio::spawn(notify::run(Arc::clone(&shared), options.notify));
@@ -132,6 +138,11 @@ impl Jenkins {
         let mut inner = self.lock();
         inner.sessions.restart();
         inner.ready_ms = inner.state.now_ms + down_ms;
+    }
+
+    /// Nobody listens from now on, or somebody does again: connections are refused meanwhile.
+    pub fn set_away(&self, is_away: bool) {
+        self.shared.away.send_replace(is_away);
     }
 
     /// Changes the password and the API token of a user.

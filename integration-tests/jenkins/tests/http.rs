@@ -435,6 +435,44 @@ async fn faults_happen_as_often_as_they_are_set() {
     );
 }
 
+#[tokio::test]
+async fn an_effect_comes_late_also_when_nobody_waits_for_it() {
+    let jenkins = jenkins().await;
+    let browser = Browser::new(&jenkins, TOKEN);
+    jenkins.set_faults(vec![Rule {
+        matching: "POST /job".to_owned(),
+        times: 1,
+        fault: Fault::Late { ms: 200 },
+    }]);
+    let asked = browser.post("job/plain/build");
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(50), asked);
+    assert!(waited.await.is_err());
+    jenkins.with(|s| assert!(s.items.is_empty()));
+    while jenkins.with(|s| s.items.is_empty()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn while_it_is_away_nobody_listens() {
+    let jenkins = jenkins().await;
+    let browser = Browser::new(&jenkins, TOKEN);
+    assert_eq!(
+        browser.get("job/plain").await.header("location"),
+        "/job/plain/"
+    );
+    jenkins.set_away(true);
+    let refused = async || {
+        let asked = browser.send(Method::GET, "api/json", &[], "").await;
+        asked.is_none()
+    };
+    assert!(refused().await && refused().await);
+    jenkins.set_away(false);
+    while refused().await {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Reads one request and answers it with 500, which the sender does not look at.
 async fn received(listener: &TcpListener) -> (String, Value) {
     let (mut stream, _) = listener.accept().await.unwrap();

@@ -622,6 +622,21 @@ async fn credentials_that_are_exchanged_slowly_do_not_fail_a_running_stage() {
 }
 
 #[tokio::test]
+async fn connections_that_are_refused_do_not_fail_the_stage() {
+    let script = Script {
+        duration_ms: 600_000,
+        ..Script::default()
+    };
+    let world = world(Job::pipeline().with_script(script)).await;
+    let away = at(8, |double| double.set_away(true));
+    let back = at(20, |double| double.set_away(false));
+    let (outcome, seen) = world.follow(&request(), vec![away, back]).await;
+    assert_eq!((outcome.status, outcome.error), (Status::Succeeded, None));
+    let mut told = seen.iter().filter_map(|c| c.get("ciError")?.as_str());
+    assert!(told.any(|text| text.contains("no connection")));
+}
+
+#[tokio::test]
 async fn jenkins_is_away_when_the_build_is_asked_for() {
     let world = world(Job::pipeline()).await;
     world.double.restart(180_000);

@@ -14,6 +14,8 @@ pub enum Fault {
     Status { status: u16 },
     /// Answered so many milliseconds of real time later, after it took effect.
     Slow { ms: u64 },
+    /// Takes effect so many milliseconds of real time later, also when nobody waits for the answer any more.
+    Late { ms: u64 },
 }
 
 /// A fault and when it happens.

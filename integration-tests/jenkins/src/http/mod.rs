@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, watch},
 };
 
 pub use access::User;
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub base: String,
     pub under_way: AtomicUsize,
     pub simultaneous_max: AtomicUsize,
+    /// Nobody listens, and connections that are open end.
+    pub away: watch::Sender<bool>,
     /// Something may have to be told to receivers of notifications.
     pub happened: Notify,
 }
@@ -110,12 +112,33 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 #[error("closed on purpose")]
 struct Closed;
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> Infallible {
+/// Serves until the task is dropped. While it is away nobody listens: connections are refused.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+) -> std::io::Result<Infallible> {
+    let address = listener.local_addr()?;
+    let mut away = shared.away.subscribe();
+    let mut free = Some(listener);
     loop {
-        if let Ok((stream, peer)) = listener.accept().await {
-            tokio::spawn(connection(stream, peer, Arc::clone(&shared)));
+        if *away.borrow_and_update() {
+            drop(free.take());
+            away.changed().await.map_err(std::io::Error::other)?;
+            continue;
         }
+        let listener = match free.take() {
+            Some(listener) => listener,
+            None => TcpListener::bind(address).await?,
+        };
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, peer)) = accepted {
+                    tokio::spawn(connection(stream, peer, Arc::clone(&shared)));
+                }
+            }
+            _ = away.changed() => {}
+        }
+        free = Some(listener);
     }
 }
 
@@ -132,7 +155,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
-async fn exchange(shared: &Shared, request: Request<Incoming>) -> Result<Reply, Closed> {
+async fn exchange(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Reply, Closed> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let ask = Ask {
@@ -142,17 +165,20 @@ async fn exchange(shared: &Shared, request: Request<Incoming>) -> Result<Reply, 
         headers: parts.headers,
         body: body.map_err(|_| Closed)?.to_bytes(),
     };
+    if *shared.away.borrow() {
+        return Err(Closed);
+    }
     if ask.path.starts_with("/double/") {
         return Ok(routes::admin(shared, &ask));
     }
     let now = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
     shared.simultaneous_max.fetch_max(now, Ordering::SeqCst);
-    let reply = answer(shared, &ask).await;
+    let reply = answer(shared, ask).await;
     shared.under_way.fetch_sub(1, Ordering::SeqCst);
     reply
 }
 
-async fn answer(shared: &Shared, ask: &Ask) -> Result<Reply, Closed> {
+async fn answer(shared: &Arc<Shared>, ask: Ask) -> Result<Reply, Closed> {
     let line = format!("{} {}?{}", ask.method, ask.path, ask.query);
     let (fault, latency_ms) = {
         let mut inner = shared.lock();
@@ -168,9 +194,13 @@ async fn answer(shared: &Shared, ask: &Ask) -> Result<Reply, Closed> {
     match fault {
         Some(Fault::DropRequest) => return Err(Closed),
         Some(Fault::Status { status }) => return Ok(page(status, "Oops! A problem occurred")),
-        Some(Fault::DropReply | Fault::Slow { .. }) | None => {}
+        Some(Fault::DropReply | Fault::Slow { .. } | Fault::Late { .. }) | None => {}
     }
-    let mut reply = admitted(shared, ask);
+    let late_ms = match fault {
+        Some(Fault::Late { ms }) => ms,
+        _ => 0,
+    };
+    let mut reply = late(Arc::clone(shared), ask, late_ms).await?;
     shared.happened.notify_one();
     let headers = reply.headers_mut();
     let run = format!("run-{}", shared.lock().sessions.run);
@@ -184,8 +214,19 @@ async fn answer(shared: &Shared, ask: &Ask) -> Result<Reply, Closed> {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(reply)
         }
-        Some(Fault::DropRequest | Fault::Status { .. }) | None => Ok(reply),
+        Some(Fault::DropRequest | Fault::Status { .. } | Fault::Late { .. }) | None => Ok(reply),
     }
+}
+
+/// Takes effect after a while, whoever waits for it.
+async fn late(shared: Arc<Shared>, ask: Ask, ms: u64) -> Result<Reply, Closed> {
+    let effect = async move {
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        admitted(&shared, &ask)
+    };
+    tokio::spawn(effect).await.map_err(|_| Closed)
 }
 
 /// Readiness, authentication and crumb come before every route.

@@ -41,6 +41,8 @@ pub(super) fn route(inner: &mut Inner, base: &str, caller: &Caller, ask: &Ask) -
             item.map_or_else(missing, |item| json_reply(ask, shown.item(item)))
         }
         (true, ["queue", "cancelItem"]) => post(ask, caller, || cancel(inner, ask)),
+        // A page is below its own address.
+        (false, []) if !ask.path.ends_with('/') => moved(301, &format!("{}/", ask.path)),
         (false, ["api", "json"]) => match inner.state.job(&path) {
             Some(job) => json_reply(ask, shown.job(&path, job)),
             None => missing(),
