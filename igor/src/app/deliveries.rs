@@ -24,6 +24,8 @@ use super::{
 const REDACTED: &str = "***";
 /// Before what makes the id of an event new that is done again.
 pub(crate) const REPLAY: &str = "/replay/";
+/// Bytes of events that are handed on at once; a message holds more.
+const REQUEST_BYTES: usize = 512 * 1024;
 const UNPROVED: &str = "nothing proves who sent it";
 
 /// Why a delivery is not taken: what its sender hears, and what those who run the suite are told.
@@ -204,18 +206,16 @@ impl Igor {
     /// Hands events to orca, which answers when what they start is started or stored; then whoever listens
     /// is told.
     pub(crate) async fn store(&self, events: &[InboundEvent]) -> Result<(), Problem> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut receive = ReceiveEvents {
-            events: events.to_vec(),
-        };
         let asked = trace::current().map(|context| context.to_string());
-        for event in &mut receive.events {
+        let mut events = events.to_vec();
+        for event in &mut events {
             event.traceparent.clone_from(&asked);
         }
-        rpc::call(&*self.ports.rpc, &receive).await?;
-        self.telling.tell(events);
+        for events in requests(events) {
+            let receive = ReceiveEvents { events };
+            rpc::call(&*self.ports.rpc, &receive).await?;
+            self.telling.tell(&receive.events);
+        }
         Ok(())
     }
 
@@ -253,6 +253,29 @@ impl Igor {
         self.history.note(record);
         Ok(taken)
     }
+}
+
+/// Events by the request that hands them on: after a downtime a look finds more than one message holds.
+fn requests(events: Vec<InboundEvent>) -> Vec<Vec<InboundEvent>> {
+    if events.len() == 1 {
+        return vec![events];
+    }
+    let mut requests: Vec<Vec<InboundEvent>> = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        let size = serde_json::to_vec(&event).map_or(0, |text| text.len());
+        match requests.last_mut() {
+            Some(request) if bytes + size <= REQUEST_BYTES => {
+                bytes += size;
+                request.push(event);
+            }
+            _ => {
+                bytes = size;
+                requests.push(vec![event]);
+            }
+        }
+    }
+    requests
 }
 
 /// A delivery as it is kept, before anything is known of it.
@@ -315,4 +338,29 @@ fn redacted(
         (name.clone(), value.to_owned())
     };
     values.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kork::ports::limit;
+
+    use super::*;
+
+    #[test]
+    fn many_events_are_handed_on_in_requests_that_a_message_holds() {
+        let event = |id: usize| InboundEvent {
+            id: id.to_string(),
+            url: Some("x".repeat(1_000)),
+            ..InboundEvent::default()
+        };
+        assert!(requests(Vec::new()).is_empty());
+        assert_eq!(requests(vec![event(0)]).len(), 1);
+        let all: Vec<InboundEvent> = (0..2_000).map(event).collect();
+        let parts = requests(all.clone());
+        assert!(parts.len() > 3, "{}", parts.len());
+        for part in &parts {
+            assert!(serde_json::to_vec(part).unwrap().len() <= limit::MESSAGE_BYTES_MAX);
+        }
+        assert_eq!(parts.concat(), all);
+    }
 }

@@ -80,9 +80,8 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
     let attempt = field::number(body, "/workflow_run/run_attempt").unwrap_or(1);
     let result = field::text(body, "/workflow_run/conclusion").map(|conclusion| {
         match conclusion {
-            "success" => "SUCCESS",
+            "success" | "neutral" => "SUCCESS",
             "cancelled" => "ABORTED",
-            "neutral" => "UNSTABLE",
             "skipped" | "stale" => "NOT_BUILT",
             _ => "FAILURE",
         }
