@@ -1,8 +1,7 @@
 //! The gateway itself, the caller, and the parts of the contract that are always empty here.
 
 use actix_web::http::StatusCode;
-use kork_model::api::clouddriver::ListCredentials;
-use orca_triggers::cron;
+use kork_model::api::{clouddriver::ListCredentials, orca::CheckCron};
 use serde_json::{Value, json};
 
 use super::param::{APPLICATION, EXPRESSION, PROVIDER};
@@ -196,11 +195,10 @@ async fn expressions(_: Call) -> Outcome {
 }
 
 async fn validate_cron(call: Call) -> Outcome {
-    let answer = match cron::check(call.query.given(&EXPRESSION)?) {
-        Ok(description) => json!({"valid": true, "description": description}),
-        Err(wrong) => json!({"valid": false, "message": wrong.to_string()}),
+    let check = CheckCron {
+        expression: call.query.given(&EXPRESSION)?.to_owned(),
     };
-    always(&answer).await
+    Answer::json(&call.ask(&check).await?)
 }
 
 async fn empty_list(_: Call) -> Outcome {

@@ -29,7 +29,7 @@ use kork_model::{
             ListDeliveries, ListJobs, ListSources, ReceiveDelivery, ReplayDelivery,
         },
         orca::{
-            CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables,
+            CancelExecution, CheckCron, DeleteExecution, EvaluateExpression, EvaluateVariables,
             ExplainTriggers, GetExecution, ListExecutions, ListStageTypes, PatchStage,
             PauseExecution, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored,
             StartTask, TriggerHistory,
@@ -330,6 +330,11 @@ impl TestGate {
             .await;
         self.serve(|_: &ExplainTriggers| Ok(Vec::new())).await;
         self.serve(|_: &TriggerHistory| Ok(Vec::new())).await;
+        self.serve(|r: &CheckCron| {
+            let valid = r.expression == "0 0 0 * * ?";
+            Ok(serde_json::from_value(json!({"valid": valid})).unwrap())
+        })
+        .await;
         self.serve(|_: &ListStageTypes| Ok(vec![object(&json!({"type": "wait"}))]))
             .await;
     }

@@ -9,10 +9,10 @@ use kork::{
 use kork_model::{
     Context, Execution, ExecutionId, Kind, Problem, StageId,
     api::orca::{
-        CancelExecution, DeleteExecution, EvaluateExpression, EvaluateVariables, ExplainTriggers,
-        GetExecution, ListExecutions, ListStageTypes, PatchStage, PauseExecution, ReceiveEvents,
-        ReceiveWebhook, Ref, RestartStage, ResumeExecution, StartPipeline, StartStored, StartTask,
-        TriggerHistory, WebhookTaken,
+        CancelExecution, CheckCron, DeleteExecution, EvaluateExpression, EvaluateVariables,
+        ExplainTriggers, GetExecution, ListExecutions, ListStageTypes, PatchStage, PauseExecution,
+        ReceiveEvents, ReceiveWebhook, Ref, RestartStage, ResumeExecution, StartPipeline,
+        StartStored, StartTask, TriggerHistory, WebhookTaken,
     },
     inbound::{EventKind, InboundEvent},
 };
@@ -138,9 +138,23 @@ async fn questions(shell: &Arc<Shell>) -> Result<Registrations, RpcError> {
         endpoint!(shell, |shell: Arc<Shell>, r: TriggerHistory| async move {
             shell.past(&r.pipeline).await
         }),
+        endpoint!(shell, |_: Arc<Shell>, r: CheckCron| async move {
+            Ok(checked(&r.expression))
+        }),
         endpoint!(shell, |_: Arc<Shell>, _: ListStageTypes| async move {
             Ok(stage_types())
         }),
+    ])
+}
+
+fn checked(expression: &str) -> Context {
+    let (valid, (name, text)) = match orca_triggers::cron::check(expression) {
+        Ok(description) => (true, ("description", description)),
+        Err(wrong) => (false, ("message", wrong.to_string())),
+    };
+    Context::from_iter([
+        ("valid".to_owned(), json!(valid)),
+        (name.to_owned(), json!(text)),
     ])
 }
 

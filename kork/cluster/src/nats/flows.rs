@@ -185,6 +185,7 @@ pub static FLOWS: [Flow; 25] = [
             "orca.executions.startStored",
             "orca.stages.list",
             "orca.tasks.start",
+            "orca.cron.check",
             "orca.triggers.explain",
             "orca.triggers.history",
         ],

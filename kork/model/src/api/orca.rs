@@ -119,6 +119,10 @@ call!(repeat "orca", "triggers.history",
 /// because?}}`. `because` says why it cannot start anything, `lastEnd` what the pipeline did last that it waits for.
 TriggerHistory { pipeline: String } -> Vec<Context>);
 
+call!(repeat "orca", "cron.check",
+/// Checks a Quartz cron expression as triggers read it: `{valid, description}` or `{valid: false, message}`.
+CheckCron { expression: String } -> Context);
+
 call!(repeat "orca", "stages.list",
 /// The stage types that this orca can run: `[{type, aliases, description, parameters}]`.
 ListStageTypes {} -> Vec<Context>);

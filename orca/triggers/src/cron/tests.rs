@@ -655,3 +655,11 @@ proptest! {
         prop_assert_eq!(schedule.last_between(from, until), all.last().copied());
     }
 }
+
+#[test]
+fn an_expression_is_described_or_refused_without_a_time_zone() {
+    let described = check("0 0/5 * * * ?").unwrap();
+    assert!(!described.contains(DEFAULT_ZONE), "{described}");
+    let refused = check("nonsense").unwrap_err().to_string();
+    assert!(refused.contains("1 fields"), "{refused}");
+}
