@@ -7,7 +7,7 @@
 //! - [`process`]: the real binary: memory, start, timers.
 //!
 //! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown. `BENCH_ONLY` names one
-//! part: `steps`, `process`, `cluster` (orca alone on the servers) or `six` (six processes). `BENCH_IN_FLIGHT` and `BENCH_STORED` say how
+//! part: `steps`, `process`, `cluster` (orca alone on the servers), `six` (six processes) or `hooks` (their webhooks). `BENCH_IN_FLIGHT` and `BENCH_STORED` say how
 //! much the cluster gets to do. `BENCH_LOG` shows the log, such as `warn,kork_cluster=trace`.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
