@@ -33,8 +33,7 @@ impl Shell {
     /// Starts what waits for this end, unless it was done in this process.
     pub(crate) async fn start_dependents(self: &Arc<Self>, state: &State) -> Result<(), Error> {
         let execution = &state.execution;
-        let config = execution.pipeline_config_id.as_deref();
-        if config.is_none() || self.has_started_dependents(state) {
+        if self.has_started_dependents(state) {
             return Ok(());
         }
         self.read_triggers().await?;

@@ -64,7 +64,8 @@ impl Shell {
         Ok(shown)
     }
 
-    async fn newest_of(
+    /// The newest executions of a pipeline, the newest first.
+    pub(crate) async fn newest_of(
         self: &Arc<Self>,
         pipeline: &str,
         limit: u32,

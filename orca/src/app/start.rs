@@ -9,10 +9,7 @@ use kork::{
 };
 use kork_model::{
     Context, ExecutionId, Kind, Problem,
-    api::{
-        front50::{GetObject, GetPipeline, ListPipelines},
-        orca::{ExecutionFilter, ListExecutions},
-    },
+    api::front50::{GetObject, GetPipeline, ListPipelines},
     templated,
 };
 use orca_engine::{
@@ -23,7 +20,7 @@ use orca_engine::{
 use orca_triggers::Fired;
 use serde_json::{Value, json};
 
-use super::{Error, Id, Shell, index::Candidate, spans, token};
+use super::{Error, Id, Shell, spans, token};
 
 /// What is to be started.
 pub(crate) struct Start<'a> {
@@ -341,25 +338,11 @@ impl Shell {
         let Some(config) = config else {
             return Ok(Vec::new());
         };
-        let of_pipeline = ListExecutions {
-            filter: ExecutionFilter {
-                pipeline_config_ids: vec![config.to_owned()],
-                ..ExecutionFilter::default()
-            },
-            limit: Some(1),
-            ..ListExecutions::default()
-        };
-        let newest = self.candidates(&of_pipeline, &[]).await?;
-        let Some(Candidate { id, .. }) = newest.first() else {
-            return Ok(Vec::new());
-        };
-        let state = match self.state(id).await {
-            Ok(state) => state,
-            // Other artifacts than it has would be deployed in their place.
-            Err(error) if error.is_passing() => return Err(error),
-            Err(_) => return Ok(Vec::new()),
-        };
-        Ok(orca_engine::artifacts_of(&state.execution))
+        // Other artifacts than it has would be deployed in their place.
+        let newest = self.newest_of(config, 1).await?.pop();
+        Ok(newest.map_or_else(Vec::new, |state| {
+            orca_engine::artifacts_of(&state.execution)
+        }))
     }
 }
 

@@ -16,13 +16,16 @@ use kork::{
         api::{igor::CompleteEvent, orca::ReceiveEvents},
         inbound::EventKind,
     },
-    ports::{Journal, JournalError, Record, Revision, Subscription},
+    ports::{Journal, JournalError, Revision},
     rpc,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::world::{Orca, World, pipeline, wait};
+use crate::{
+    journal::{Appends, Handled},
+    world::{Orca, World, pipeline, wait},
+};
 
 pub(crate) fn push(id: &str, branch: &str) -> InboundEvent {
     InboundEvent {
@@ -138,7 +141,7 @@ async fn what_cannot_start_at_once_is_kept_and_starts_when_it_can() {
     let world = World::new(vec![hooked("a", 0)]).await;
     let halting = Halting::of(&world);
     let mut ports = world.ports.clone();
-    ports.journal = Arc::clone(&halting) as Arc<dyn Journal>;
+    ports.journal = Arc::new(Handled(Arc::clone(&halting)));
     let _orca = world.orca_on(ports).await;
     world.send(&[push("e1", "main")]).await;
     let kept = world.ports.journal.subjects("inbox.").await.unwrap();
@@ -211,50 +214,26 @@ impl Halting {
 }
 
 #[async_trait]
-impl Journal for Halting {
+impl Appends for Halting {
+    fn inner(&self) -> &Arc<dyn Journal> {
+        &self.inner
+    }
+
     async fn append(
         &self,
         subject: &str,
         expected: Revision,
         payload: Bytes,
     ) -> Result<Revision, JournalError> {
-        if subject.starts_with("execution.") && self.halts.load(Ordering::Relaxed) {
+        if self.halts.load(Ordering::Relaxed) {
             self.is_halted.store(true, Ordering::Relaxed);
             self.goes_on.notified().await;
         }
         let appended = self.inner.append(subject, expected, payload).await;
-        if subject.starts_with("execution.") && self.dies.load(Ordering::Relaxed) {
+        if self.dies.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         appended
-    }
-
-    async fn read(&self, subject: &str, after: Revision) -> Result<Vec<Record>, JournalError> {
-        self.inner.read(subject, after).await
-    }
-
-    async fn last(&self, subject: &str) -> Result<Revision, JournalError> {
-        self.inner.last(subject).await
-    }
-
-    async fn purge(&self, subject: &str, up_to: Revision) -> Result<(), JournalError> {
-        self.inner.purge(subject, up_to).await
-    }
-
-    async fn subjects(&self, prefix: &str) -> Result<Vec<String>, JournalError> {
-        self.inner.subjects(prefix).await
-    }
-
-    async fn subscribe(
-        &self,
-        durable: &str,
-        prefix: &str,
-    ) -> Result<Box<dyn Subscription>, JournalError> {
-        self.inner.subscribe(durable, prefix).await
-    }
-
-    async fn follow(&self, prefix: &str) -> Result<Box<dyn Subscription>, JournalError> {
-        self.inner.follow(prefix).await
     }
 }
 
@@ -262,7 +241,7 @@ impl Journal for Halting {
 async fn halted_and_outrun(world: &World) -> (Arc<Halting>, Orca, Execution) {
     let halting = Halting::of(world);
     let mut ports = world.ports.clone();
-    ports.journal = Arc::clone(&halting) as Arc<dyn Journal>;
+    ports.journal = Arc::new(Handled(Arc::clone(&halting)));
     let halted = world.orca_on(ports).await;
     while !halting.is_halted.load(Ordering::Relaxed) {
         world.send(&[push("e1", "main")]).await;

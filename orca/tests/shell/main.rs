@@ -6,6 +6,7 @@ mod cache;
 mod clock;
 mod events;
 mod front50;
+mod journal;
 mod lists;
 mod trouble;
 mod world;

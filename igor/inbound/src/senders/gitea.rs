@@ -15,7 +15,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
         Some("push") => push(message),
         Some("create") => create(message),
         Some("delete") => Read::ignored("a branch or a tag was deleted"),
-        Some("release") => release(message),
+        Some("release") => github::release(message, change),
         Some("pull_request" | "pull_request_sync") => pull_request(message),
         Some(other) => {
             let other: String = other.chars().take(64).collect();
@@ -100,19 +100,4 @@ fn pull_request(message: &Message<'_>) -> Reading {
             ))
         }
     }
-}
-
-fn release(message: &Message<'_>) -> Reading {
-    if message.need("/action")? != "published" {
-        return Read::ignored("only the action `published` of a release is an event");
-    }
-    Read::one(
-        Change {
-            reference: Some(Ref::Tag(message.need("/release/tag_name")?.to_owned())),
-            action: "release:published".to_owned(),
-            url: message.text("/release/html_url"),
-            ..change(message)?
-        }
-        .event(message),
-    )
 }

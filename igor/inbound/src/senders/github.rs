@@ -24,7 +24,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
         "create" => create(message),
         "delete" => return Read::ignored("a branch or a tag was deleted"),
         "pull_request" => pull_request(message, change(message)?),
-        "release" => release(message),
+        "release" => release(message, change),
         "package" | "registry_package" => return github_ci::package(message),
         "workflow_run" => return github_ci::workflow_run(message),
         other => {
@@ -193,7 +193,11 @@ pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
     )
 }
 
-fn release(message: &Message<'_>) -> Reading {
+/// `change` reads what the sender's events have in common.
+pub(super) fn release(
+    message: &Message<'_>,
+    change: impl FnOnce(&Message<'_>) -> Result<Change, crate::Refused>,
+) -> Reading {
     // Three actions are sent for one release; this is the one that says it is out.
     if message.need("/action")? != "published" {
         return Read::ignored("only the action `published` of a release is an event");
