@@ -5,8 +5,11 @@
 //! | journal | how long an append takes, by outcome; records that were followed |
 //! | rpc | calls and answers, by service, endpoint and outcome |
 //! | cache | reads, by whether there was something |
+//! | object store | how long a request takes, by operation and outcome |
+//! | topic | how long a group of events takes until it is durable |
 
 mod rpc;
+mod servers;
 mod stores;
 
 use std::sync::Arc;
@@ -21,6 +24,8 @@ impl Ports {
             journal: Arc::new(stores::MeasuredJournal::new(self.journal, metrics)),
             rpc: Arc::new(rpc::MeasuredRpc::new(self.rpc, metrics)),
             cache: Arc::new(stores::MeasuredCache::new(self.cache, metrics)),
+            objects: Arc::new(servers::MeasuredObjects::new(self.objects, metrics)),
+            topic: Arc::new(servers::MeasuredTopic::new(self.topic, metrics)),
             ..self
         }
     }
@@ -36,7 +41,7 @@ mod tests {
     use crate::{
         embedded::{Embedded, SeededIds, SystemClock},
         model::{Kind, Problem},
-        ports::{Clock, Ports, Revision, RpcHandler},
+        ports::{Clock, Condition, Ports, Revision, RpcHandler},
         service::Metrics,
     };
 
@@ -91,11 +96,22 @@ mod tests {
             .call("orca", "none", payload(), wait)
             .await
             .unwrap_err();
+        let objects = &ports.objects;
+        assert_eq!(objects.get("k").await.unwrap(), None);
+        let put = || objects.put("k", payload(), Condition::IfAbsent);
+        put().await.unwrap();
+        put().await.unwrap_err();
+        let published = ports.topic.publish("a", "1", payload());
+        published.await.unwrap();
         let text = metrics.encode();
         for line in [
             "gennaker_journal_append_duration_seconds_count{outcome=\"ok\"} 1",
             "gennaker_journal_append_duration_seconds_count{outcome=\"conflict\"} 1",
             "gennaker_cache_reads_total{outcome=\"miss\"} 1",
+            "gennaker_object_store_duration_seconds_count{operation=\"get\",outcome=\"ok\"} 1",
+            "gennaker_object_store_duration_seconds_count{operation=\"put\",outcome=\"ok\"} 1",
+            "gennaker_object_store_duration_seconds_count{operation=\"put\",outcome=\"conflict\"} 1",
+            "gennaker_topic_publish_duration_seconds_count{outcome=\"ok\"} 1",
             "gennaker_cache_reads_total{outcome=\"hit\"} 1",
             "gennaker_rpc_server_duration_seconds_count{endpoint=\"orca.echo\",outcome=\"ok\"} 1",
             "gennaker_rpc_server_duration_seconds_count{endpoint=\"orca.echo\",outcome=\"refused\"} 1",

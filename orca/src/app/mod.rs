@@ -10,6 +10,7 @@ pub(crate) mod behind;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
 pub(crate) mod cron;
+mod definitions;
 pub(crate) mod dependents;
 mod event_stream;
 pub(crate) mod inbox;
@@ -155,6 +156,7 @@ pub struct Shell {
     pub(crate) peers: peers::Peers,
     pub(crate) timers: timers::Timers,
     pub(crate) triggers: triggers::Triggers,
+    pub(crate) definitions: definitions::Definitions,
     pub(crate) cron: cron::Cron,
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
@@ -192,6 +194,7 @@ impl Shell {
             inbox: inbox::Inbox::default(),
             timers: timers::Timers::default(),
             triggers: triggers::Triggers::default(),
+            definitions: definitions::Definitions::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             marks: Mutex::default(),
             told: Mutex::default(),

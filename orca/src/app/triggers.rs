@@ -65,6 +65,7 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
             };
             // Subscribed first, read then: nothing falls between.
             *shell.triggers.read.lock().await = false;
+            shell.definitions.forget_all();
             while let Err(error) = shell.read_triggers().await {
                 tracing::warn!(error = %error.problem(), "triggers are read later");
                 tokio::time::sleep(RETRY).await;
@@ -131,11 +132,7 @@ impl Shell {
     }
 
     async fn start_one(self: &Arc<Self>, fired: &Fired, origin: &str) -> Result<(), Error> {
-        let get = GetPipeline {
-            id: fired.pipeline.to_string(),
-            strategies: false,
-        };
-        let pipeline = match rpc::call(&*self.ports.rpc, &get).await {
+        let pipeline = match self.definition(&fired.pipeline).await {
             Ok(pipeline) => pipeline,
             Err(problem) if problem.kind == Kind::NotFound => return Ok(()),
             Err(problem) if problem.kind.is_passing() => {
@@ -158,6 +155,21 @@ impl Shell {
             Err(error) if error.is_passing() => Err(error),
             Err(error) => self.refused(fired, origin, &error.problem()).await,
         }
+    }
+
+    /// A pipeline as it was last told of.
+    async fn definition(&self, id: &str) -> Result<Context, Problem> {
+        if let Some(held) = self.definitions.get(id) {
+            return Ok(held);
+        }
+        let turn = self.definitions.turn();
+        let get = GetPipeline {
+            id: id.to_owned(),
+            strategies: false,
+        };
+        let pipeline = rpc::call(&*self.ports.rpc, &get).await?;
+        self.definitions.put(id, &pipeline, turn);
+        Ok(pipeline)
     }
 
     /// What cannot start is stored as failed where it can be seen.
@@ -269,6 +281,8 @@ impl Shell {
         let Some(id) = &change.subject else {
             return Ok(());
         };
+        self.definitions.changed(id);
+        let turn = self.definitions.turn();
         let is_gone = change.kind.ends_with(":deleted");
         let since = update_of(change.data.get("updateTs"));
         for _ in 0..READS_MAX {
@@ -279,6 +293,9 @@ impl Shell {
             match rpc::call(&*self.ports.rpc, &get).await {
                 Ok(pipeline) if !is_gone && update_of(pipeline.get("updateTs")) >= since => {
                     self.triggers.index_mut().put(&pipeline);
+                    if self.triggers.index().named(id).is_some() {
+                        self.definitions.put(id, &pipeline, turn);
+                    }
                     return Ok(());
                 }
                 Err(problem) if problem.kind == Kind::NotFound && is_gone => {

@@ -294,3 +294,42 @@ async fn what_one_wrote_that_died_before_it_could_ask_the_archive_does_not_run()
     assert_eq!(now.status, Status::Succeeded);
     assert_eq!(now.start_time, first.start_time, "it ran again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_starts_the_definition_that_was_told_of_last_also_while_front50_is_away() {
+    let named = |name: &str| {
+        let mut definition = hooked("a", 0);
+        definition["stages"][0]["name"] = json!(name);
+        definition
+    };
+    let world = World::new(vec![named("version 0")]).await;
+    let _orcas = (world.orca().await, world.orca().await);
+    let mut sent = 0;
+    for version in 1..=5_u32 {
+        let name = format!("version {version}");
+        world
+            .front50
+            .change(&world.ports, named(&name), version)
+            .await;
+        // Whichever of the two takes an event, it hears of the change in a moment.
+        let mut in_a_row = 0;
+        while in_a_row < 4 {
+            sent += 1;
+            world.send(&[push(&format!("e{sent}"), "main")]).await;
+            let newest = world.until_there_are(sent).await;
+            let event = json!(format!("e{sent}"));
+            let newest = newest.iter().find(|e| e.trigger["eventId"] == event);
+            let is_new = newest.unwrap().stages[0].name == name;
+            in_a_row = if is_new { in_a_row + 1 } else { 0 };
+            assert!(sent < 100, "{name} is never started");
+        }
+    }
+    world.front50.is_away(true);
+    for _ in 0..4 {
+        sent += 1;
+        world.send(&[push(&format!("e{sent}"), "main")]).await;
+    }
+    let all = world.until_there_are(sent).await;
+    let of_newest = all.iter().filter(|e| e.stages[0].name == "version 5");
+    assert!(of_newest.count() >= 8);
+}

@@ -21,7 +21,7 @@ use kork_model::{
 };
 use serde_json::{Value, json};
 
-use crate::{IN_FLIGHT, Row, STEPS, Table, bare, percentile, steps};
+use crate::{IN_FLIGHT, Row, STEPS, Table, bare, hooks, percentile, steps};
 
 /// The queue of the stages that the bench works on.
 const QUEUE: &str = "task.custom.bench";
@@ -36,8 +36,6 @@ const HELD: u64 = 10_000;
 /// Executions that have ended; `BENCH_STORED` says another number.
 const STORED: u64 = 100_000;
 const STORED_MAX: Duration = Duration::from_mins(10);
-/// Webhooks whose pipeline is followed to its first stage.
-const HOOKS: usize = 200;
 /// Requests at the same time.
 const AT_ONCE: usize = 64;
 /// What a noisy application does, and in which time.
@@ -46,7 +44,7 @@ const NOISE_EVENTS: u64 = 10_000;
 const NOISE_EXECUTIONS: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_mins(2);
 
-fn ratio(ours: f64, bare: f64) -> String {
+pub(crate) fn ratio(ours: f64, bare: f64) -> String {
     format!("{:.2}x", ours / bare)
 }
 
@@ -164,7 +162,7 @@ pub(crate) async fn hooks(rows: &mut Table) {
         return;
     };
     let gate = cluster.gates().remove(0);
-    webhooks(&cluster, &gate, rows).await;
+    hooks::measure(&cluster, &gate, rows).await;
     noisy(&cluster, &gate, rows).await;
 }
 
@@ -177,7 +175,7 @@ pub(crate) async fn six(rows: &mut Table) {
     rows.push(row.aim("<= 1000 ms"));
     memory(&cluster, rows).await;
     let gate = cluster.gates().remove(0);
-    webhooks(&cluster, &gate, rows).await;
+    hooks::measure(&cluster, &gate, rows).await;
     noisy(&cluster, &gate, rows).await;
     held(&cluster, &gate, rows).await;
     let stored = integration_tests::harness::number("BENCH_STORED", STORED);
@@ -263,45 +261,8 @@ fn mebibytes(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-async fn webhooks(cluster: &Cluster, gate: &Gate, rows: &mut Table) {
-    let Some(nats) = NatsServer::start().await else {
-        return;
-    };
-    let url = nats.url();
-    let (handler, hop) = (bare::handler(&url).await, bare::hop(&url).await);
-    let mut definition = pipeline("bench", "hooked", &[wait("1", &[], 0)]);
-    definition["triggers"] = json!([{"type": "webhook", "source": "bench", "enabled": true}]);
-    let saved = gate.post("/pipelines", &definition).await;
-    assert!(
-        saved.is_ok_and(|a| a.status.is_success()),
-        "the pipeline is saved"
-    );
-    let ports = ports(cluster).await;
-    let mut accepted = bare::posts(&format!("{}/webhooks/webhook/nobody", gate.base())).await;
-    let mut running = started(gate, &ports).await;
-    let p50 = percentile(&mut accepted, 50);
-    rows.push(Row::new(
-        "a bare handler that stores a body",
-        format!("p50 {handler:.2} ms"),
-    ));
-    let row = Row::new(
-        "a webhook is answered, no pipeline listens to it",
-        format!("p50 {p50:.2} ms, {}", ratio(p50, handler)),
-    );
-    rows.push(row.aim("<= 1.5x the bare handler"));
-    let (p50, p99) = (percentile(&mut running, 50), percentile(&mut running, 99));
-    let row = Row::new(
-        "from a webhook to its first stage running",
-        format!(
-            "p50 {p50:.2} ms, {}; p99 {p99:.1} ms (a bare hop {hop:.2} ms)",
-            ratio(p50, hop)
-        ),
-    );
-    rows.push(row.aim("<= 5x a hop"));
-}
-
 /// The servers, as gate uses them.
-async fn ports(cluster: &Cluster) -> Ports {
+pub(crate) async fn ports(cluster: &Cluster) -> Ports {
     let login = cluster.as_user("gate");
     let ports = kork_cluster::connect_as(&login, Some("gate")).await;
     ports.expect("the servers are there")
@@ -365,7 +326,7 @@ async fn quiet(gate: &Gate, ports: &Ports, goes_on: impl Fn() -> bool) -> Vec<f6
     let mut stream = stream.expect("the event stream can be followed");
     let definition = pipeline("quiet", "quiet", &[wait("1", &[], 0)]);
     let mut times = Vec::new();
-    while times.len() < HOOKS || goes_on() {
+    while times.len() < hooks::HOOKS || goes_on() {
         let began = Instant::now();
         start(gate, &definition, 1).await;
         loop {
@@ -379,35 +340,6 @@ async fn quiet(gate: &Gate, ports: &Ports, goes_on: impl Fn() -> bool) -> Vec<f6
             }
         }
         times.push(began.elapsed().as_secs_f64() * 1_000.0);
-    }
-    times
-}
-
-/// Milliseconds from each webhook to the event that says that the first stage runs.
-async fn started(gate: &Gate, ports: &Ports) -> Vec<f64> {
-    let stream = ports.topic.subscribe(subject::EXECUTION, Start::Now).await;
-    let mut stream = stream.expect("the event stream can be followed");
-    let mut times = Vec::with_capacity(HOOKS);
-    for _ in 0..HOOKS {
-        let began = Instant::now();
-        let posted = gate.post("/webhooks/webhook/bench", &json!({})).await;
-        assert!(
-            posted.is_ok_and(|a| a.status.is_success()),
-            "a webhook is taken"
-        );
-        let mut seen = None;
-        loop {
-            let message = stream.next().await.expect("an event comes");
-            let events = event::read(&message.payload).expect("events are JSON");
-            let has = |kind| events.iter().any(|event| event.kind == kind);
-            if has("orca:stage:starting") {
-                seen = Some(began.elapsed().as_secs_f64() * 1_000.0);
-            }
-            if has("orca:pipeline:complete") {
-                break;
-            }
-        }
-        times.push(seen.expect("the stage ran"));
     }
     times
 }

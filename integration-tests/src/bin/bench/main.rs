@@ -4,6 +4,8 @@
 //! - [`steps`]: executions through orca in this process, on the embedded files.
 //! - [`bare`]: what NATS and HTTP do when nothing but the shape of the work is there.
 //! - [`cluster`]: the same executions on NATS, Redis and S3, and six processes.
+//! - [`hooks`]: webhooks to six processes.
+//! - [`parts`]: what the services wait for meanwhile.
 //! - [`process`]: the real binary: memory, start, timers.
 //!
 //! `BENCH_RUNS` says how often the cheap ones are repeated; the median is shown. `BENCH_ONLY` names one
@@ -14,6 +16,8 @@
 
 mod bare;
 mod cluster;
+mod hooks;
+mod parts;
 mod process;
 mod raw;
 mod steps;
