@@ -35,7 +35,15 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Pause between two services that are killed.
 const BETWEEN: Duration = Duration::from_millis(1_200);
 /// Executions of one page of the search.
-const PAGE: usize = 500;
+const PAGE: usize = 100;
+/// Executions that end and are archived within a second, at least, behind a burst.
+const SETTLED: u64 = 100;
+/// What orca has not done yet.
+const OPEN: [&str; 3] = [
+    "gennaker_orca_events_open",
+    "gennaker_orca_executions_open",
+    "gennaker_orca_executions_to_archive",
+];
 
 /// A cluster with a Jenkins double that posts to it, and is known to it.
 struct World {
@@ -77,6 +85,26 @@ async fn world(of_each: usize) -> Option<World> {
 }
 
 impl World {
+    /// What the orcas have not done yet, by themselves.
+    async fn open(&self) -> Result<f64, String> {
+        let client = kork_http::client().no_proxy().build().unwrap();
+        let mut open = 0.0;
+        for (name, url) in self.cluster.management() {
+            if !name.starts_with("orca-") {
+                continue;
+            }
+            let answer = client.get(format!("{url}/metrics")).send().await;
+            let text = answer.map_err(|e| e.to_string())?.text().await;
+            let text = text.map_err(|e| e.to_string())?;
+            let ours = |line: &&str| OPEN.iter().any(|of| line.starts_with(of));
+            let values = text.lines().filter(ours);
+            open += values
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum::<f64>();
+        }
+        Ok(open)
+    }
+
     async fn executions(&self) -> Vec<Value> {
         let mut all = Vec::new();
         loop {
@@ -259,7 +287,18 @@ async fn no_delivery_is_lost_or_doubled_while_services_are_killed() {
     senders.await.unwrap();
     let sent = began.elapsed();
     world.cluster.ready().await;
-    let found = eventually("all deliveries have run", PATIENCE * 4, async || {
+    let settled = PATIENCE * 4 + Duration::from_secs(count / SETTLED);
+    eventually(
+        "all is started, done and archived",
+        settled,
+        async || match world.open().await? {
+            0.0 => Ok(()),
+            open => Err(format!("{open} are open")),
+        },
+    )
+    .await;
+    let done = began.elapsed();
+    let found = eventually("all deliveries have run", settled, async || {
         let found = world.executions().await;
         let ended = found.iter().filter(|e| e["status"] == "SUCCEEDED").count();
         if (found.len(), ended) == (count as usize, count as usize) {
@@ -272,8 +311,18 @@ async fn no_delivery_is_lost_or_doubled_while_services_are_killed() {
         }
     })
     .await;
+    each_started_one(&found, count);
+    announce(&format!(
+        "{count} deliveries in {sent:.1?} while {killed} services were killed: each started one execution; all \
+         were archived after {done:.1?}; {} were sent again",
+        again.load(Ordering::Relaxed)
+    ));
+}
+
+/// One execution per delivery.
+fn each_started_one(found: &[Value], count: u64) {
     let mut by_delivery: BTreeMap<String, usize> = BTreeMap::new();
-    for execution in &found {
+    for execution in found {
         let n = execution["trigger"]["payload"]["n"].to_string();
         *by_delivery.entry(n).or_default() += 1;
     }
@@ -282,11 +331,6 @@ async fn no_delivery_is_lost_or_doubled_while_services_are_killed() {
         by_delivery.values().all(|times| *times == 1),
         "some are doubled"
     );
-    announce(&format!(
-        "{count} deliveries in {sent:.1?} while {killed} services were killed: each started one execution; \
-         {} were sent again",
-        again.load(Ordering::Relaxed)
-    ));
 }
 
 /// Sends until it is taken, as a sender that retries does: to the other gate, under the same name.

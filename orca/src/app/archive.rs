@@ -138,6 +138,9 @@ impl Shell {
         if !known || !self.is_newest(id, &loaded).await? {
             loaded = self.tell_from_log(id).await?;
         }
+        if loaded.revision == Revision::NONE {
+            self.nothing_to_tell(id);
+        }
         let ended = loaded.state.execution.status.is_complete();
         Ok((loaded.revision != Revision::NONE && ended).then_some(loaded))
     }

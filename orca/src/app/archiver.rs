@@ -65,6 +65,11 @@ impl Archiver {
         }
     }
 
+    /// This one waits.
+    pub(crate) fn has(&self, id: &ExecutionId) -> bool {
+        self.lock().waiting.contains(id)
+    }
+
     /// Executions that wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().order.len()

@@ -16,7 +16,10 @@ use kork_model::{
 use orca_engine::{Event, State};
 use serde_json::{Value, json};
 
-use super::{Error, Shell, recovery, states::Loaded};
+use super::{
+    Error, Shell, recovery,
+    states::{Entry, Loaded},
+};
 
 impl Shell {
     /// Tells of events that lead from the revision `before` to `revision`. Called under the lock of the
@@ -41,10 +44,16 @@ impl Shell {
     /// Tells everything of the log that was not told yet, and answers with what the log comes to. Called
     /// under the lock of the execution.
     pub(crate) async fn tell_from_log(&self, id: &ExecutionId) -> Result<Loaded, Error> {
+        let entries = self.read_log(id).await?;
+        Ok(self.tell_entries(id, entries).await)
+    }
+
+    /// The same with what was read from the log.
+    pub(crate) async fn tell_entries(&self, id: &ExecutionId, entries: Vec<Entry>) -> Loaded {
         let mark = self.told_up_to(id);
         let mut loaded = Loaded::default();
         let mut state = State::default();
-        for entry in self.read_log(id).await? {
+        for entry in entries {
             state = super::fold(&state, &entry.batch.events);
             loaded.revision = entry.revision;
             loaded.bytes += entry.bytes;
@@ -56,7 +65,7 @@ impl Shell {
             }
         }
         loaded.state = Arc::new(state);
-        Ok(loaded)
+        loaded
     }
 
     /// The log of the execution is gone; nothing is left to be told.

@@ -28,7 +28,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// An instance that did not answer so many times in a row counts as gone.
 const SILENT_MAX: u32 = 3;
-/// What another instance finished so long ago, it has archived.
+/// What another instance finished so long ago, it has archived, as a rule: what it has not is looked for when
+/// it is gone ([`recovery::take_over`]).
 const FINISHED_MS: u64 = 60_000;
 /// Pause before the log is followed again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -45,8 +46,6 @@ pub(crate) struct Peers {
 struct Peer {
     /// Executions that it wrote last, with the time of the record.
     has: BTreeMap<ExecutionId, Timestamp>,
-    /// It takes events from outside.
-    takes_events: bool,
     silent: u32,
 }
 
@@ -74,8 +73,9 @@ impl Peers {
         }
     }
 
-    fn takes_events(&self, peer: &str) {
-        self.lock().entry(peer.to_owned()).or_default().takes_events = true;
+    /// It is watched from now on.
+    fn watch(&self, peer: &str) {
+        self.lock().entry(peer.to_owned()).or_default();
     }
 
     /// Notes an answer or none; what the instance had in hand when it counts as gone.
@@ -120,12 +120,23 @@ impl Peers {
         self.lock().keys().cloned().collect()
     }
 
-    fn forget_finished(&self, is_old: impl Fn(&ExecutionId, Timestamp) -> bool) {
+    /// What it forgets is the answer.
+    fn forget_finished(
+        &self,
+        is_old: impl Fn(&ExecutionId, Timestamp) -> bool,
+    ) -> Vec<ExecutionId> {
         let mut peers = self.lock();
+        let mut forgotten = Vec::new();
         for peer in peers.values_mut() {
-            peer.has.retain(|id, at| !is_old(id, *at));
+            let old = peer.has.extract_if(.., |id, at| is_old(id, *at));
+            forgotten.extend(old.map(|(id, _)| id));
         }
-        peers.retain(|_, peer| peer.takes_events || !peer.has.is_empty());
+        forgotten
+    }
+
+    /// Some instance that lives has this execution in hand.
+    pub(crate) fn have(&self, id: &ExecutionId) -> bool {
+        self.lock().values().any(|peer| peer.has.contains_key(id))
     }
 }
 
@@ -211,7 +222,7 @@ fn take_in(shell: &Arc<Shell>, record: &Record) {
 fn take_in_events(shell: &Arc<Shell>, record: &Record) {
     let instance = record.subject.strip_prefix(inbox::LOGS);
     if let Some(instance) = instance.filter(|name| **name != shell.me) {
-        shell.peers.takes_events(instance);
+        shell.peers.watch(instance);
     }
 }
 
@@ -219,7 +230,7 @@ fn take_in_events(shell: &Arc<Shell>, record: &Record) {
 pub(crate) async fn is_alive(shell: &Arc<Shell>, instance: &str) -> bool {
     let is_alive = asked(shell, instance).await.is_ok();
     if is_alive {
-        shell.peers.takes_events(instance);
+        shell.peers.watch(instance);
     }
     is_alive
 }
@@ -255,8 +266,9 @@ async fn look(shell: &Arc<Shell>) {
         }
         let now = shell.ports.clock.now();
         let waits = |id: &ExecutionId| shell.timers.is_set(id);
-        shell
-            .peers
-            .forget_finished(|id, at| now.ms_since(at) > FINISHED_MS && !waits(id));
+        let is_old = |id: &ExecutionId, at| now.ms_since(at) > FINISHED_MS && !waits(id);
+        for id in shell.peers.forget_finished(is_old) {
+            shell.nothing_to_tell(&id);
+        }
     }
 }

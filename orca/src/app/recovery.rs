@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use kork::ports::Revision;
 use kork_model::ExecutionId;
 use orca_engine::{State, open_effects};
 
-use super::{Error, Shell, admission, inbox, peers};
+use super::{
+    Error, Shell, admission, inbox, peers,
+    states::{Entry, Loaded},
+};
 
 /// Logs that are read at the same time.
 const READS_AT_ONCE: usize = 32;
@@ -65,20 +69,45 @@ async fn recover(shell: &Arc<Shell>, id: &ExecutionId) -> Option<Arc<State>> {
     }
 }
 
-/// After another instance died: what it was about to carry out is carried out here.
+/// After another instance died: what it was about to carry out is carried out here, and then what it had ended
+/// long ago and had not archived yet, such as behind a burst of events.
 pub(crate) async fn take_over(shell: &Arc<Shell>, ids: Vec<ExecutionId>) {
     recover_all(shell, ids).await;
+    match shell.ports.journal.subjects("execution.").await {
+        Ok(subjects) => {
+            let ids = subjects.iter().filter_map(|s| s.strip_prefix("execution."));
+            let nobodys = ids
+                .map(ExecutionId::from)
+                .filter(|id| is_nobodys(shell, id));
+            recover_all(shell, nobodys.collect()).await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what ended long ago is archived after the next start");
+        }
+    }
     if let Err(error) = admission::recover(shell).await {
         tracing::warn!(error = %error.problem(), "admissions are told again later");
     }
 }
 
+/// As far as is known here, nobody has this execution in hand.
+fn is_nobodys(shell: &Shell, id: &ExecutionId) -> bool {
+    let own = shell.told_up_to(id) != Revision::NONE || shell.timers.is_set(id);
+    !own && !shell.archiver.has(id) && !shell.peers.have(id)
+}
+
 /// The execution, which goes on; none when there is none. It is to be put into the index.
 async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<State>>, Error> {
     let _one_at_a_time = shell.lock(id).await;
-    // The process may have died between an append and its publication; the topic knows the ids of
-    // what it has.
-    let loaded = shell.tell_from_log(id).await?;
+    let entries = shell.read_records(id).await?;
+    let loaded = if let Some(ended) = ended_at_once(&entries) {
+        ended
+    } else {
+        // The process may have died between an append and its publication; the topic knows the ids of
+        // what it has.
+        let entries = shell.believed(id, entries).await?;
+        shell.tell_entries(id, entries).await
+    };
     peers::note(shell, &loaded.by, id).await;
     let state = loaded.state;
     if state.execution.id.as_str().is_empty() {
@@ -87,6 +116,22 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<
     shell.timers.set(id, state.next_wake());
     shell.carry_out(id.clone(), open_effects(&state));
     Ok(Some(state))
+}
+
+/// An execution whose id was chosen and that ended in the moment in which it was created. After a burst of
+/// events there may be as many as it had, and to ask the archive for each of them would keep all others
+/// waiting. Nothing goes on from it: the archiver, which asks anyway, tells of it before it takes it out of
+/// the log, and what it owes others can be done twice.
+fn ended_at_once(entries: &[Entry]) -> Option<Loaded> {
+    let [created] = entries else { return None };
+    let state = super::fold(&State::default(), &created.batch.events);
+    (created.batch.chosen && state.execution.status.is_complete()).then(|| Loaded {
+        revision: created.revision,
+        bytes: created.bytes,
+        by: created.batch.by.clone(),
+        state: Arc::new(state),
+        ..Loaded::default()
+    })
 }
 
 /// After a write of which nobody knows whether it took place: as after a start, as soon as the log can

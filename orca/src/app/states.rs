@@ -175,13 +175,22 @@ impl Shell {
     /// All decisions of an execution's log, oldest first.
     pub(crate) async fn read_log(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
         let entries = self.read_records(id).await?;
+        self.believed(id, entries).await
+    }
+
+    /// What was read, unless it is a record alone that the archive contradicts: whoever wrote it may have died
+    /// before it could ask the archive.
+    pub(crate) async fn believed(
+        &self,
+        id: &ExecutionId,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Entry>, Error> {
         let [created] = entries.as_slice() else {
             return Ok(entries);
         };
         if !created.batch.chosen {
             return Ok(entries);
         }
-        // Whoever wrote it may have died before it could ask the archive.
         match self.was_first(id, created.revision).await {
             Ok(()) => Ok(entries),
             Err(Error::Rejected(Rejection::AlreadyExists(_))) => Ok(Vec::new()),
@@ -189,7 +198,8 @@ impl Shell {
         }
     }
 
-    async fn read_records(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
+    /// The same, as they were written.
+    pub(crate) async fn read_records(&self, id: &ExecutionId) -> Result<Vec<Entry>, Error> {
         let records = self
             .ports
             .journal

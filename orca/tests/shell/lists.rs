@@ -1,12 +1,7 @@
 //! Lists, and the index that they come from.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use kork::{
     model::{
         Execution, Kind, Status,
@@ -15,12 +10,12 @@ use kork::{
             RestartStage,
         },
     },
-    ports::{Condition, Object, ObjectInfo, ObjectStore, ObjectStoreError, Stored},
+    ports::ObjectStore,
     rpc,
 };
 use serde_json::json;
 
-use crate::world::World;
+use crate::{objects::Archive, world::World};
 
 #[tokio::test(start_paused = true)]
 async fn lists_by_status_find_the_newest_whatever_else_there_is() {
@@ -75,62 +70,11 @@ async fn lists_by_status_find_the_newest_whatever_else_there_is() {
     assert_eq!(listed("CANCELED", 0, 50).await, [cancel.id]);
 }
 
-/// An object store that counts what is read of archived executions.
-struct Counting {
-    inner: Arc<dyn ObjectStore>,
-    read: AtomicUsize,
-}
-
-#[async_trait]
-impl ObjectStore for Counting {
-    async fn get(&self, key: &str) -> Result<Option<Object>, ObjectStoreError> {
-        let counts = key.starts_with("orca/executions/");
-        self.read.fetch_add(usize::from(counts), Ordering::Relaxed);
-        self.inner.get(key).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        condition: Condition,
-    ) -> Result<Stored, ObjectStoreError> {
-        self.inner.put(key, body, condition).await
-    }
-
-    async fn delete(&self, key: &str, condition: Condition) -> Result<(), ObjectStoreError> {
-        self.inner.delete(key, condition).await
-    }
-
-    async fn erase(&self, key: &str) -> Result<(), ObjectStoreError> {
-        self.inner.erase(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, ObjectStoreError> {
-        self.inner.list(prefix).await
-    }
-
-    async fn versions(&self, key: &str) -> Result<Vec<ObjectInfo>, ObjectStoreError> {
-        self.inner.versions(key).await
-    }
-
-    async fn get_version(
-        &self,
-        key: &str,
-        version: &str,
-    ) -> Result<Option<Object>, ObjectStoreError> {
-        self.inner.get_version(key, version).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_emptied_cache_is_filled_without_reading_every_execution() {
     const ENDED: usize = 1_100;
     let mut world = World::new(Vec::new()).await;
-    let counting = Arc::new(Counting {
-        inner: Arc::clone(&world.ports.objects),
-        read: AtomicUsize::new(0),
-    });
+    let counting = Archive::of(Arc::clone(&world.ports.objects));
     world.ports.objects = Arc::clone(&counting) as Arc<dyn ObjectStore>;
     let _orca = world.orca().await;
     let ends = json!({"application": "app", "name": "p", "stages": [

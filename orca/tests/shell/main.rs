@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod burst;
 mod cache;
 mod clock;
 mod events;
 mod front50;
 mod journal;
 mod lists;
+mod objects;
 mod trouble;
 mod world;
 
