@@ -46,7 +46,6 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     app::timers::spawn(Arc::clone(&shell));
     let registrations = bus::endpoints::serve_all(&shell).await?;
     app::publisher::spawn(&shell);
-    app::archiver::spawn(&shell);
     app::behind::spawn(&shell);
     app::inbox::spawn(&shell);
     let _alive = app::peers::spawn(&shell).await?;
@@ -56,6 +55,8 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     app::triggers::spawn(&shell);
     app::cron::spawn(&shell);
     recover(&shell, &ready).await.map_err(Error::Recovery)?;
+    // What goes on comes before what has ended.
+    app::archiver::spawn(&shell);
     ready.ready();
     chassis.shutdown.requested().await;
     drop(registrations);

@@ -92,6 +92,11 @@ impl Shell {
         if !self.publisher.flush().await {
             return Ok(());
         }
+        if self.states.get(id).is_none() && self.last(id).await? == Revision::NONE {
+            // Another instance took it over too, and was faster.
+            self.nothing_to_tell(id);
+            return Ok(());
+        }
         // Before the lock: what is started has one of its own.
         let known = self.load(id).await?;
         if known.state.execution.status.is_complete() && !known.archived {
@@ -136,7 +141,12 @@ impl Shell {
         let mut loaded = self.load(id).await?;
         let known = !loaded.archived && self.told_up_to(id) == loaded.revision;
         if !known || !self.is_newest(id, &loaded).await? {
-            loaded = self.tell_from_log(id).await?;
+            let mut entries = self.read_records(id).await?;
+            // What is in memory was believed when it was read.
+            if entries.last().map(|entry| entry.revision) != Some(loaded.revision) {
+                entries = self.believed(id, entries).await?;
+            }
+            loaded = self.tell_entries(id, entries).await;
         }
         if loaded.revision == Revision::NONE {
             self.nothing_to_tell(id);

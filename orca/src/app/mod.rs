@@ -439,13 +439,18 @@ impl Shell {
         known(self.load(id).await?, id)
     }
 
-    /// Nobody has written since.
-    async fn is_newest(&self, id: &ExecutionId, loaded: &states::Loaded) -> Result<bool, Error> {
+    /// The last record of an execution's log.
+    pub(crate) async fn last(&self, id: &ExecutionId) -> Result<Revision, Error> {
         let last = self.ports.journal.last(&Self::subject(id)).await;
-        let last = last.map_err(|source| Error::Journal {
+        last.map_err(|source| Error::Journal {
             id: id.to_string(),
             source,
-        })?;
+        })
+    }
+
+    /// Nobody has written since.
+    async fn is_newest(&self, id: &ExecutionId, loaded: &states::Loaded) -> Result<bool, Error> {
+        let last = self.last(id).await?;
         if last != loaded.revision || !loaded.archived {
             return Ok(last == loaded.revision);
         }

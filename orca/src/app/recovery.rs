@@ -9,7 +9,7 @@ use orca_engine::{State, open_effects};
 
 use super::{
     Error, Shell, admission, inbox, peers,
-    states::{Entry, Loaded},
+    states::{Entry, folded},
 };
 
 /// Logs that are read at the same time.
@@ -31,7 +31,9 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
         source,
     })?;
     let found = subjects.len();
-    let ids = subjects.iter().filter_map(|s| s.strip_prefix("execution."));
+    // From the end: whoever takes over what a dead one left begins with the first.
+    let ids = subjects.iter().rev();
+    let ids = ids.filter_map(|s| s.strip_prefix("execution."));
     recover_all(shell, ids.map(ExecutionId::from).collect()).await;
     admission::recover(shell).await?;
     inbox::recover(shell).await?;
@@ -100,15 +102,21 @@ fn is_nobodys(shell: &Shell, id: &ExecutionId) -> bool {
 async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<State>>, Error> {
     let _one_at_a_time = shell.lock(id).await;
     let entries = shell.read_records(id).await?;
-    let loaded = if let Some(ended) = ended_at_once(&entries) {
-        ended
+    let written = folded(&entries);
+    peers::note(shell, &written.by, id).await;
+    let has_ended = written.state.execution.status.is_complete();
+    if has_ended && shell.peers.have(id) {
+        // Whoever ended it lives, tells of it and archives it.
+        return Ok(Some(written.state));
+    }
+    let loaded = if has_ended && is_alone(&entries) {
+        written
     } else {
         // The process may have died between an append and its publication; the topic knows the ids of
         // what it has.
         let entries = shell.believed(id, entries).await?;
         shell.tell_entries(id, entries).await
     };
-    peers::note(shell, &loaded.by, id).await;
     let state = loaded.state;
     if state.execution.id.as_str().is_empty() {
         return Ok(None);
@@ -118,20 +126,12 @@ async fn try_recover(shell: &Arc<Shell>, id: &ExecutionId) -> Result<Option<Arc<
     Ok(Some(state))
 }
 
-/// An execution whose id was chosen and that ended in the moment in which it was created. After a burst of
-/// events there may be as many as it had, and to ask the archive for each of them would keep all others
-/// waiting. Nothing goes on from it: the archiver, which asks anyway, tells of it before it takes it out of
-/// the log, and what it owes others can be done twice.
-fn ended_at_once(entries: &[Entry]) -> Option<Loaded> {
-    let [created] = entries else { return None };
-    let state = super::fold(&State::default(), &created.batch.events);
-    (created.batch.chosen && state.execution.status.is_complete()).then(|| Loaded {
-        revision: created.revision,
-        bytes: created.bytes,
-        by: created.batch.by.clone(),
-        state: Arc::new(state),
-        ..Loaded::default()
-    })
+/// The record that created an execution under a chosen id is all that there is. Of those that ended with it
+/// there may be, behind a burst of events, as many as it had; to ask the archive for each of them would keep
+/// all others waiting. Nothing goes on from it: the archiver, which asks anyway, tells of it before it takes it
+/// out of the log, and what it owes others can be done twice.
+fn is_alone(entries: &[Entry]) -> bool {
+    matches!(entries, [created] if created.batch.chosen)
 }
 
 /// After a write of which nobody knows whether it took place: as after a start, as soon as the log can

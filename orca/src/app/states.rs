@@ -161,15 +161,7 @@ impl Shell {
     }
 
     pub(crate) async fn load_from_log(&self, id: &ExecutionId) -> Result<Loaded, Error> {
-        let mut loaded = Loaded::default();
-        let mut state = State::default();
-        for entry in self.read_log(id).await? {
-            state = entry.batch.events.iter().fold(state, evolve);
-            loaded.revision = entry.revision;
-            loaded.bytes += entry.bytes;
-        }
-        loaded.state = Arc::new(state);
-        Ok(loaded)
+        Ok(folded(&self.read_log(id).await?))
     }
 
     /// All decisions of an execution's log, oldest first.
@@ -235,5 +227,18 @@ impl Shell {
             });
         }
         Ok(batches)
+    }
+}
+
+/// What a log comes to.
+pub(crate) fn folded(entries: &[Entry]) -> Loaded {
+    let events = entries.iter().flat_map(|entry| &entry.batch.events);
+    let last = entries.last();
+    Loaded {
+        state: Arc::new(events.fold(State::default(), evolve)),
+        revision: last.map_or(Revision::NONE, |entry| entry.revision),
+        bytes: entries.iter().map(|entry| entry.bytes).sum(),
+        by: last.map_or_else(String::new, |entry| entry.batch.by.clone()),
+        ..Loaded::default()
     }
 }
