@@ -206,7 +206,9 @@ fn handed_on(headers: &HeaderMap) -> BTreeMap<String, String> {
         .iter()
         .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
         .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            // Not all senders keep to ASCII, and a secret may be any text.
+            let value = std::str::from_utf8(value.as_bytes()).ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
         });
     let (mut first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| is_known(name));
     first.extend(rest);
@@ -252,6 +254,23 @@ mod tests {
             assert_eq!(on.get(name).map(String::as_str), Some("known"), "{name}");
         }
         assert!(!on.contains_key("cookie"));
+    }
+
+    #[test]
+    fn headers_may_hold_any_text() {
+        let mut headers = HeaderMap::new();
+        let wanted = "schlüssel-ключ";
+        headers.insert(
+            HeaderName::from_static("x-gitlab-token"),
+            HeaderValue::from_bytes(wanted.as_bytes()).unwrap(),
+        );
+        headers.insert(
+            HeaderName::from_static("x-bytes"),
+            HeaderValue::from_bytes(b"\xff").unwrap(),
+        );
+        let on = handed_on(&headers);
+        assert_eq!(on.get("x-gitlab-token").map(String::as_str), Some(wanted));
+        assert_eq!(on.len(), 1);
     }
 
     #[test]

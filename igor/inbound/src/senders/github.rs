@@ -48,6 +48,8 @@ fn event_name<'a>(message: &Message<'a>) -> &'a str {
         Some(name) => name,
         None if has("hook_id") => "ping",
         None if has("pull_request") => "pull_request",
+        // Only of a creation it is told which branch is the default one.
+        None if has("ref_type") && !has("master_branch") => "delete",
         None if has("ref_type") => "create",
         None if has("ref") => "push",
         None => "",
