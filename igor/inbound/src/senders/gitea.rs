@@ -56,9 +56,10 @@ fn push(message: &Message<'_>) -> Reading {
             commit: git::tagged(&reference, body).or(commit),
             reference: Some(reference),
             action: "push".to_owned(),
-            files: git::files(
+            // Of a large push the newest few commits are listed.
+            files: git::changed(
                 field::list(body, "/commits"),
-                &["/added", "/modified", "/removed"],
+                field::number(body, "/total_commits"),
             ),
             url: message.text("/compare_url"),
             ..change(message)?

@@ -94,14 +94,14 @@ fn push(message: &Message<'_>) -> Reading {
     };
     let commit = git::tagged(&reference, body).or(commit);
     let commits = field::list(body, "/commits");
-    let there = git::files(commits, &["/added", "/modified"]);
+    let there = git::there(commits);
     Read::one(
         Change {
             reference: Some(reference),
             artifacts: artifacts(body, &there, commit.as_deref()),
             commit,
             action: "push:push".to_owned(),
-            files: git::files(commits, &["/added", "/modified", "/removed"]),
+            files: git::changed(commits, None),
             url: message.text("/compare"),
             ..change(message)?
         }

@@ -53,7 +53,7 @@ fn push(message: &Message<'_>) -> Reading {
     // The commit of an annotated tag is not the object that was pushed.
     let commit = message.text("/checkout_sha").or(after);
     let commits = field::list(body, "/commits");
-    let there = git::files(commits, &["/added", "/modified"]);
+    let there = git::there(commits);
     let action = field::first_text(body, &["/object_kind", "/event_name"]);
     Read::one(
         Change {
@@ -61,7 +61,8 @@ fn push(message: &Message<'_>) -> Reading {
             artifacts: artifacts(body, &there, commit.as_deref()),
             commit,
             action: action.unwrap_or_default().to_owned(),
-            files: git::files(commits, &["/added", "/modified", "/removed"]),
+            // Of a large push the newest twenty commits are listed.
+            files: git::changed(commits, field::number(body, "/total_commits_count")),
             url: message.text("/project/web_url"),
             ..change(message)?
         }
