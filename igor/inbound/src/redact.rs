@@ -38,17 +38,23 @@ impl Credentials<'_> {
     /// Takes the secrets out of a body that has them in members named after credentials, as old versions of Gitea
     /// and Gogs write theirs in `secret`; whether there were any.
     pub(crate) fn taken_out_of(self, body: &mut Value) -> bool {
+        // All of them are looked at: the first is not the only one.
         match body {
             Value::Object(members) => {
                 let before = members.len();
                 members.retain(|name, value| !self.is_secret(name, value));
-                let rest = members.values_mut();
-                let below = rest.fold(false, |any, value| self.taken_out_of(value) || any);
-                below || members.len() < before
+                let mut any = members.len() < before;
+                for value in members.values_mut() {
+                    any |= self.taken_out_of(value);
+                }
+                any
             }
             Value::Array(items) => {
-                let items = items.iter_mut();
-                items.fold(false, |any, value| self.taken_out_of(value) || any)
+                let mut any = false;
+                for value in items {
+                    any |= self.taken_out_of(value);
+                }
+                any
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }

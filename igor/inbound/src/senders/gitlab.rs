@@ -1,4 +1,4 @@
-//! GitLab: pushes of branches and tags, merge requests; pipelines are its CI.
+//! GitLab: pushes of branches and tags, merge requests, releases; pipelines are its CI.
 
 use kork_model::Context;
 use serde_json::Value;
@@ -14,6 +14,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
     match kind {
         Some("push" | "tag_push") => push(message),
         Some("merge_request") => merge_request(message),
+        Some("release") => release(message),
         Some("pipeline") => gitlab_ci::pipeline(message),
         Some(other) => {
             let other: String = other.chars().take(64).collect();
@@ -128,6 +129,23 @@ fn merge_request(message: &Message<'_>) -> Reading {
             action: format!("merge_request:{action}"),
             url: message.text("/object_attributes/url"),
             properties,
+            ..change(message)?
+        }
+        .event(message),
+    )
+}
+
+/// A release and its tag, of which another event tells as well when it is new. Nobody is named who made it.
+fn release(message: &Message<'_>) -> Reading {
+    if message.need("/action")? != "create" {
+        return Read::ignored("only the action `create` of a release is an event");
+    }
+    Read::one(
+        Change {
+            reference: Some(Ref::Tag(message.need("/tag")?.to_owned())),
+            commit: message.text("/commit/id"),
+            action: "release:create".to_owned(),
+            url: message.text("/url"),
             ..change(message)?
         }
         .event(message),
