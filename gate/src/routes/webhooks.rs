@@ -205,13 +205,20 @@ fn handed_on(headers: &HeaderMap) -> BTreeMap<String, String> {
     let named = headers
         .iter()
         .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        });
+        .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())));
     let (mut first, rest): (Vec<_>, Vec<_>) = named.partition(|(name, _)| is_known(name));
     first.extend(rest);
     first.truncate(limit::WEBHOOK_HEADERS_MAX);
     first.into_iter().collect()
+}
+
+/// The text of a header. Not all senders keep to ASCII, and a secret may be any text: it is UTF-8, and where it is not
+/// it is Latin-1, as senders in Java have it.
+fn text(value: &[u8]) -> String {
+    std::str::from_utf8(value).map_or_else(
+        |_| value.iter().copied().map(char::from).collect(),
+        str::to_owned,
+    )
 }
 
 #[cfg(test)]
@@ -252,6 +259,23 @@ mod tests {
             assert_eq!(on.get(name).map(String::as_str), Some("known"), "{name}");
         }
         assert!(!on.contains_key("cookie"));
+    }
+
+    #[test]
+    fn headers_may_hold_any_text() {
+        let mut headers = HeaderMap::new();
+        let wanted = "schlüssel-ключ";
+        headers.insert(
+            HeaderName::from_static("x-gitlab-token"),
+            HeaderValue::from_bytes(wanted.as_bytes()).unwrap(),
+        );
+        headers.insert(
+            HeaderName::from_static("x-team"),
+            HeaderValue::from_bytes(b"gr\xfcn").unwrap(),
+        );
+        let on = handed_on(&headers);
+        assert_eq!(on.get("x-gitlab-token").map(String::as_str), Some(wanted));
+        assert_eq!(on.get("x-team").map(String::as_str), Some("grün"));
     }
 
     #[test]

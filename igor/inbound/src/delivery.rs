@@ -48,6 +48,8 @@ pub struct Received {
     /// How it did so.
     pub proof: Option<Proof>,
     pub events: Vec<InboundEvent>,
+    /// The body as it came has a secret of the source in it, which the events have not: it is not to be kept.
+    pub has_secret: bool,
     /// Why a proper delivery holds no event, or holds more than its events: `ignored, because it is a ping`.
     pub ignored: Option<String>,
 }

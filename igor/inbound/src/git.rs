@@ -158,16 +158,31 @@ pub(crate) fn split_name(name: &str) -> (String, String) {
     }
 }
 
-/// Paths in the lists `added`, `modified` and `removed` of commits, each once, in order; with `removed`
-/// left out they are the files that can be read at the pushed commit.
-pub(crate) fn files(commits: &[Value], lists: &[&str]) -> Vec<String> {
+/// Every path that a push changed, each once, in order. None when some are left out, because there are more than
+/// [`FILES_MAX`] or the sender lists fewer commits than the `total` of them: who asks for a path must not take what
+/// is not listed for unchanged, and a push without files may have changed any.
+pub(crate) fn changed(commits: &[Value], total: Option<u64>) -> Vec<String> {
+    let files = files(commits, &["/added", "/modified", "/removed"], FILES_MAX + 1);
+    let is_cut = total.is_some_and(|total| total > commits.len() as u64);
+    if is_cut || files.len() > FILES_MAX {
+        return Vec::new();
+    }
+    files
+}
+
+/// The files of a push that can be read at the pushed commit.
+pub(crate) fn there(commits: &[Value]) -> Vec<String> {
+    files(commits, &["/added", "/modified"], FILES_MAX)
+}
+
+fn files(commits: &[Value], lists: &[&str], most: usize) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     commits
         .iter()
         .flat_map(|commit| lists.iter().flat_map(|list| field::list(commit, list)))
         .filter_map(Value::as_str)
         .filter(|path| seen.insert(*path))
-        .take(FILES_MAX)
+        .take(most)
         .map(str::to_owned)
         .collect()
 }

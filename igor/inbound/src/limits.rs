@@ -23,7 +23,7 @@ pub const FORM_FIELDS_MAX: usize = 256;
 pub const EVENTS_MAX: usize = 256;
 /// Bytes of payloads that all events of one delivery carry together: each event has the whole body.
 pub const PAYLOAD_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Files of one push that are listed; more are left out.
+/// Files of one push that are listed; of more none is, as if the sender had listed none.
 pub const FILES_MAX: usize = 5_000;
 /// Bytes of an event's id; a longer one becomes its checksum.
 pub const ID_BYTES_MAX: usize = 512;

@@ -29,7 +29,8 @@ pub enum Scheme {
     Github,
     /// `X-Gitlab-Token` is the secret; or Standard Webhooks with a signing token.
     Gitlab,
-    /// `X-Gitea-Signature` or `X-Forgejo-Signature`: bare hex, over the JSON even when a form carries it.
+    /// `X-Gitea-Signature`, `X-Forgejo-Signature` or `X-Gogs-Signature`: bare hex, over the JSON even when a form
+    /// carries it.
     Gitea,
     /// `X-Hub-Signature: sha256=<hex>`.
     Bitbucket,

@@ -42,6 +42,7 @@ pub fn receive(
             verified: Verified::No,
             proof: None,
             events: Vec::new(),
+            has_secret: false,
             ignored: Some("ignored, because it is a ping".to_owned()),
         });
     }
@@ -49,7 +50,12 @@ pub fn receive(
     let covers_id = proof == Some(Proof::SignatureWithId);
     let delivery_id = name::delivery_id(delivery, route.row, covers_id);
     let any_text = cloudevents::is_binary(delivery);
-    let body = content::json(delivery, route.reads_forms, any_text)?;
+    let mut body = content::json(delivery, route.reads_forms, any_text)?;
+    let credentials = Credentials {
+        source,
+        secrets: keys.secrets,
+    };
+    let has_secret = credentials.taken_out_of(&mut body);
     let message = Message {
         delivery,
         source,
@@ -67,10 +73,8 @@ pub fn receive(
     Finish {
         delivery,
         sender: route.row.sender,
-        credentials: Credentials {
-            source,
-            secrets: keys.secrets,
-        },
+        credentials,
+        has_secret,
         proof,
         verified: proof.map_or(Verified::No, |_| Verified::Signed),
         names: Names::new(delivery, fresh_id),
@@ -127,6 +131,7 @@ struct Finish<'a> {
     delivery: &'a Delivery<'a>,
     sender: Sender,
     credentials: Credentials<'a>,
+    has_secret: bool,
     proof: Option<Proof>,
     verified: Verified,
     names: Names<'a>,
@@ -174,6 +179,7 @@ impl Finish<'_> {
             verified: self.verified,
             proof: self.proof,
             events,
+            has_secret: self.has_secret,
             ignored,
         })
     }

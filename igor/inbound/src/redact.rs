@@ -1,5 +1,7 @@
 //! What of a delivery is never shown, kept or compared: credentials, by their names and by their values.
 
+use serde_json::Value;
+
 use crate::{Authentication, Secret, Source};
 
 /// Parts of the names of headers, and of members of the query, that mark credentials and signatures.
@@ -31,6 +33,38 @@ impl Credentials<'_> {
         CREDENTIALS.iter().any(|part| name.contains(part))
             || self.is_configured(&name)
             || self.secrets.iter().any(|secret| holds(value, secret))
+    }
+
+    /// Takes the secrets out of a body that has them in members named after credentials, as old versions of Gitea
+    /// and Gogs write theirs in `secret`; whether there were any.
+    pub(crate) fn taken_out_of(self, body: &mut Value) -> bool {
+        // All of them are looked at: the first is not the only one.
+        match body {
+            Value::Object(members) => {
+                let before = members.len();
+                members.retain(|name, value| !self.is_secret(name, value));
+                let mut any = members.len() < before;
+                for value in members.values_mut() {
+                    any |= self.taken_out_of(value);
+                }
+                any
+            }
+            Value::Array(items) => {
+                let mut any = false;
+                for value in items {
+                    any |= self.taken_out_of(value);
+                }
+                any
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+
+    fn is_secret(self, name: &str, value: &Value) -> bool {
+        let name = name.to_ascii_lowercase();
+        let is_named_so = || CREDENTIALS.iter().any(|part| name.contains(part));
+        let is_known = |text: &str| self.secrets.iter().any(|secret| holds(text, secret));
+        value.as_str().is_some_and(is_known) && is_named_so()
     }
 
     /// The source has its proof in this header.
@@ -65,6 +99,23 @@ fn holds(value: &str, secret: &Secret) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_of_bodies() {
+        let secrets = [Secret::new("hunter2")];
+        let known = Credentials {
+            source: None,
+            secrets: &secrets,
+        };
+        let mut body = serde_json::json!({"ref": "refs/heads/hunter2", "secret": "hunter2",
+            "hooks": [{"config": {"Token": "Bearer hunter2", "secret": "********"}}]});
+        assert!(known.taken_out_of(&mut body));
+        let rest = serde_json::json!({"ref": "refs/heads/hunter2",
+            "hooks": [{"config": {"secret": "********"}}]});
+        assert_eq!(body, rest);
+        assert!(!known.taken_out_of(&mut body));
+        assert!(!Credentials::default().taken_out_of(&mut serde_json::json!({"secret": ""})));
+    }
 
     #[test]
     fn credentials_are_known_by_name_by_configuration_and_by_value() {

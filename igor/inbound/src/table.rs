@@ -25,6 +25,7 @@ pub enum Sender {
     Gitlab,
     Gitea,
     Forgejo,
+    Gogs,
     Bitbucket,
     BitbucketServer,
     Dockerhub,
@@ -138,6 +139,13 @@ static TABLE: &[Row] = &[
         &["forgejo"],
         Scheme::Gitea,
         &["x-forgejo-delivery", "x-gitea-delivery"],
+        senders::gitea::read,
+    ),
+    row(
+        Sender::Gogs,
+        &["gogs"],
+        Scheme::Gitea,
+        &["x-gogs-delivery"],
         senders::gitea::read,
     ),
     row(
@@ -276,6 +284,7 @@ const GIT_SOURCES: &[(&str, Sender)] = &[
     ("bitbucket", Sender::Bitbucket),
     ("gitea", Sender::Gitea),
     ("forgejo", Sender::Forgejo),
+    ("gogs", Sender::Gogs),
 ];
 
 fn git_source(name: &str) -> Option<Sender> {
@@ -305,6 +314,7 @@ impl Sender {
             | Self::Gitlab
             | Self::Gitea
             | Self::Forgejo
+            | Self::Gogs
             | Self::Bitbucket
             | Self::BitbucketServer => EventKind::Git,
             Self::Docker
@@ -417,7 +427,7 @@ fn not_as(source: &Source, sender: &str) -> Refused {
 /// whoever the path says, but not somebody who speaks for others' controllers and accounts.
 fn may_send_as(source: &Source, [path, sender]: [Sender; 2]) -> bool {
     let family = |sender| match sender {
-        Sender::Forgejo => Sender::Gitea,
+        Sender::Forgejo | Sender::Gogs => Sender::Gitea,
         Sender::BitbucketServer => Sender::Bitbucket,
         Sender::Generic => Sender::Webhook,
         other => other,
@@ -428,14 +438,20 @@ fn may_send_as(source: &Source, [path, sender]: [Sender; 2]) -> bool {
     }
 }
 
-/// Gitea and Forgejo send the headers of GitHub too, and both Bitbuckets share a path.
+/// Each fork sends the headers of what it comes from too: Forgejo those of Gitea, it those of Gogs, and that those
+/// of GitHub. Both Bitbuckets share a path.
 fn sender_by_headers(delivery: &Delivery<'_>, sender: Sender) -> Sender {
     let has = |name| delivery.header(name).is_some();
     match sender {
-        Sender::Github | Sender::Gitea | Sender::Forgejo if has("x-forgejo-event") => {
-            Sender::Forgejo
+        Sender::Github | Sender::Gitea | Sender::Forgejo | Sender::Gogs => {
+            let forks = [
+                ("x-forgejo-event", Sender::Forgejo),
+                ("x-gitea-event", Sender::Gitea),
+                ("x-gogs-event", Sender::Gogs),
+            ];
+            let told = forks.into_iter().find(|(header, _)| has(header));
+            told.map_or(sender, |(_, fork)| fork)
         }
-        Sender::Github if has("x-gitea-event") => Sender::Gitea,
         Sender::Bitbucket | Sender::BitbucketServer => match delivery.header("x-event-key") {
             Some(key) if key.starts_with("pr:") || key.starts_with("diagnostics:") => {
                 Sender::BitbucketServer

@@ -136,7 +136,7 @@ impl Igor {
         record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
         let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
-        record.body = Some(body);
+        record.body = Some(body).filter(|_| !received.has_secret);
         let Received {
             mut events,
             mut ignored,

@@ -110,6 +110,27 @@ async fn a_delivery_is_stored_once_it_is_proved() {
 }
 
 #[tokio::test]
+async fn a_secret_in_a_body_is_kept_nowhere() {
+    let world = world().await;
+    // So did Gitea for a while, at the path of GitHub as well.
+    let body = PUSH.replacen('{', r#"{"secret":"first","#, 1);
+    let signature = signed("first", &body);
+    let bare = signature.trim_start_matches("sha256=");
+    let headers = [("x-gitea-event", "push"), ("x-gitea-signature", bare)];
+    world.send("github/main", &headers, &body).await.unwrap();
+    let stored = world.stored();
+    assert_eq!(stored[0].sender, "gitea");
+    assert_eq!(stored[0].payload["ref"], "refs/heads/main");
+    assert!(!stored[0].payload.contains_key("secret"));
+    let kept = GetDelivery {
+        id: world.last().await.id,
+    };
+    let kept = rpc::call(&*world.ports.rpc, &kept).await.unwrap();
+    assert_eq!(kept.verdict, "accepted");
+    assert!(!serde_json::to_string(&kept).unwrap().contains("first"));
+}
+
+#[tokio::test]
 async fn secrets_are_exchanged_while_it_runs() {
     let world = world().await;
     world.write("secret", "first\nsecond\n");

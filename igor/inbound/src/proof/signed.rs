@@ -63,7 +63,12 @@ pub(super) fn gitlab_signs(claim: Claim<'_>) -> bool {
 }
 
 pub(super) fn gitea(claim: Claim<'_>) -> Result<(), Doubt> {
-    let (header, prefix) = ["x-forgejo-signature", "x-gitea-signature"]
+    let own = [
+        "x-forgejo-signature",
+        "x-gitea-signature",
+        "x-gogs-signature",
+    ];
+    let (header, prefix) = own
         .into_iter()
         .find(|name| claim.delivery.header(name).is_some())
         .map_or(("x-hub-signature-256", "sha256="), |name| (name, ""));

@@ -1,4 +1,4 @@
-//! Gitea and Forgejo: pushes, branches and tags, pull requests, releases.
+//! Gitea, Forgejo and Gogs: pushes, branches and tags, pull requests, releases.
 
 use super::{Message, Read, Reading, github};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 
 pub(crate) fn read(message: &Message<'_>) -> Reading {
     let has = |name: &str| message.body.get(name).is_some();
-    let name = ["x-forgejo-event", "x-gitea-event"]
+    let name = ["x-forgejo-event", "x-gitea-event", "x-gogs-event"]
         .iter()
         .find_map(|name| message.header(name));
     match name {
@@ -22,6 +22,8 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
             Read::ignored(format!("no trigger is about the event `{other}`"))
         }
         None if has("pull_request") => pull_request(message),
+        // What was created has a commit.
+        None if has("ref_type") && !has("sha") => Read::ignored("a branch or a tag was deleted"),
         None if has("ref_type") => create(message),
         None => push(message),
     }
@@ -54,9 +56,10 @@ fn push(message: &Message<'_>) -> Reading {
             commit: git::tagged(&reference, body).or(commit),
             reference: Some(reference),
             action: "push".to_owned(),
-            files: git::files(
+            // Of a large push the newest few commits are listed.
+            files: git::changed(
                 field::list(body, "/commits"),
-                &["/added", "/modified", "/removed"],
+                field::number(body, "/total_commits"),
             ),
             url: message.text("/compare_url"),
             ..change(message)?

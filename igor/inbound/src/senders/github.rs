@@ -48,6 +48,8 @@ fn event_name<'a>(message: &Message<'a>) -> &'a str {
         Some(name) => name,
         None if has("hook_id") => "ping",
         None if has("pull_request") => "pull_request",
+        // Only of a creation it is told which branch is the default one.
+        None if has("ref_type") && !has("master_branch") => "delete",
         None if has("ref_type") => "create",
         None if has("ref") => "push",
         None => "",
@@ -92,14 +94,14 @@ fn push(message: &Message<'_>) -> Reading {
     };
     let commit = git::tagged(&reference, body).or(commit);
     let commits = field::list(body, "/commits");
-    let there = git::files(commits, &["/added", "/modified"]);
+    let there = git::there(commits);
     Read::one(
         Change {
             reference: Some(reference),
             artifacts: artifacts(body, &there, commit.as_deref()),
             commit,
             action: "push:push".to_owned(),
-            files: git::files(commits, &["/added", "/modified", "/removed"]),
+            files: git::changed(commits, None),
             url: message.text("/compare"),
             ..change(message)?
         }
@@ -149,7 +151,7 @@ fn create(message: &Message<'_>) -> Reading {
 }
 
 /// Of a merged request the branch that got it and the commit that it got, else the branch that it comes from and
-/// its last. Gitea and Forgejo write it alike.
+/// its last. Gitea and Forgejo write it alike; Gogs names the branches in members of their own, and no commit of them.
 pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
     let body = message.body;
     let action = message.need("/action")?;
@@ -160,12 +162,22 @@ pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
         ("draft", "/pull_request/draft"),
         ("state", "/pull_request/state"),
         ("title", "/pull_request/title"),
-        ("base", "/pull_request/base/ref"),
     ] {
         field::put(&mut properties, name, field::shown(body, pointer));
     }
+    let base = field::first_text(
+        body,
+        &["/pull_request/base/ref", "/pull_request/base_branch"],
+    );
+    field::put(&mut properties, "base", base);
     // The repository of a deleted fork is null: that was no branch of ours either.
-    let head = field::text(body, "/pull_request/head/repo/full_name");
+    let head = field::first_text(
+        body,
+        &[
+            "/pull_request/head/repo/full_name",
+            "/pull_request/head_repo/full_name",
+        ],
+    );
     let elsewhere =
         head.is_none_or(|head| Some(head) != field::text(body, "/repository/full_name"));
     git::put_request(&mut properties, elsewhere, merged);
@@ -173,16 +185,17 @@ pub(super) fn pull_request(message: &Message<'_>, common: Change) -> Reading {
         // Before it is merged this is a commit that only tries whether it can be.
         let commit = message.text("/pull_request/merge_commit_sha");
         field::put(&mut properties, "mergeCommit", commit.clone());
-        (message.text("/pull_request/base/ref"), commit)
+        (base, commit)
     } else {
+        let head = ["/pull_request/head/ref", "/pull_request/head_branch"];
         (
-            message.text("/pull_request/head/ref"),
+            field::first_text(body, &head),
             message.text("/pull_request/head/sha"),
         )
     };
     Read::one(
         Change {
-            reference: branch.map(Ref::Branch),
+            reference: branch.map(|branch| Ref::Branch(branch.to_owned())),
             commit,
             action: format!("pull_request:{action}"),
             url: message.text("/pull_request/html_url"),

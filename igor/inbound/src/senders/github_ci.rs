@@ -78,7 +78,10 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
     let number = field::number(body, "/workflow_run/run_number")
         .ok_or_else(|| message.missing("/workflow_run/run_number"))?;
     let attempt = field::number(body, "/workflow_run/run_attempt").unwrap_or(1);
-    let result = field::text(body, "/workflow_run/conclusion").map(|conclusion| {
+    let conclusion = field::text(body, "/workflow_run/conclusion");
+    // Such a run goes on when a person lets it.
+    let waits = conclusion == Some("action_required");
+    let result = conclusion.filter(|_| !waits).map(|conclusion| {
         match conclusion {
             "success" | "neutral" => "SUCCESS",
             "cancelled" => "ABORTED",
@@ -87,7 +90,8 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
         }
         .to_owned()
     });
-    let building = field::text(body, "/workflow_run/status").map(|status| status != "completed");
+    let status = field::text(body, "/workflow_run/status");
+    let building = status.map(|status| waits || status != "completed");
     let mut event = Build {
         master: message.controller().to_owned(),
         job: format!("{repository}/{workflow}"),

@@ -1,4 +1,4 @@
-//! GitLab: pushes of branches and tags, merge requests; pipelines are its CI.
+//! GitLab: pushes of branches and tags, merge requests, releases; pipelines are its CI.
 
 use kork_model::Context;
 use serde_json::Value;
@@ -14,6 +14,7 @@ pub(crate) fn read(message: &Message<'_>) -> Reading {
     match kind {
         Some("push" | "tag_push") => push(message),
         Some("merge_request") => merge_request(message),
+        Some("release") => release(message),
         Some("pipeline") => gitlab_ci::pipeline(message),
         Some(other) => {
             let other: String = other.chars().take(64).collect();
@@ -53,7 +54,7 @@ fn push(message: &Message<'_>) -> Reading {
     // The commit of an annotated tag is not the object that was pushed.
     let commit = message.text("/checkout_sha").or(after);
     let commits = field::list(body, "/commits");
-    let there = git::files(commits, &["/added", "/modified"]);
+    let there = git::there(commits);
     let action = field::first_text(body, &["/object_kind", "/event_name"]);
     Read::one(
         Change {
@@ -61,7 +62,8 @@ fn push(message: &Message<'_>) -> Reading {
             artifacts: artifacts(body, &there, commit.as_deref()),
             commit,
             action: action.unwrap_or_default().to_owned(),
-            files: git::files(commits, &["/added", "/modified", "/removed"]),
+            // Of a large push the newest twenty commits are listed.
+            files: git::changed(commits, field::number(body, "/total_commits_count")),
             url: message.text("/project/web_url"),
             ..change(message)?
         }
@@ -127,6 +129,23 @@ fn merge_request(message: &Message<'_>) -> Reading {
             action: format!("merge_request:{action}"),
             url: message.text("/object_attributes/url"),
             properties,
+            ..change(message)?
+        }
+        .event(message),
+    )
+}
+
+/// A release and its tag, of which another event tells as well when it is new. Nobody is named who made it.
+fn release(message: &Message<'_>) -> Reading {
+    if message.need("/action")? != "create" {
+        return Read::ignored("only the action `create` of a release is an event");
+    }
+    Read::one(
+        Change {
+            reference: Some(Ref::Tag(message.need("/tag")?.to_owned())),
+            commit: message.text("/commit/id"),
+            action: "release:create".to_owned(),
+            url: message.text("/url"),
             ..change(message)?
         }
         .event(message),

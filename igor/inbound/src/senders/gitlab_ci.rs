@@ -7,6 +7,15 @@ use crate::{build::Build, field};
 pub(super) fn pipeline(message: &Message<'_>) -> Reading {
     let body = message.body;
     let job = message.need("/project/path_with_namespace")?;
+    // It is a part of the pipeline that started it, which has an event of its own.
+    if field::text(body, "/object_attributes/source") == Some("parent_pipeline") {
+        return Read::ignored("it is a child of another pipeline");
+    }
+    // Nobody asks for the pipelines of strangers' commits by name, as with merge requests.
+    let project = |side: &str| field::number(body, &format!("/merge_request/{side}_project_id"));
+    if project("source") != project("target") {
+        return Read::ignored("it is a pipeline of a commit of a fork");
+    }
     let number = field::number(body, "/object_attributes/id")
         .ok_or_else(|| message.missing("/object_attributes/id"))?;
     let result = match message.need("/object_attributes/status")? {

@@ -115,7 +115,7 @@ fn swallow(sent: &Sent) {
     }
 }
 
-const PATHS: [&str; 32] = [
+const PATHS: [&str; 33] = [
     "webhook/x",
     "git/github",
     "git/gitlab",
@@ -129,6 +129,7 @@ const PATHS: [&str; 32] = [
     "github/x",
     "gitlab/x",
     "gitea/x",
+    "gogs/x",
     "forgejo/x",
     "bitbucket/x",
     "bitbucketServer/x",
@@ -172,7 +173,7 @@ proptest! {
     #[test]
     fn spoiled_headers_do_no_harm(
         which in any::<Index>(),
-        name in "(x-github-event|x-event-key|x-gitea-event|ce-type|ce-id|ce-data|content-type|content-encoding|idempotency-key|x-nexus-webhook-id)",
+        name in "(x-github-event|x-event-key|x-gitea-event|x-gogs-event|ce-type|ce-id|ce-data|content-type|content-encoding|idempotency-key|x-nexus-webhook-id)",
         value in prop_oneof![
             "\\PC{0,40}",
             "(push|create|gzip|application/x-www-form-urlencoded|application/cloudevents-batch\\+json|application/cloudevents\\+json|repo:push|pr:merged|dev\\.cdevents\\.a\\.b)",

@@ -145,7 +145,8 @@ fn many_changes_at_once_are_refused_and_many_files_are_cut() {
     body["commits"] = serde_json::json!([{"added": files}]);
     sent.body = serde_json::to_vec(&body).unwrap();
     let event = sent.receive().unwrap().events.remove(0);
-    assert_eq!(event.files.len(), limits::FILES_MAX);
+    // Part of them would say of the others that they are unchanged.
+    assert!(event.files.is_empty());
     assert_eq!(event.artifacts.len(), limits::FILES_MAX);
 }
 

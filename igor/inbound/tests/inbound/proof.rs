@@ -32,6 +32,9 @@ pub(crate) fn signed() -> Vec<Sent> {
     let forgejo = case("push of Forgejo", "github/acme");
     let value = code(&forgejo);
     all.push(with(forgejo, "x-forgejo-signature", value));
+    let gogs = case("push of Gogs", "gogs/acme");
+    let value = code(&gogs);
+    all.push(with(gogs, "x-gogs-signature", value));
     for (name, path) in [
         ("push of one branch", "bitbucket/acme"),
         ("changed references", "git/bitbucket"),
