@@ -6,12 +6,14 @@ use kork_model::{
     Context, InboundEvent, Timestamp,
     inbound::{EventKind, Verified},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{git::Scm, path::JobPath};
 
 /// How a build ended, by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BuildResult {
     Success,
     Unstable,

@@ -12,10 +12,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::{
-    CiError, Controller,
-    breaker::{Breaker, BreakerState},
-};
+use crate::{CiError, Controller, breaker::Breaker, server::About};
 
 /// Largest JSON answer.
 pub(crate) const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -91,8 +88,18 @@ impl Calls {
         self.clock.now()
     }
 
-    pub(crate) fn breaker(&self) -> BreakerState {
-        self.locked().state()
+    /// What a client that makes these calls says of itself.
+    pub(crate) fn about<'a>(
+        &'a self,
+        sender: &'static str,
+        controller: &'a Controller,
+    ) -> About<'a> {
+        About {
+            sender,
+            name: &controller.name,
+            clock: self.clock(),
+            breaker: self.locked().state(),
+        }
     }
 
     pub(crate) fn get(&self, url: Url) -> RequestBuilder {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use generic::{FindCall, Generic, Method, StartCall, StatusCall, StopCall};
+pub use generic::{FindCall, Generic, Method, ReportBody, StartCall, StatusCall, StopCall};
 pub use unused::Unused;
 
 use crate::secret::SecretSource;

@@ -12,13 +12,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
-    breaker::BreakerState,
     calls::Reply,
     git::Scm,
     jenkins::{list, number, text},
     path::encoded,
     rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
-    server::{Located, LogPage, LogStart, Prepared, Started},
+    server::{About, Located, LogPage, LogStart, Prepared, Started},
 };
 
 /// Runs that are looked through for one of ours.
@@ -142,20 +141,8 @@ fn objects_to(reply: &Reply, word: &str) -> bool {
 
 #[async_trait]
 impl BuildServer for Github {
-    fn sender(&self) -> &'static str {
-        "github"
-    }
-
-    fn name(&self) -> &str {
-        &self.0.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.0.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.0.calls.breaker()
+    fn about(&self) -> About<'_> {
+        self.0.about("github")
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -278,11 +265,12 @@ impl BuildServer for Github {
 
     async fn stop(
         &self,
-        job: &str,
+        request: &BuildRequest,
         _item: Option<u64>,
         number: Option<u64>,
     ) -> Result<(), CiError> {
         let Some(number) = number else { return Ok(()) };
+        let job = &request.job;
         let path = format!("{}/cancel", Workflow::of(job)?.run(number));
         let reply = self.0.post(&path, &json!({}), false).await?;
         // 409: it has ended.

@@ -18,13 +18,12 @@ use serde_json::{Value, json};
 
 use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
-    breaker::BreakerState,
     calls::Reply,
     git::Scm,
     jenkins::{list, number, text},
     path::encoded,
     rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
-    server::{Located, LogPage, LogStart, Prepared, Started},
+    server::{About, Located, LogPage, LogStart, Prepared, Started},
 };
 
 /// Pipelines that are looked through for one of ours.
@@ -120,20 +119,8 @@ fn build(value: &Value) -> Option<Build> {
 
 #[async_trait]
 impl BuildServer for Gitlab {
-    fn sender(&self) -> &'static str {
-        "gitlab"
-    }
-
-    fn name(&self) -> &str {
-        &self.rest.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.rest.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.rest.calls.breaker()
+    fn about(&self) -> About<'_> {
+        self.rest.about("gitlab")
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -245,11 +232,12 @@ impl BuildServer for Gitlab {
 
     async fn stop(
         &self,
-        job: &str,
+        request: &BuildRequest,
         _item: Option<u64>,
         number: Option<u64>,
     ) -> Result<(), CiError> {
         let Some(number) = number else { return Ok(()) };
+        let job = &request.job;
         let path = format!("{}/{number}/cancel", pipelines(job));
         let reply = self.rest.post(&path, &json!({}), false).await?;
         if matches!(reply.status, 401 | 403 | 404) {

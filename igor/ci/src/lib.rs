@@ -31,7 +31,7 @@ pub use build::{Build, BuildArtifact, BuildResult};
 pub use config::{CiConfig, Controller};
 pub use error::CiError;
 pub use follow::{BuildOutcome, Listener};
-pub use generic::Generic;
+pub use generic::{Generic, Report};
 pub use github::Github;
 pub use gitlab::Gitlab;
 pub use jenkins::Jenkins;

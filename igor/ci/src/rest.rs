@@ -14,7 +14,7 @@ use crate::{
     jenkins::text,
     properties::logged,
     secret::SecretSource,
-    server::Prepared,
+    server::{About, Prepared},
 };
 
 /// Largest log that properties are looked for in; of a longer one, the beginning.
@@ -54,6 +54,10 @@ impl Rest {
             sign,
             follows,
         })
+    }
+
+    pub(crate) fn about(&self, sender: &'static str) -> About<'_> {
+        self.calls.about(sender, &self.controller)
     }
 
     pub(crate) fn url(&self, path: &str) -> Result<Url, CiError> {

@@ -135,7 +135,9 @@ impl Igor {
         record.verified = received.verified;
         record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
-        let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
+        let source = accounts.source(&record.source);
+        let reported = self.reported(&received, accounts, source).await?;
+        let unproved = self.doubt(&mut received, accounts, source)?;
         record.body = Some(body);
         let Received {
             mut events,
@@ -159,7 +161,7 @@ impl Igor {
             "accepted"
         };
         verdict.clone_into(&mut record.verdict);
-        record.because.clone_from(&ignored);
+        record.because = reported.or_else(|| ignored.clone());
         let event_id = events.first().map_or(&record.id, |event| &event.id);
         Ok(DeliveryTaken {
             event_processed: !events.is_empty(),

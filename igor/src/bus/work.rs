@@ -21,7 +21,12 @@ use kork::{
 use kork_model::{Kind, Problem, Status, WorkOrder, WorkReport, WorkResult, work};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Igor, current::Current, orders::request_of, records::Kept};
+use crate::app::{
+    Igor,
+    current::Current,
+    orders::{Following, request_of},
+    records::Kept,
+};
 
 /// Builds that are followed at the same time. Waiting for one costs little.
 const ORDERS_MAX: usize = 4_096;
@@ -117,15 +122,19 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     if let Some(first) = kept.result() {
         return Ok(Some(first));
     }
-    let server = asked.and_then(|(master, request)| Ok((Current::new(igor, &master)?, request)));
+    let server = asked.and_then(|(master, request)| {
+        let server = Current::new(igor, &master, &request.unique_key)?;
+        Ok((server, request))
+    });
     let result = match server {
         Ok((server, request)) => {
             let progress = kept.progress();
-            let _following = igor.followed.begin(&order.key, stop.clone());
+            let following = igor.followed.begin(&order.key, stop.clone());
             let listener = Told {
                 igor,
                 order,
                 stop: &stop,
+                following: &following,
                 kept: tokio::sync::Mutex::new(&mut kept),
             };
             let outcome = follow::run(&server, &request, progress, &listener).await;
@@ -180,6 +189,7 @@ struct Told<'a> {
     igor: &'a Arc<Igor>,
     order: &'a WorkOrder,
     stop: &'a CancellationToken,
+    following: &'a Following<'a>,
     kept: tokio::sync::Mutex<&'a mut Kept>,
 }
 
@@ -224,6 +234,7 @@ impl follow::Listener for Told<'_> {
             biased;
             () = self.stop.cancelled() => false,
             () = clock.sleep_until(end) => true,
+            () = self.following.news() => true,
         }
     }
 

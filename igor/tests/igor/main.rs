@@ -5,5 +5,6 @@
 mod builds;
 mod deliveries;
 mod faulty;
+mod reports;
 mod withdrawals;
 mod world;
