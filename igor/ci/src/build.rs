@@ -54,6 +54,8 @@ pub struct BuildArtifact {
     pub display_path: String,
     /// Path below the build's artifacts.
     pub relative_path: String,
+    /// Where it can be had, when its path does not say that.
+    pub address: Option<String>,
 }
 
 impl BuildArtifact {
@@ -64,6 +66,23 @@ impl BuildArtifact {
             file_name: name.to_owned(),
             display_path: name.to_owned(),
             relative_path: relative_path.to_owned(),
+            address: None,
+        }
+    }
+
+    /// The artifact at a path that can be had at an address.
+    pub fn at(relative_path: &str, address: Option<String>) -> Self {
+        Self {
+            address,
+            ..Self::new(relative_path)
+        }
+    }
+
+    /// Its type and reference, as artifacts of Spinnaker have them.
+    fn reference(&self) -> (&'static str, &str) {
+        match &self.address {
+            Some(address) => ("http/file", address),
+            None => ("jenkins/file", &self.relative_path),
         }
     }
 }
@@ -149,8 +168,9 @@ impl Build {
         let main = crate::git::main(&self.scm, None);
         let version = self.number.to_string();
         let artifacts = self.artifacts.iter().map(|a| {
+            let (kind, reference) = a.reference();
             json!({
-                "type": "jenkins/file", "name": a.file_name, "reference": a.relative_path,
+                "type": kind, "name": a.file_name, "reference": reference,
                 "version": version, "customKind": false, "metadata": {},
             })
         });
@@ -182,13 +202,14 @@ impl Build {
 
 impl BuildArtifact {
     fn generic(&self, version: &str) -> Value {
+        let (kind, reference) = self.reference();
         json!({
             "fileName": self.file_name,
             "displayPath": self.display_path,
             "relativePath": self.relative_path,
-            "reference": self.relative_path,
+            "reference": reference,
             "name": self.file_name,
-            "type": "jenkins/file",
+            "type": kind,
             "version": version,
             "decorated": false,
         })

@@ -33,12 +33,9 @@ pub struct Generic {
 impl Generic {
     /// A client of `controller`, whose time comes from `clock`.
     pub fn new(controller: &Controller, clock: Arc<dyn Clock>) -> Result<Self, CiError> {
-        let rest = Rest::new(
-            controller,
-            clock,
-            |request, token| request.bearer_auth(token),
-            false,
-        );
+        let rest = Rest::new(controller, clock, |request, token| {
+            request.bearer_auth(token)
+        });
         Ok(Self {
             rest: rest?,
             how: controller.generic.clone().unwrap_or_default(),

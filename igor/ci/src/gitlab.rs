@@ -1,5 +1,6 @@
 //! GitLab CI: pipelines of a project are builds. A job is the project's whole path or its number.
 
+mod jobs;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,9 @@ use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
     calls::Reply,
     git::Scm,
-    jenkins::{list, number, text},
+    jenkins::{number, text},
     path::encoded,
-    rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
+    rest::{Rest, branch, millis, prepared_branch, seen},
     server::{About, Located, LogPage, LogStart, Prepared, Started},
 };
 
@@ -39,15 +40,24 @@ pub struct Gitlab {
 impl Gitlab {
     /// A client of `controller`, whose time comes from `clock`.
     pub fn new(controller: &Controller, clock: Arc<dyn Clock>) -> Result<Self, CiError> {
-        let rest = Rest::new(
-            controller,
-            clock,
-            |request, token| request.header("PRIVATE-TOKEN", token),
-            false,
-        );
+        let rest = Rest::new(controller, clock, |request, token| {
+            request.header("PRIVATE-TOKEN", token)
+        });
         Ok(Self {
             rest: rest?,
             refuses_variables: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Gitlab {
+    /// A pipeline without what its jobs left.
+    async fn state(&self, job: &str, number: u64) -> Result<Build, CiError> {
+        let path = format!("{}/{number}", pipelines(job));
+        let value = self.rest.get(&path).await?;
+        build(&value).ok_or_else(|| CiError::Malformed {
+            what: self.rest.named(&path),
+            reason: "the pipeline has no id".to_owned(),
         })
     }
 }
@@ -218,16 +228,13 @@ impl BuildServer for Gitlab {
     }
 
     async fn watch(&self, job: &str, number: u64, _age_ms: u64) -> Result<Build, CiError> {
-        self.build(job, number).await
+        self.state(job, number).await
     }
 
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError> {
-        let path = format!("{}/{number}", pipelines(job));
-        let value = self.rest.get(&path).await?;
-        build(&value).ok_or_else(|| CiError::Malformed {
-            what: self.rest.named(&path),
-            reason: "the pipeline has no id".to_owned(),
-        })
+        let mut build = self.state(job, number).await?;
+        build.artifacts = seen(self.archives(job, number).await)?;
+        Ok(build)
     }
 
     async fn stop(
@@ -243,39 +250,20 @@ impl BuildServer for Gitlab {
         if matches!(reply.status, 401 | 403 | 404) {
             return Err(reply.error(&self.rest.named(&path)));
         }
-        self.rest.await_end(|| self.build(job, number)).await
+        self.rest.await_end(|| self.state(job, number)).await
     }
 
     /// A pipeline has no log of its own, only its jobs have.
-    async fn log(&self, _job: &str, _number: u64, _start: LogStart) -> Result<LogPage, CiError> {
-        Ok(LogPage::default())
+    async fn log(&self, job: &str, number: u64, start: LogStart) -> Result<LogPage, CiError> {
+        self.log_of_jobs(job, number, start).await
     }
 
-    /// From lines of the jobs' logs; `file` only names them in errors.
     async fn properties(
         &self,
         job: &str,
         build: &Build,
         file: &str,
     ) -> Result<Context, PropertiesError> {
-        let jobs = format!(
-            "{}/{}/jobs?per_page={LOGS_MAX}",
-            pipelines(job),
-            build.number
-        );
-        let jobs = json!({ "jobs": self.rest.get(&jobs).await? });
-        // A job that never ran has no log.
-        let ran = |job: &&Value| job.get("started_at") != Some(&Value::Null);
-        let mut ids: Vec<u64> = list(&jobs, "jobs")
-            .filter(ran)
-            .filter_map(|j| number(j, "id"))
-            .collect();
-        ids.sort_unstable();
-        let project = project(job);
-        let paths: Vec<String> = ids
-            .iter()
-            .map(|id| format!("{project}/jobs/{id}/trace"))
-            .collect();
-        self.rest.logged(&paths, build, file).await
+        self.properties_of_jobs(job, build, file).await
     }
 }

@@ -7,10 +7,12 @@
 //! - [`poll`]: looks for builds whose notifications were lost.
 //! - [`build`], [`git`], [`properties`], [`path`]: builds and what they leave, in Spinnaker's shapes.
 
+mod archive;
 pub mod breaker;
 pub mod build;
 mod calls;
 pub mod config;
+mod console;
 #[cfg(test)]
 mod double;
 mod error;

@@ -113,11 +113,7 @@ impl Report {
             full_display_name: format!("{job} #{number}"),
             running: self.result.is_none(),
             result: self.result,
-            artifacts: self
-                .artifacts
-                .iter()
-                .map(|path| BuildArtifact::new(path))
-                .collect(),
+            artifacts: self.artifacts.iter().map(|path| artifact(path)).collect(),
             ..Build::default()
         }
     }
@@ -131,6 +127,12 @@ impl Report {
                 archived: "nothing where generic.status.properties points to".to_owned(),
             })
     }
+}
+
+/// A path, or an address.
+fn artifact(path: &str) -> BuildArtifact {
+    let is_address = path.starts_with("https://") || path.starts_with("http://");
+    BuildArtifact::at(path, is_address.then(|| path.to_owned()))
 }
 
 fn result(status: &StatusCall, shown: &Value) -> Option<BuildResult> {

@@ -32,6 +32,12 @@ pub enum PropertyFileError {
     /// There is nothing in it.
     #[error("the property file {file:?} is empty; the build archived {archived}")]
     Empty { file: String, archived: String },
+    /// No job archived it, and no log has a property.
+    #[error(
+        "no job of the build archived a property file {file:?}, and none wrote a line \
+         SPINNAKER_PROPERTY_<NAME>=<value> to its log; it archived {archived}"
+    )]
+    Nowhere { file: String, archived: String },
     /// It is not what its name promises.
     #[error("the property file {file:?} cannot be read: {reason}; the build archived {archived}")]
     Broken {
@@ -61,6 +67,29 @@ pub fn find<'a>(
             matching: listed(named.iter().copied()),
             archived: listed(artifacts.iter()),
         }),
+    }
+}
+
+/// The values of the one file of those that were found, by path; none when nothing was.
+pub fn one(
+    found: &[(String, Vec<u8>)],
+    file: &str,
+    artifacts: &[BuildArtifact],
+) -> Result<Option<Context>, PropertyFileError> {
+    match found {
+        [] => Ok(None),
+        [(path, bytes)] => parse(path, bytes, artifacts).map(Some),
+        several => {
+            let paths: Vec<_> = several
+                .iter()
+                .map(|(path, _)| BuildArtifact::new(path))
+                .collect();
+            Err(PropertyFileError::Ambiguous {
+                file: file.to_owned(),
+                matching: listed(paths.iter()),
+                archived: listed(artifacts.iter()),
+            })
+        }
     }
 }
 
@@ -163,7 +192,7 @@ fn key(value: Yaml) -> String {
     }
 }
 
-fn listed<'a>(artifacts: impl ExactSizeIterator<Item = &'a BuildArtifact>) -> String {
+pub(crate) fn listed<'a>(artifacts: impl ExactSizeIterator<Item = &'a BuildArtifact>) -> String {
     let count = artifacts.len();
     if count == 0 {
         return "nothing".to_owned();
