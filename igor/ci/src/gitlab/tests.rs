@@ -46,24 +46,7 @@ impl State {
         let path = path.strip_prefix(PROJECT).unwrap_or("elsewhere");
         let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
         match (method, &parts[..]) {
-            ("POST", ["pipeline"]) => {
-                let variables = asked.body["variables"].as_array().unwrap();
-                if self.refuses.is_some() && !variables.is_empty() {
-                    let said = "Insufficient permissions to set pipeline variables";
-                    return (400, json!({ "message": { "base": [said] } }));
-                }
-                let lost = self.lose.take();
-                if lost == Some("request") {
-                    return (0, Value::Null);
-                }
-                let id = 700 + self.pipelines.len() as u64;
-                self.pipelines.push((id, asked.body.clone(), 0));
-                if lost.is_some() {
-                    (0, Value::Null)
-                } else {
-                    (201, self.shown(id))
-                }
-            }
+            ("POST", ["pipeline"]) => self.make(&asked.body),
             ("GET", ["pipelines", query]) if query.contains("per_page") => {
                 let mut all: Vec<u64> = self.pipelines.iter().rev().map(|p| p.0).collect();
                 if self.other && !all.is_empty() {
@@ -113,6 +96,25 @@ impl State {
                 (200, json!({}))
             }
             _ => (404, json!({ "message": "404 Project Not Found" })),
+        }
+    }
+
+    fn make(&mut self, body: &Value) -> Answer {
+        let variables = body["variables"].as_array().unwrap();
+        if self.refuses.is_some() && !variables.is_empty() {
+            let said = "Insufficient permissions to set pipeline variables";
+            return (400, json!({ "message": { "base": [said] } }));
+        }
+        let lost = self.lose.take();
+        if lost == Some("request") {
+            return (0, Value::Null);
+        }
+        let id = 700 + self.pipelines.len() as u64;
+        self.pipelines.push((id, body.clone(), 0));
+        if lost.is_some() {
+            (0, Value::Null)
+        } else {
+            (201, self.shown(id))
         }
     }
 
