@@ -47,6 +47,19 @@ impl BuildResult {
     }
 }
 
+/// What a build is called where it is told of.
+pub(crate) struct Told<'a> {
+    /// Of the event.
+    pub id: String,
+    pub sender: &'static str,
+    pub controller: &'a str,
+    /// As triggers write it.
+    pub job: &'a str,
+    /// As people see it.
+    pub number: u64,
+    pub now: Timestamp,
+}
+
 /// A file that a build archived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildArtifact {
@@ -156,15 +169,28 @@ impl Build {
         })
     }
 
-    /// What triggers see of it, fetched by us.
+    /// What triggers see of a build of Jenkins, fetched by us.
     pub fn event(
         &self,
-        sender: &str,
+        sender: &'static str,
         controller: &str,
         job: &JobPath,
         now: Timestamp,
     ) -> InboundEvent {
-        let name = job.spinnaker();
+        let mut event = self.told(Told {
+            id: format!("{sender}:{controller}:{job}:{}", self.number),
+            sender,
+            controller,
+            job: &job.spinnaker(),
+            number: self.number,
+            now,
+        });
+        event.job = Some(job.to_string());
+        event
+    }
+
+    /// What triggers see of it, fetched by us.
+    pub(crate) fn told(&self, told: Told<'_>) -> InboundEvent {
         let main = crate::git::main(&self.scm, None);
         let version = self.number.to_string();
         let artifacts = self.artifacts.iter().map(|a| {
@@ -175,21 +201,22 @@ impl Build {
             })
         });
         let mut trigger = Context::new();
-        trigger.insert("master".to_owned(), json!(controller));
-        trigger.insert("job".to_owned(), json!(name));
-        trigger.insert("buildInfo".to_owned(), self.generic(&name, None));
+        trigger.insert("master".to_owned(), json!(told.controller));
+        trigger.insert("job".to_owned(), json!(told.job));
+        trigger.insert("buildNumber".to_owned(), json!(told.number));
+        trigger.insert("buildInfo".to_owned(), self.generic(told.job, None));
         InboundEvent {
-            id: format!("{sender}:{controller}:{job}:{}", self.number),
+            id: told.id,
             kind: EventKind::Build,
-            sender: sender.to_owned(),
-            source: controller.to_owned(),
-            received: now,
+            sender: told.sender.to_owned(),
+            source: told.controller.to_owned(),
+            received: told.now,
             verified: Verified::Fetched,
             repository: main.and_then(Scm::repository),
             branch: main.and_then(|scm| scm.branch.clone()),
             commit: main.and_then(|scm| scm.sha1.clone()),
-            job: Some(job.to_string()),
-            build_number: Some(self.number),
+            job: Some(told.job.to_owned()),
+            build_number: Some(told.number),
             result: self.finished().map(|r| r.name().to_owned()),
             building: Some(self.finished().is_none()),
             url: Some(self.url.clone()).filter(|url| !url.is_empty()),

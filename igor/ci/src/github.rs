@@ -1,6 +1,7 @@
 //! GitHub Actions: runs of a workflow are builds. A job is `owner/repository/workflow file`.
 
 mod files;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use crate::{
     jenkins::{list, number, text},
     path::encoded,
     rest::{Rest, branch, millis, prepared_branch, seen},
-    server::{About, Located, LogPage, LogStart, Prepared, Started},
+    server::{About, Located, LogPage, LogStart, Prepared, Projects, Started},
 };
 
 /// Runs that are looked through for one of ours.
@@ -58,10 +59,14 @@ impl Github {
     async fn state(&self, job: &str, number: u64) -> Result<Build, CiError> {
         let path = Workflow::of(job)?.run(number);
         let value = self.0.get(&path).await?;
-        build(&value).ok_or_else(|| CiError::Malformed {
-            what: self.0.named(&path),
-            reason: "the run has no id".to_owned(),
-        })
+        build(&value).ok_or_else(|| run_id(self.0.named(&path)))
+    }
+}
+
+fn run_id(what: String) -> CiError {
+    CiError::Malformed {
+        what,
+        reason: "the run has no id".to_owned(),
     }
 }
 
@@ -156,6 +161,10 @@ fn objects_to(reply: &Reply, word: &str) -> bool {
 impl BuildServer for Github {
     fn about(&self) -> About<'_> {
         self.0.about("github")
+    }
+
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {

@@ -1,6 +1,7 @@
 //! GitLab CI: pipelines of a project are builds. A job is the project's whole path or its number.
 
 mod jobs;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use crate::{
     jenkins::{number, text},
     path::encoded,
     rest::{Rest, branch, millis, prepared_branch, seen},
-    server::{About, Located, LogPage, LogStart, Prepared, Started},
+    server::{About, Located, LogPage, LogStart, Prepared, Projects, Started},
 };
 
 /// Pipelines that are looked through for one of ours.
@@ -53,12 +54,17 @@ impl Gitlab {
 impl Gitlab {
     /// A pipeline without what its jobs left.
     async fn state(&self, job: &str, number: u64) -> Result<Build, CiError> {
+        Ok(self.pipeline(job, number).await?.1)
+    }
+
+    async fn pipeline(&self, job: &str, number: u64) -> Result<(Value, Build), CiError> {
         let path = format!("{}/{number}", pipelines(job));
         let value = self.rest.get(&path).await?;
-        build(&value).ok_or_else(|| CiError::Malformed {
+        let build = build(&value).ok_or_else(|| CiError::Malformed {
             what: self.rest.named(&path),
             reason: "the pipeline has no id".to_owned(),
-        })
+        })?;
+        Ok((value, build))
     }
 }
 
@@ -131,6 +137,10 @@ fn build(value: &Value) -> Option<Build> {
 impl BuildServer for Gitlab {
     fn about(&self) -> About<'_> {
         self.rest.about("gitlab")
+    }
+
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {

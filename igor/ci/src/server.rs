@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use kork::ports::Clock;
-use kork_model::{Context, Timestamp};
+use kork_model::{Context, InboundEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -181,6 +181,20 @@ pub struct About<'a> {
     pub breaker: BreakerState,
 }
 
+/// A CI server whose projects are looked at one by one: of GitLab by path, of GitHub `owner/repository`.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// A page of the builds of a project, the newest first, each as far as a list shows it. Pages count from 1.
+    async fn newest(&self, project: &str, page: usize) -> Result<Vec<Build>, CiError>;
+    /// A build, and what triggers see of it: the same as its webhook tells, under the same id. None when it starts
+    /// nothing, whoever wants it.
+    async fn seen(
+        &self,
+        project: &str,
+        number: u64,
+    ) -> Result<(Build, Option<InboundEvent>), CiError>;
+}
+
 /// A CI server. Jobs are named as in [`BuildRequest::job`].
 #[async_trait]
 pub trait BuildServer: Send + Sync {
@@ -200,6 +214,11 @@ pub trait BuildServer: Send + Sync {
     /// The clock of its calls.
     fn clock(&self) -> &dyn Clock {
         self.about().clock
+    }
+
+    /// How projects of it are looked at; none of a server that lists its jobs, or cannot.
+    fn projects(&self) -> Option<&dyn Projects> {
+        None
     }
 
     /// The circuit breaker of its calls, for health.

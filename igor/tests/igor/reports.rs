@@ -14,12 +14,11 @@ use kork_model::{
     Context, Kind, Status, WorkKey, WorkOrder, WorkReport, api::igor::ListSources, work,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
 
-use crate::world::{World, eventually};
+use crate::{
+    http::serve,
+    world::{World, eventually},
+};
 
 const LEASE: Duration = Duration::from_secs(30);
 const KEY: &str = "e/s/1";
@@ -40,53 +39,27 @@ struct Builder {
 
 impl Builder {
     async fn start(self: &Arc<Self>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let builder = Arc::clone(self);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let builder = Arc::clone(&builder);
-                tokio::spawn(async move { builder.answer(stream).await });
-            }
-        });
-        url
+        serve(move |call, body| {
+            let builder = Arc::clone(&builder);
+            async move { builder.answer(call, body).await }
+        })
+        .await
     }
 
-    async fn answer(&self, stream: TcpStream) {
-        let mut stream = BufReader::new(stream);
-        let (mut line, mut length) = (String::new(), 0);
-        stream.read_line(&mut line).await.unwrap();
-        let call: Vec<&str> = line.split(' ').take(2).collect();
-        let call = call.join(" ");
-        loop {
-            let mut header = String::new();
-            stream.read_line(&mut header).await.unwrap();
-            if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if header.trim().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
+    async fn answer(&self, call: String, body: Value) -> Option<Value> {
         self.calls.lock().unwrap().push((call.clone(), body));
         while call == "POST /runs" && self.is_slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if call == "POST /runs" && self.loses_answers.load(Ordering::SeqCst) {
-            return;
+            return None;
         }
-        let answer = match &*call {
+        Some(match &*call {
             "POST /runs" => json!({"url": "https://builder.example/queued"}),
             "GET /runs/41" => json!({"status": *self.state.lock().unwrap(), "out": {"A": "1"}}),
             _ => json!({}),
-        };
-        let answer = answer.to_string();
-        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length";
-        let answer = format!("{head}: {}\r\n\r\n{answer}", answer.len());
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        })
     }
 
     fn count(&self, call: &str) -> usize {
