@@ -189,17 +189,22 @@ impl Build {
         event
     }
 
-    /// What triggers see of it, fetched by us.
-    pub(crate) fn told(&self, told: Told<'_>) -> InboundEvent {
-        let main = crate::git::main(&self.scm, None);
+    /// What it archived, as artifacts of Spinnaker.
+    pub fn as_artifacts(&self) -> Vec<Value> {
         let version = self.number.to_string();
-        let artifacts = self.artifacts.iter().map(|a| {
+        let artifact = |a: &BuildArtifact| {
             let (kind, reference) = a.reference();
             json!({
                 "type": kind, "name": a.file_name, "reference": reference,
                 "version": version, "customKind": false, "metadata": {},
             })
-        });
+        };
+        self.artifacts.iter().map(artifact).collect()
+    }
+
+    /// What triggers see of it, fetched by us.
+    pub(crate) fn told(&self, told: Told<'_>) -> InboundEvent {
+        let main = crate::git::main(&self.scm, None);
         let mut trigger = Context::new();
         trigger.insert("master".to_owned(), json!(told.controller));
         trigger.insert("job".to_owned(), json!(told.job));
@@ -221,7 +226,7 @@ impl Build {
             building: Some(self.finished().is_none()),
             url: Some(self.url.clone()).filter(|url| !url.is_empty()),
             trigger,
-            artifacts: artifacts.collect(),
+            artifacts: self.as_artifacts(),
             ..InboundEvent::default()
         }
     }

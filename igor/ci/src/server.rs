@@ -186,6 +186,14 @@ pub struct About<'a> {
 pub trait Projects: Send + Sync {
     /// A page of the builds of a project, the newest first, each as far as a list shows it. Pages count from 1.
     async fn newest(&self, project: &str, page: usize) -> Result<Vec<Build>, CiError>;
+    /// The project and the number of the build that a trigger means: by its job and the number that people see there,
+    /// and by its page where that is known. None when there is none.
+    async fn find(
+        &self,
+        job: &str,
+        shown: u64,
+        url: Option<&str>,
+    ) -> Result<Option<(String, u64)>, CiError>;
     /// A build, and what triggers see of it: the same as its webhook tells, under the same id. None when it starts
     /// nothing, whoever wants it.
     async fn seen(

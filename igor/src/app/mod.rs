@@ -15,6 +15,7 @@ pub(crate) mod records;
 pub(crate) mod reports;
 pub(crate) mod sources;
 pub(crate) mod telling;
+pub(crate) mod told;
 pub(crate) mod visits;
 
 use std::{

@@ -322,7 +322,7 @@ impl Igor {
         };
         for event in &mut found.events {
             // Triggers may want a property file.
-            event.incomplete = projects.is_none();
+            event.incomplete = true;
         }
         Ok(of_builds(found))
     }

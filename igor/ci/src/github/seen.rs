@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use kork_model::InboundEvent;
 use serde_json::Value;
 
-use super::{Github, build, run_id};
+use super::{Github, Workflow, build, run_id};
 use crate::{
     Build, CiError,
     build::Told,
@@ -13,6 +13,9 @@ use crate::{
     poll::PAGE,
     server::{BuildServer, Projects},
 };
+
+/// Pages of runs that are looked through for one that a person chose.
+const FIND_PAGES_MAX: usize = 5;
 
 #[async_trait]
 impl Projects for Github {
@@ -23,6 +26,37 @@ impl Projects for Github {
         );
         let shown = self.0.get(&path).await?;
         Ok(list(&shown, "workflow_runs").filter_map(build).collect())
+    }
+
+    /// People see the number that it has in its workflow.
+    async fn find(
+        &self,
+        job: &str,
+        shown: u64,
+        url: Option<&str>,
+    ) -> Result<Option<(String, u64)>, CiError> {
+        let workflow = Workflow::of(job)?;
+        let project = job.rsplit_once('/').map_or(job, |(project, _)| project);
+        let in_url = url.and_then(|url| {
+            let (_, id) = url.split_once("/actions/runs/")?;
+            id.split('/').next()?.parse().ok()
+        });
+        if let Some(id) = in_url {
+            return Ok(Some((project.to_owned(), id)));
+        }
+        for page in 1..=FIND_PAGES_MAX {
+            let runs = self
+                .runs(&workflow, &format!("per_page={PAGE}&page={page}"))
+                .await?;
+            let is_it = |(run, _): &&(Value, Build)| number(run, "run_number") == Some(shown);
+            if let Some((_, run)) = runs.iter().find(is_it) {
+                return Ok(Some((project.to_owned(), run.number)));
+            }
+            if runs.len() < PAGE {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     async fn seen(

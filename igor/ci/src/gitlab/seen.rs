@@ -21,6 +21,16 @@ impl Projects for Gitlab {
         Ok(list(&shown, "pipelines").filter_map(build).collect())
     }
 
+    /// People see the number that it has on the whole server.
+    async fn find(
+        &self,
+        job: &str,
+        shown: u64,
+        _url: Option<&str>,
+    ) -> Result<Option<(String, u64)>, CiError> {
+        Ok(Some((job.to_owned(), shown)))
+    }
+
     async fn seen(
         &self,
         project: &str,

@@ -80,8 +80,10 @@ impl State {
         self.calls += 1;
         let path = asked
             .line
-            .strip_prefix("GET /repos/acme/shop/actions/runs")
+            .strip_prefix("GET /repos/acme/shop/actions/")
             .unwrap();
+        let path = path.strip_prefix("workflows/build.yml/").unwrap_or(path);
+        let path = path.strip_prefix("runs").unwrap();
         let shown = |(id, ended): (u64, bool)| {
             let head = if id == 7_003 {
                 "stranger/shop"
@@ -264,6 +266,31 @@ async fn a_run_is_told_as_its_webhook_tells_it_and_none_of_a_fork() {
         world.ids().await,
         ["githubActions:lab:acme/shop/build.yml:4.2"]
     );
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_the_number_that_people_see() {
+    let world = world(Kind::GithubActions, &["acme/shop"]).await;
+    let many: Vec<_> = (7_001..=7_250).map(|id| (id, true)).collect();
+    world.set("acme/shop", &many);
+    let find = async |job: &str, shown, url: Option<&str>| {
+        let found = world.ci.projects().unwrap().find(job, shown, url).await;
+        found.map(|found| found.map(|(project, number)| format!("{project} {number}")))
+    };
+    let job = "acme/shop/build.yml";
+    assert_eq!(
+        find(job, 12, None).await.unwrap().unwrap(),
+        "acme/shop 7012"
+    );
+    assert_eq!(find(job, 999, None).await.unwrap(), None);
+    let calls = world.state.lock().unwrap().calls;
+    let page = "https://github.example/acme/shop/actions/runs/7099/job/3";
+    assert_eq!(
+        find(job, 12, Some(page)).await.unwrap().unwrap(),
+        "acme/shop 7099"
+    );
+    assert_eq!(world.state.lock().unwrap().calls, calls, "its page says it");
+    assert!(find("acme/shop", 12, None).await.is_err());
 }
 
 #[tokio::test]
