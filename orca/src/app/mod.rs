@@ -9,6 +9,7 @@ pub(crate) mod archiver;
 pub(crate) mod behind;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
+pub(crate) mod chosen;
 pub(crate) mod cron;
 pub(crate) mod dependents;
 mod event_stream;
