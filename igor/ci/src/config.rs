@@ -291,6 +291,12 @@ impl Controller {
         Some(self.poll_ms.unwrap_or(usual)).filter(|ms| *ms > 0)
     }
 
+    /// It posts what becomes of its builds.
+    pub fn posts(&self) -> bool {
+        let how = self.generic.as_ref();
+        how.is_some_and(|how| how.report.is_some())
+    }
+
     /// Settings of Spinnaker's that are given and have no effect here.
     pub fn unused(&self) -> Vec<&'static str> {
         let all = [

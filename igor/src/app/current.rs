@@ -54,8 +54,8 @@ impl Current {
     /// How the server posts, if it does.
     fn posting(&self) -> Option<Generic> {
         let accounts = self.igor.accounts.now();
-        let how = accounts.controller(&self.name)?.generic.clone();
-        how.filter(|how| how.report.is_some())
+        let controller = accounts.controller(&self.name)?;
+        controller.generic.clone().filter(|_| controller.posts())
     }
 
     async fn report(&self) -> Result<Report, CiError> {

@@ -76,6 +76,19 @@ impl Followed {
         }
     }
 
+    /// As [`Self::wake`], those whose key it is.
+    pub(crate) fn wake_where(&self, is_it: impl Fn(&str) -> bool) {
+        let all = self.lock();
+        for (_, ways) in all.iter().filter(|(key, _)| is_it(key)) {
+            ways.news.notify_one();
+        }
+    }
+
+    /// Nothing is followed here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Ways>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,22 +1,90 @@
 //! What CI servers post of builds that they were told to start. It is kept in the object store, by the order, before
-//! the post is answered: whoever follows the build reads it there, now or after taking the order over.
+//! the post is answered: whoever follows the build reads it there, now or after taking the order over. Each igor looks
+//! into the folder for what others took in, so that whoever follows does not sleep on.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use igor_ci::{Report, config};
+use igor_ci::{Controller, Report, config};
 use igor_inbound::{Received, Source};
-use kork::ports::{Condition, ObjectStoreError};
+use kork::ports::{Condition, ObjectStore, ObjectStoreError};
 use kork_model::{Problem, inbound::Verified};
 use serde_json::Value;
 
 use super::{
     Igor,
     accounts::Accounts,
+    orders::Followed,
     records::{self, RACES_MAX, REPORTS, away},
 };
 
+/// How often it is looked for posts that another igor took in.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// The reports that were there at the last look, by key of the object, with their etags.
+type Seen = BTreeMap<String, String>;
+
+/// Wakes those who follow a build of which another igor took a post in; until it is dropped.
+pub(crate) async fn watch(igor: Arc<Igor>) {
+    let mut seen = Seen::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let accounts = igor.accounts.now();
+        let posts = accounts.ci_servers().any(Controller::posts);
+        if !posts || igor.followed.is_empty() {
+            continue;
+        }
+        match look(&*igor.ports.objects, &igor.followed, &seen).await {
+            Ok(now) => seen = now,
+            Err(error) => {
+                tracing::debug!(%error, "posts of others are seen later");
+                seen = Seen::new();
+            }
+        }
+    }
+}
+
+/// One look; what is there now.
+async fn look(
+    objects: &dyn ObjectStore,
+    followed: &Followed,
+    seen: &Seen,
+) -> Result<Seen, ObjectStoreError> {
+    let listed = objects.list(REPORTS).await?.into_iter();
+    let now: Seen = listed.map(|report| (report.key, report.etag)).collect();
+    let news = now
+        .iter()
+        .filter(|(key, etag)| seen.get(*key) != Some(*etag));
+    let names = news.filter_map(|(key, _)| key.rsplit('/').next()?.strip_suffix(".json"));
+    let names: BTreeSet<&str> = names.collect();
+    if !names.is_empty() {
+        followed.wake_where(|key| names.contains(&*records::plain(key)));
+    }
+    Ok(now)
+}
+
 impl Igor {
+    /// What was posted of the build of an order that is done is not read again.
+    pub(crate) async fn forget_report(&self, master: &str, key: &str) {
+        if !self
+            .accounts
+            .now()
+            .controller(master)
+            .is_some_and(Controller::posts)
+        {
+            return;
+        }
+        let place = place(master, key);
+        if let Err(error) = self.ports.objects.erase(&place).await {
+            // It goes with what is old.
+            tracing::debug!(%error, key, "what was posted of a build stays");
+        }
+    }
+
     /// Takes in what a delivery says of a build of ours; a sentence on what was done with it, or none when it speaks
     /// of no such build.
     ///
@@ -102,8 +170,8 @@ impl Igor {
 /// How the server posts whose posts a source tells: its name, and its settings.
 fn how(accounts: &Accounts, source: &Source) -> Option<(String, Arc<config::Generic>)> {
     let name = source.controller.as_ref().unwrap_or(&source.name);
-    let how = accounts.controller(name)?.generic.clone()?;
-    how.report.is_some().then(|| (name.clone(), Arc::new(how)))
+    let controller = accounts.controller(name).filter(|known| known.posts())?;
+    Some((name.clone(), Arc::new(controller.generic.clone()?)))
 }
 
 /// By server as well: a secret of one proves nothing of the builds of another.
@@ -113,4 +181,47 @@ fn place(master: &str, key: &str) -> String {
         records::plain(master),
         records::plain(key)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use kork::embedded::{Embedded, SeededIds, TokioClock};
+    use kork_model::{Timestamp, WorkKey};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_is_woken_by_what_another_igor_took_in() {
+        let clock = TokioClock::shared(Timestamp(1));
+        let ids = Arc::new(SeededIds::new(5, clock.clone()));
+        let objects = Embedded::in_memory(clock, ids).ports().objects;
+        let put = async |key: &str, body: &'static str| {
+            let body = Bytes::from_static(body.as_bytes());
+            objects
+                .put(&place("builder", key), body, Condition::Always)
+                .await
+                .unwrap();
+        };
+        let followed = Followed::default();
+        let keys = ["e/s/1", "e/s/2"].map(|key| WorkKey(key.to_owned()));
+        let [one, two] = keys
+            .each_ref()
+            .map(|key| followed.begin(key, CancellationToken::new()));
+        let woken = async |following: &super::super::orders::Following<'_>| {
+            tokio::time::timeout(Duration::from_millis(1), following.news())
+                .await
+                .is_ok()
+        };
+        put("e/s/1", "{}").await;
+        put("e/s/9", "{}").await;
+        let seen = look(&*objects, &followed, &Seen::new()).await.unwrap();
+        assert!(woken(&one).await && !woken(&two).await);
+        let seen = look(&*objects, &followed, &seen).await.unwrap();
+        assert!(!woken(&one).await, "there is nothing new");
+        put("e/s/1", "{\"number\": 41}").await;
+        put("e/s/2", "{}").await;
+        look(&*objects, &followed, &seen).await.unwrap();
+        assert!(woken(&one).await && woken(&two).await);
+    }
 }

@@ -112,7 +112,8 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     let stop = CancellationToken::new();
     let asked = request_of(order);
     let place = asked.as_ref().map(|(m, r)| (m.clone(), r.job.clone()));
-    let kept = igor.kept(order, place.unwrap_or_default(), stop.clone());
+    let place = place.unwrap_or_default();
+    let kept = igor.kept(order, place.clone(), stop.clone());
     let mut kept = kept.await.map_err(|problem| problem.to_string())?;
     if stop.is_cancelled() {
         // Withdrawn before it began, or while nobody followed it: what there is of it is stopped now.
@@ -150,7 +151,9 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
         Err(problem) => WorkResult::failed(problem),
     };
     let first = kept.finish(&igor.ports, result).await;
-    first.map_err(|problem| problem.to_string())
+    let first = first.map_err(|problem| problem.to_string())?;
+    igor.forget_report(&place.0, &order.key.0).await;
+    Ok(first)
 }
 
 /// Makes sure that nothing of a withdrawn order goes on. What cannot be stopped now is stopped when it comes again.

@@ -312,8 +312,13 @@ async fn where_the_server_can_be_asked_a_post_only_says_that_it_is_time_to() {
     "running".clone_into(&mut ci.builder.state.lock().unwrap());
     ci.enqueue(false, "a").await;
     ci.builder.is_asked("POST /runs").await;
+    // What nobody proves does not say which build it is.
+    ci.post("open", &json!({"id": 99, "status": "success"}))
+        .await
+        .unwrap();
     ci.post("builds", &passed()).await.unwrap();
     ci.builder.is_asked("GET /runs/41").await;
+    assert_eq!(ci.builder.count("GET /runs/99"), 0);
     "failure".clone_into(&mut ci.builder.state.lock().unwrap());
     ci.post("open", &passed()).await.unwrap();
     let (status, outputs) = ci.end().await;
