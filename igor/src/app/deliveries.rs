@@ -133,11 +133,10 @@ impl Igor {
         let mut received = received?;
         received.sender.name().clone_into(&mut record.sender);
         record.verified = received.verified;
+        let reported = self.reported(&received, accounts, &record.source).await?;
         record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
-        let source = accounts.source(&record.source);
-        let reported = self.reported(&received, accounts, source).await?;
-        let unproved = self.doubt(&mut received, accounts, source)?;
+        let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
         record.body = Some(body);
         let Received {
             mut events,

@@ -94,8 +94,9 @@ impl Igor {
         &self,
         received: &Received,
         accounts: &Accounts,
-        source: Option<&Source>,
+        source: &str,
     ) -> Result<Option<String>, Problem> {
+        let source = accounts.source(source);
         let Some((source, how)) = source.and_then(|source| Some((source, how(accounts, source)?)))
         else {
             return Ok(None);
