@@ -8,6 +8,8 @@ use zip::ZipArchive;
 const ENTRIES_MAX: usize = 20_000;
 /// Files that are unpacked. One is meant: more are only told apart.
 const FOUND_MAX: usize = 4;
+/// Characters of a path that an error names.
+const SAID_CHARS_MAX: usize = 200;
 /// What an archive begins with.
 const BEGIN: &[u8] = b"PK";
 /// What the end of an archive begins with, how long it is at least and at most, and where the number of files is.
@@ -61,6 +63,7 @@ pub(crate) fn find(
             .read_to_end(&mut bytes)
             .map_err(|error| broken(&error))?;
         if bytes.len() > bytes_max {
+            let path: String = path.chars().take(SAID_CHARS_MAX).collect();
             return Err(format!(
                 "{path} of the archive {name} has more than {bytes_max} bytes"
             ));

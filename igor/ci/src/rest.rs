@@ -13,7 +13,7 @@ use crate::{
     calls::{Bound, Calls, JSON_BYTES_MAX, REDIRECTS_MAX, Reply},
     console,
     jenkins::text,
-    properties::{listed, logged},
+    properties::{logged, named},
     secret::SecretSource,
     server::{About, LogPage, Prepared},
 };
@@ -247,7 +247,7 @@ pub(crate) fn seen<T: Default>(left: Result<T, CiError>) -> Result<T, CiError> {
 }
 
 fn archived(build: &Build) -> String {
-    listed(build.artifacts.iter())
+    named(&build.artifacts)
 }
 
 /// GitHub refuses with 403 what came too often.

@@ -170,7 +170,7 @@ impl Github {
             let read = read.map_err(|reason| PropertyFileError::Broken {
                 file: file.to_owned(),
                 reason,
-                archived: properties::listed(build.artifacts.iter()),
+                archived: properties::named(&build.artifacts),
             })?;
             let whole =
                 |(path, bytes): (String, Vec<u8>)| (format!("{}/{path}", archive.name), bytes);

@@ -93,6 +93,11 @@ pub fn one(
     }
 }
 
+/// What a build archived, as errors name it.
+pub(crate) fn named(artifacts: &[BuildArtifact]) -> String {
+    listed(artifacts.iter())
+}
+
 /// Reads a file by the end of its name: YAML, JSON, or else Java properties.
 pub fn parse(
     file: &str,
@@ -192,7 +197,7 @@ fn key(value: Yaml) -> String {
     }
 }
 
-pub(crate) fn listed<'a>(artifacts: impl ExactSizeIterator<Item = &'a BuildArtifact>) -> String {
+fn listed<'a>(artifacts: impl ExactSizeIterator<Item = &'a BuildArtifact>) -> String {
     let count = artifacts.len();
     if count == 0 {
         return "nothing".to_owned();
