@@ -9,6 +9,7 @@ use igor_ci::{
     Build, BuildServer, CiError, Controller, Jenkins, JobPath, breaker::BreakerState,
     config::Kind as CiKind,
 };
+use igor_inbound::Source;
 use kork_model::{Context, Kind, Problem};
 use serde_json::{Value, json};
 
@@ -131,7 +132,10 @@ impl Igor {
                     json!(provider(controller).to_lowercase()),
                 ),
                 ("circuit".to_owned(), json!(state)),
-                ("warnings".to_owned(), json!(warnings(controller))),
+                (
+                    "warnings".to_owned(),
+                    json!(warnings(controller, &accounts)),
+                ),
                 ("error".to_owned(), json!(error)),
                 (
                     "lastPoll".to_owned(),
@@ -217,9 +221,24 @@ const fn provider(controller: &Controller) -> &'static str {
     }
 }
 
-fn warnings(controller: &Controller) -> Vec<String> {
+fn warnings(controller: &Controller, accounts: &Accounts) -> Vec<String> {
     let unused = controller.unused().into_iter();
-    unused.map(|name| format!("{name} has no effect")).collect()
+    let mut warnings: Vec<String> = unused.map(|name| format!("{name} has no effect")).collect();
+    let how = controller.generic.as_ref();
+    let only_posts = controller.posts() && how.is_some_and(|how| !how.is_asked());
+    let proves = |source: &Source| {
+        let name = source.controller.as_ref().unwrap_or(&source.name);
+        let has_secrets = !source.secret_files.is_empty() || !source.secret_env.is_empty();
+        *name == controller.name && has_secrets
+    };
+    if only_posts && !accounts.sources.iter().any(proves) {
+        warnings.push(format!(
+            "its builds never end: nothing that it posts is proved; add a source with `controller: {}` and a secret, \
+             or set generic.status.path",
+            controller.name
+        ));
+    }
+    warnings
 }
 
 fn unknown(name: &str, accounts: &Accounts) -> Problem {

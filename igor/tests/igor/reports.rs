@@ -97,7 +97,7 @@ async fn ci(status: Option<&str>) -> Ci {
         |name: &str| json!({"name": name, "kind": "generic", "address": url, "generic": how});
     let source = |name: &str, secret: &str, controller: &str| json!({"name": name, "controller": controller, "secretFiles": [world.path(secret)]});
     let accounts = json!({
-        "controllers": [controller("builder"), controller("second")],
+        "controllers": [controller("builder"), controller("second"), controller("third")],
         "sources": [
             source("builds", "secret", "builder"),
             source("others", "other", "second"),
@@ -324,6 +324,22 @@ async fn where_the_server_can_be_asked_a_post_only_says_that_it_is_time_to() {
     let (status, outputs) = ci.end().await;
     assert_eq!(status, Status::Terminal, "the post said that it went well");
     assert_eq!(outputs["buildInfo"]["result"], "FAILURE");
+}
+
+#[tokio::test]
+async fn a_server_whose_posts_nothing_can_prove_is_warned_of() {
+    for (status, warned) in [(None, vec!["third"]), (Some("runs/{number}"), vec![])] {
+        let ci = ci(status).await;
+        let sources = rpc::call(&*ci.world.ports.rpc, &ListSources {})
+            .await
+            .unwrap();
+        let has_warning = sources.iter().filter(|source| {
+            let warnings = source.get("warnings").and_then(Value::as_array);
+            warnings.is_some_and(|all| json!(all).to_string().contains("never end"))
+        });
+        let names: Vec<_> = has_warning.map(|source| source["name"].clone()).collect();
+        assert_eq!(names, warned);
+    }
 }
 
 #[tokio::test]
