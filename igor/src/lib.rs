@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use app::accounts::Accounts;
 use app::{
     Igor, accounts::Book, builds::Servers, google::Google, health, history, orders::Followed,
-    polls, records, telling,
+    polls, records, reports, telling,
 };
 
 /// Settings of the service.
@@ -84,6 +84,8 @@ pub async fn run(config: Config, ports: Ports, chassis: Chassis) -> Result<(), E
     polls::spawn(&igor);
     let forgetting = records::forget(igor.ports.clone());
     chassis.shutdown.spawn_until_requested(forgetting);
+    let watching = reports::watch(Arc::clone(&igor));
+    chassis.shutdown.spawn_until_requested(watching);
     let showing = health::show(Arc::clone(&igor), chassis.health.clone());
     chassis.shutdown.spawn_until_requested(showing);
     let working = bus::work::work(Arc::clone(&igor));

@@ -6,12 +6,14 @@ use kork_model::{
     Context, InboundEvent, Timestamp,
     inbound::{EventKind, Verified},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{git::Scm, path::JobPath};
 
 /// How a build ended, by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BuildResult {
     Success,
     Unstable,
@@ -45,6 +47,19 @@ impl BuildResult {
     }
 }
 
+/// What a build is called where it is told of.
+pub(crate) struct Told<'a> {
+    /// Of the event.
+    pub id: String,
+    pub sender: &'static str,
+    pub controller: &'a str,
+    /// As triggers write it.
+    pub job: &'a str,
+    /// As people see it.
+    pub number: u64,
+    pub now: Timestamp,
+}
+
 /// A file that a build archived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildArtifact {
@@ -52,6 +67,8 @@ pub struct BuildArtifact {
     pub display_path: String,
     /// Path below the build's artifacts.
     pub relative_path: String,
+    /// Where it can be had, when its path does not say that.
+    pub address: Option<String>,
 }
 
 impl BuildArtifact {
@@ -62,6 +79,23 @@ impl BuildArtifact {
             file_name: name.to_owned(),
             display_path: name.to_owned(),
             relative_path: relative_path.to_owned(),
+            address: None,
+        }
+    }
+
+    /// The artifact at a path that can be had at an address.
+    pub fn at(relative_path: &str, address: Option<String>) -> Self {
+        Self {
+            address,
+            ..Self::new(relative_path)
+        }
+    }
+
+    /// Its type and reference, as artifacts of Spinnaker have them.
+    fn reference(&self) -> (&'static str, &str) {
+        match &self.address {
+            Some(address) => ("http/file", address),
+            None => ("jenkins/file", &self.relative_path),
         }
     }
 }
@@ -135,44 +169,64 @@ impl Build {
         })
     }
 
-    /// What triggers see of it, fetched by us.
+    /// What triggers see of a build of Jenkins, fetched by us.
     pub fn event(
         &self,
-        sender: &str,
+        sender: &'static str,
         controller: &str,
         job: &JobPath,
         now: Timestamp,
     ) -> InboundEvent {
-        let name = job.spinnaker();
-        let main = crate::git::main(&self.scm, None);
+        let mut event = self.told(Told {
+            id: format!("{sender}:{controller}:{job}:{}", self.number),
+            sender,
+            controller,
+            job: &job.spinnaker(),
+            number: self.number,
+            now,
+        });
+        event.job = Some(job.to_string());
+        event
+    }
+
+    /// What it archived, as artifacts of Spinnaker.
+    pub fn as_artifacts(&self) -> Vec<Value> {
         let version = self.number.to_string();
-        let artifacts = self.artifacts.iter().map(|a| {
+        let artifact = |a: &BuildArtifact| {
+            let (kind, reference) = a.reference();
             json!({
-                "type": "jenkins/file", "name": a.file_name, "reference": a.relative_path,
+                "type": kind, "name": a.file_name, "reference": reference,
                 "version": version, "customKind": false, "metadata": {},
             })
-        });
+        };
+        self.artifacts.iter().map(artifact).collect()
+    }
+
+    /// What triggers see of it, fetched by us.
+    pub(crate) fn told(&self, told: Told<'_>) -> InboundEvent {
+        let main = crate::git::main(&self.scm, None);
         let mut trigger = Context::new();
-        trigger.insert("master".to_owned(), json!(controller));
-        trigger.insert("job".to_owned(), json!(name));
-        trigger.insert("buildInfo".to_owned(), self.generic(&name, None));
+        trigger.insert("master".to_owned(), json!(told.controller));
+        trigger.insert("job".to_owned(), json!(told.job));
+        trigger.insert("buildNumber".to_owned(), json!(told.number));
+        trigger.insert("buildInfo".to_owned(), self.generic(told.job, None));
         InboundEvent {
-            id: format!("{sender}:{controller}:{job}:{}", self.number),
+            id: told.id,
             kind: EventKind::Build,
-            sender: sender.to_owned(),
-            source: controller.to_owned(),
-            received: now,
+            sender: told.sender.to_owned(),
+            source: told.controller.to_owned(),
+            received: told.now,
             verified: Verified::Fetched,
             repository: main.and_then(Scm::repository),
             branch: main.and_then(|scm| scm.branch.clone()),
             commit: main.and_then(|scm| scm.sha1.clone()),
-            job: Some(job.to_string()),
-            build_number: Some(self.number),
+            job: Some(told.job.to_owned()),
+            build_number: Some(told.number),
             result: self.finished().map(|r| r.name().to_owned()),
             building: Some(self.finished().is_none()),
             url: Some(self.url.clone()).filter(|url| !url.is_empty()),
             trigger,
-            artifacts: artifacts.collect(),
+            artifacts: self.as_artifacts(),
             ..InboundEvent::default()
         }
     }
@@ -180,13 +234,14 @@ impl Build {
 
 impl BuildArtifact {
     fn generic(&self, version: &str) -> Value {
+        let (kind, reference) = self.reference();
         json!({
             "fileName": self.file_name,
             "displayPath": self.display_path,
             "relativePath": self.relative_path,
-            "reference": self.relative_path,
+            "reference": reference,
             "name": self.file_name,
-            "type": "jenkins/file",
+            "type": kind,
             "version": version,
             "decorated": false,
         })

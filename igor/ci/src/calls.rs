@@ -12,17 +12,14 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::{
-    CiError, Controller,
-    breaker::{Breaker, BreakerState},
-};
+use crate::{CiError, Controller, breaker::Breaker, server::About};
 
 /// Largest JSON answer.
 pub(crate) const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most of the text of an error page that is kept.
 const SAID_CHARS_MAX: usize = 300;
 /// Redirects that a download follows; everything else follows none.
-const REDIRECTS_MAX: usize = 5;
+pub(crate) const REDIRECTS_MAX: usize = 5;
 
 /// An answer whose body was read.
 #[derive(Debug)]
@@ -39,6 +36,11 @@ pub(crate) struct Reply {
 pub(crate) enum Bound {
     Refuse(usize),
     Cut(usize),
+    /// The last `keep` bytes of the first `read_max`.
+    Tail {
+        keep: usize,
+        read_max: usize,
+    },
 }
 
 pub(crate) struct Calls {
@@ -91,8 +93,18 @@ impl Calls {
         self.clock.now()
     }
 
-    pub(crate) fn breaker(&self) -> BreakerState {
-        self.locked().state()
+    /// What a client that makes these calls says of itself.
+    pub(crate) fn about<'a>(
+        &'a self,
+        sender: &'static str,
+        controller: &'a Controller,
+    ) -> About<'a> {
+        About {
+            sender,
+            name: &controller.name,
+            clock: self.clock(),
+            breaker: self.locked().state(),
+        }
     }
 
     pub(crate) fn get(&self, url: Url) -> RequestBuilder {
@@ -179,17 +191,27 @@ async fn exchange(what: &str, request: RequestBuilder, bound: Bound) -> Result<R
     };
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let (Bound::Refuse(max) | Bound::Cut(max)) = bound;
-    let mut body = Vec::new();
+    let (max, keep) = match bound {
+        Bound::Refuse(max) | Bound::Cut(max) => (max, max),
+        Bound::Tail { keep, read_max } => (read_max, keep),
+    };
+    let (mut body, mut read) = (Vec::new(), 0);
     let mut cut = false;
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        let room = max - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let room = max - read;
+        let taken = &chunk[..chunk.len().min(room)];
+        read += taken.len();
+        body.extend_from_slice(taken);
+        // Now and then: what is before the end is not kept.
+        if body.len() > keep.saturating_mul(2) {
+            body.drain(..body.len() - keep);
+        }
         if chunk.len() > room {
             cut = true;
             break;
         }
     }
+    body.drain(..body.len().saturating_sub(keep));
     if cut && matches!(bound, Bound::Refuse(_)) {
         return Err(CiError::TooLarge {
             what: what.to_owned(),

@@ -9,10 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use generic::{FindCall, Generic, Method, StartCall, StatusCall, StopCall};
+pub use generic::{FindCall, Generic, Method, ReportBody, StartCall, StatusCall, StopCall};
 pub use unused::Unused;
 
-use crate::secret::SecretSource;
+use crate::{JobPath, secret::SecretSource};
+
+/// Between two looks at all jobs of a Jenkins controller: webhooks tell of their builds, this finds the lost ones.
+const JOBS_EVERY_MS: u64 = 60_000;
+/// Between two looks at projects: each is asked for, and tokens may make only so many calls.
+const PROJECTS_EVERY_MS: u64 = 300_000;
+const POLL_MS_MIN: u64 = 1_000;
+const PROJECTS_MAX: usize = 200;
 
 /// The CI servers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +114,12 @@ pub struct Controller {
     pub unique_parameter: String,
     /// Most builds of one job that one look reports; older ones are left out.
     pub item_upper_threshold: usize,
+    /// Projects of a GitLab (`group/name`), or repositories of a GitHub (`owner/name`), that are looked at for builds
+    /// whose webhooks were lost. Without any nothing is looked at. Of a Jenkins controller it is every job.
+    pub projects: Vec<String>,
+    /// Between two of these looks, in milliseconds; 0 for none. When absent a minute for Jenkins, five for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_ms: Option<u64>,
     /// Most calls at once.
     pub calls_max: usize,
     /// How long a connection may take, in milliseconds.
@@ -155,6 +168,8 @@ impl Default for Controller {
             generic: None,
             unique_parameter: "SPINNAKER_EXECUTION_ID".to_owned(),
             item_upper_threshold: 50,
+            projects: Vec::new(),
+            poll_ms: None,
             calls_max: 8,
             connect_timeout_ms: 5_000,
             read_timeout_ms: 30_000,
@@ -227,6 +242,33 @@ impl Controller {
         {
             wrong("give one of token, tokenFile and tokenEnv");
         }
+        if self
+            .poll_ms
+            .is_some_and(|ms| (1..POLL_MS_MIN).contains(&ms))
+        {
+            wrong(&format!("pollMs must be 0 or at least {POLL_MS_MIN}"));
+        }
+        match self.kind {
+            Kind::Gitlab | Kind::GithubActions if self.projects.len() > PROJECTS_MAX => {
+                wrong(&format!(
+                    "more than {PROJECTS_MAX} projects are too many for one token"
+                ));
+            }
+            Kind::Gitlab | Kind::GithubActions => {}
+            Kind::Jenkins | Kind::Generic if self.projects.is_empty() => {}
+            Kind::Jenkins | Kind::Generic => {
+                wrong("projects belongs to the kinds gitlab and githubActions");
+            }
+        }
+        for project in &self.projects {
+            let parts = project.split('/').count();
+            let is_path = JobPath::parse(project).is_ok() && parts > 1;
+            if !is_path || (self.kind == Kind::GithubActions && parts != 2) {
+                wrong(&format!(
+                    "{project:?} of projects is no project: give its whole path, as in acme/shop"
+                ));
+            }
+        }
         if self.calls_max == 0 {
             wrong("callsMax must be at least 1");
         }
@@ -237,6 +279,22 @@ impl Controller {
             (None, false) => {}
         }
         problems
+    }
+
+    /// Milliseconds between two looks at its builds; none when it is not looked at.
+    pub fn poll_every_ms(&self) -> Option<u64> {
+        let usual = match self.kind {
+            Kind::Jenkins => JOBS_EVERY_MS,
+            Kind::Gitlab | Kind::GithubActions if !self.projects.is_empty() => PROJECTS_EVERY_MS,
+            Kind::Gitlab | Kind::GithubActions | Kind::Generic => return None,
+        };
+        Some(self.poll_ms.unwrap_or(usual)).filter(|ms| *ms > 0)
+    }
+
+    /// It posts what becomes of its builds.
+    pub fn posts(&self) -> bool {
+        let how = self.generic.as_ref();
+        how.is_some_and(|how| how.report.is_some())
     }
 
     /// Settings of Spinnaker's that are given and have no effect here.
@@ -349,6 +407,53 @@ controllers:
         assert!(!format!("{config:?}").contains("hush"));
         assert!(!serde_json::to_string(&config).unwrap().contains("hush"));
         assert!(serde_yaml_ng::from_str::<CiConfig>("controllers: [{nam: x}]").is_err());
+    }
+
+    #[test]
+    fn what_is_looked_at_and_how_often() {
+        let read = |text: &str| -> Controller { serde_yaml_ng::from_str(text).unwrap() };
+        let known = |text: &str| {
+            let controller = read(&format!("{{name: c, url: 'https://ci.example', {text}}}"));
+            (controller.poll_every_ms(), controller.problems().len())
+        };
+        assert_eq!(known("kind: jenkins"), (Some(60_000), 0));
+        assert_eq!(known("kind: jenkins, pollMs: 0"), (None, 0));
+        assert_eq!(known("kind: gitlab"), (None, 0), "nothing is named");
+        assert_eq!(known("kind: gitlab, projects: [a/b/c]"), (Some(300_000), 0));
+        assert_eq!(
+            known("kind: githubActions, projects: [a/b], pollMs: 9000"),
+            (Some(9_000), 0)
+        );
+        assert_eq!(known("kind: gitlab, projects: [a/b], pollMs: 9").1, 1);
+        assert_eq!(
+            known("kind: githubActions, projects: [a/b/c, a, a//b]").1,
+            3
+        );
+        assert_eq!(known("kind: jenkins, projects: [a/b]").1, 1);
+        let many = vec!["a/b"; PROJECTS_MAX + 1].join(", ");
+        assert_eq!(known(&format!("kind: gitlab, projects: [{many}]")).1, 1);
+    }
+
+    #[test]
+    fn a_server_that_posts_need_not_be_asked() {
+        let known = |generic: &str| {
+            let text = format!(
+                "{{name: c, kind: generic, url: 'https://ci.example', generic: {generic}}}"
+            );
+            serde_yaml_ng::from_str::<Controller>(&text)
+                .unwrap()
+                .problems()
+        };
+        assert_eq!(known("{start: {path: a}, report: {}}"), [""; 0]);
+        assert_eq!(
+            known("{start: {path: a}}").len(),
+            1,
+            "it is neither asked nor posts"
+        );
+        assert_eq!(
+            known("{start: {path: a}, report: {key: id}, status: {path: /b, log: c}}").len(),
+            3
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -35,7 +36,7 @@ pub(crate) struct Asked {
     pub key: String,
 }
 
-/// Status and body. 0 closes the connection.
+/// Status and body. 0 closes the connection; a text after `base64:` is bytes; that of a redirect is where to.
 pub(crate) type Answer = (u16, Value);
 
 pub(crate) struct Double {
@@ -107,12 +108,20 @@ async fn exchange(
         token,
         key,
     });
+    let place = body.as_str().filter(|_| (300..400).contains(&status));
+    let place = place.map(|place| place.parse().unwrap());
     let body = match body {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::String(text) => match text.strip_prefix("base64:") {
+            Some(text) => STANDARD.decode(text).unwrap(),
+            None => text.into_bytes(),
+        },
+        Value::Null => Vec::new(),
+        other => other.to_string().into_bytes(),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
+    if let Some(place) = place {
+        response.headers_mut().insert("location", place);
+    }
     *response.status_mut() = hyper::StatusCode::from_u16(status).map_err(|_| Closed)?;
     Ok::<_, Infallible>(response).map_err(|never| match never {})
 }

@@ -21,6 +21,9 @@ pub enum CiError {
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// It is not known whether it was done; the server may still tell.
+    #[error("{0}")]
+    Unknown(String),
     /// Any other answer below 500.
     #[error("{what} was answered with status {status}: {said}")]
     Rejected {
@@ -72,6 +75,7 @@ impl CiError {
             | Self::Denied { .. }
             | Self::NotBuildable { .. }
             | Self::Invalid(_)
+            | Self::Unknown(_)
             | Self::Rejected { .. }
             | Self::TooLarge { .. }
             | Self::Malformed { .. }
@@ -84,6 +88,7 @@ impl CiError {
         match self {
             Self::NotFound { .. }
             | Self::Denied { .. }
+            | Self::Unknown(_)
             | Self::Rejected { .. }
             | Self::Secret { .. } => true,
             Self::Same(error) => error.may_be_mended(),
@@ -104,6 +109,7 @@ impl CiError {
             Self::Denied { .. }
             | Self::NotBuildable { .. }
             | Self::Invalid(_)
+            | Self::Unknown(_)
             | Self::Rejected { .. }
             | Self::Unavailable { .. }
             | Self::Unanswered { .. }

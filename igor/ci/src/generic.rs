@@ -1,5 +1,7 @@
 //! Any other CI server: builds are started and looked at with calls that its account describes.
 
+mod asked;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -9,16 +11,17 @@ use async_trait::async_trait;
 use kork::ports::Clock;
 use kork_model::Context;
 use reqwest::RequestBuilder;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use asked::Asked;
+pub use report::Report;
+use report::{number, text};
 
 use crate::{
-    Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
-    PropertyFileError,
-    breaker::BreakerState,
+    Build, BuildRequest, BuildServer, CiError, Controller, PropertiesError,
     config::{self, Method},
-    path::encoded,
     rest::Rest,
-    server::{Located, LogPage, LogStart, Prepared, Started},
+    server::{About, Located, LogPage, LogStart, NOT_NUMBERED, Prepared, Started},
 };
 
 /// A client of one server.
@@ -27,22 +30,12 @@ pub struct Generic {
     how: config::Generic,
 }
 
-/// What placeholders stand for.
-struct Asked<'a> {
-    request: Option<&'a BuildRequest>,
-    job: &'a str,
-    number: Option<u64>,
-}
-
 impl Generic {
     /// A client of `controller`, whose time comes from `clock`.
     pub fn new(controller: &Controller, clock: Arc<dyn Clock>) -> Result<Self, CiError> {
-        let rest = Rest::new(
-            controller,
-            clock,
-            |request, token| request.bearer_auth(token),
-            false,
-        );
+        let rest = Rest::new(controller, clock, |request, token| {
+            request.bearer_auth(token)
+        });
         Ok(Self {
             rest: rest?,
             how: controller.generic.clone().unwrap_or_default(),
@@ -76,98 +69,12 @@ impl Generic {
             request.json(body)
         })
     }
-
-    fn result(&self, shown: &Value) -> Option<BuildResult> {
-        let status = &self.how.status;
-        let word = shown.pointer(&status.result).and_then(text)?;
-        let known = status
-            .results
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(&word));
-        BuildResult::parse(known?.1)
-    }
-}
-
-impl Asked<'_> {
-    /// A path with what was asked in its places.
-    fn path(&self, template: &str) -> String {
-        self.filled(template, encoded)
-    }
-
-    fn filled(&self, template: &str, written: impl Fn(&str) -> String) -> String {
-        let mut all = vec![("{job}".to_owned(), self.job.to_owned())];
-        if let Some(number) = self.number {
-            all.push(("{number}".to_owned(), number.to_string()));
-        }
-        if let Some(request) = self.request {
-            let branch = request.branch.clone().unwrap_or_default();
-            all.push(("{branch}".to_owned(), branch));
-            all.push(("{key}".to_owned(), request.unique_key.clone()));
-            let parameters = request.parameters.iter();
-            all.extend(parameters.map(|(k, v)| (format!("{{parameters.{k}}}"), v.clone())));
-        }
-        let mut filled = String::new();
-        let mut rest = template;
-        // In one pass: a value with braces in it stands for nothing.
-        while let Some(at) = rest.find('{') {
-            let (before, from) = rest.split_at(at);
-            filled.push_str(before);
-            if let Some((name, value)) = all.iter().find(|(name, _)| from.starts_with(name)) {
-                filled.push_str(&written(value));
-                rest = &from[name.len()..];
-            } else {
-                filled.push('{');
-                rest = &from[1..];
-            }
-        }
-        filled + rest
-    }
-
-    /// A body with what was asked in its places.
-    fn body(&self, template: &Value) -> Value {
-        match template {
-            Value::String(text) if text == "{parameters}" => {
-                json!(self.request.map(|request| &request.parameters))
-            }
-            Value::String(text) => self.filled(text, str::to_owned).into(),
-            Value::Array(list) => list.iter().map(|value| self.body(value)).collect(),
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, value)| (name.clone(), self.body(value)))
-                .collect(),
-            plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain.clone(),
-        }
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn number(value: &Value) -> Option<u64> {
-    text(value)?.parse().ok()
 }
 
 #[async_trait]
 impl BuildServer for Generic {
-    fn sender(&self) -> &'static str {
-        "generic"
-    }
-
-    fn name(&self) -> &str {
-        &self.rest.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.rest.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.rest.calls.breaker()
+    fn about(&self) -> About<'_> {
+        self.rest.about("generic")
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -200,13 +107,16 @@ impl BuildServer for Generic {
         let what = self.rest.named(&path);
         let shown = self.rest.change(&path, call).await?.good(&what)?;
         let shown: Value = serde_json::from_slice(&shown.body).unwrap_or_default();
+        let url = shown.pointer(&self.how.status.url).and_then(text);
+        let build = |number| Started::Build {
+            number,
+            url: url.unwrap_or_default(),
+            shared: false,
+        };
         match shown.pointer(&start.number).and_then(number) {
-            Some(number) => Ok(Started::Build {
-                number,
-                url: self.url_of(&shown),
-                shared: false,
-            }),
+            Some(number) => Ok(build(number)),
             None if self.how.find.is_some() => Ok(Started::Accepted),
+            None if self.how.report.is_some() => Ok(build(NOT_NUMBERED)),
             None => Err(CiError::Malformed {
                 what,
                 reason: format!("it has no number of a build at {:?}", start.number),
@@ -223,12 +133,19 @@ impl BuildServer for Generic {
             if self.how.start.repeatable {
                 return Ok(None);
             }
-            return Err(CiError::Invalid(format!(
-                "it is not known whether a build of {} was started: the account of {} says neither how to find it nor \
-                 that its start may be repeated",
-                request.job,
-                self.name()
-            )));
+            let (job, name) = (&request.job, self.name());
+            let told = "says neither how to find it nor that its start may be repeated";
+            let said = format!(
+                "it is not known whether a build of {job} was started: the account of {name} {told}"
+            );
+            return Err(if self.how.report.is_some() {
+                CiError::Unknown(format!(
+                    "{said}, and the server has posted nothing of it; let it post when a build begins, too, or set \
+                     generic.find or generic.start.repeatable"
+                ))
+            } else {
+                CiError::Invalid(said)
+            });
         };
         let asked = Asked {
             request: Some(request),
@@ -257,40 +174,31 @@ impl BuildServer for Generic {
     }
 
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError> {
-        let shown = self.shown(job, number).await?;
-        let result = self.result(&shown);
-        Ok(Build {
-            number,
-            url: self.url_of(&shown),
-            display_name: format!("#{number}"),
-            full_display_name: format!("{job} #{number}"),
-            running: result.is_none(),
-            result,
-            ..Build::default()
-        })
+        Ok(self.shown(job, number).await?.build(job, number))
     }
 
     async fn stop(
         &self,
-        job: &str,
+        request: &BuildRequest,
         _item: Option<u64>,
         number: Option<u64>,
     ) -> Result<(), CiError> {
-        let Some(number) = number else { return Ok(()) };
-        let Some(stop) = &self.how.stop else {
+        if number.is_none() && self.how.report.is_none() {
+            return Ok(());
+        }
+        let job = &request.job;
+        let number = number.filter(|number| *number != NOT_NUMBERED);
+        let stop = self.how.stop.as_ref();
+        let Some(stop) = stop.filter(|stop| number.is_some() || !stop.needs_number()) else {
             let controller = self.name();
-            tracing::warn!(
-                controller,
-                job,
-                number,
-                "a build goes on: it is not said how to stop it"
-            );
+            let because = "it is not said how to stop it, or it has no number yet";
+            tracing::warn!(controller, job, number, because, "a build goes on");
             return Ok(());
         };
         let asked = Asked {
-            request: None,
+            request: Some(request),
             job,
-            number: Some(number),
+            number,
         };
         let path = asked.path(&stop.path);
         let call = self.change(stop.method, &path, &asked.body(&stop.body))?;
@@ -299,12 +207,19 @@ impl BuildServer for Generic {
             return Err(reply.error(&self.rest.named(&path)));
         }
         // Any other refusal may mean that it has ended.
-        self.rest.await_end(|| self.build(job, number)).await
+        match number.filter(|_| self.how.is_asked()) {
+            Some(number) => self.rest.await_end(|| self.build(job, number)).await,
+            None => Ok(()),
+        }
     }
 
-    /// Its shape is not known.
-    async fn log(&self, _job: &str, _number: u64, _start: LogStart) -> Result<LogPage, CiError> {
-        Ok(LogPage::default())
+    /// The end of it, where the status holds that.
+    async fn log(&self, job: &str, number: u64, _start: LogStart) -> Result<LogPage, CiError> {
+        let mut page = LogPage::default();
+        if self.how.status.log.is_some() {
+            page.text = self.shown(job, number).await?.log;
+        }
+        Ok(page)
     }
 
     /// From the status of the build; `file` only names them in errors.
@@ -315,30 +230,25 @@ impl BuildServer for Generic {
         file: &str,
     ) -> Result<Context, PropertiesError> {
         let shown = self.shown(job, build.number).await?;
-        let pointer = self.how.status.properties.as_ref();
-        match pointer.and_then(|pointer| shown.pointer(pointer)) {
-            Some(Value::Object(values)) => Ok(values.clone()),
-            _ => Err(PropertyFileError::Missing {
-                file: file.to_owned(),
-                archived: "nothing where generic.status.properties points to".to_owned(),
-            }
-            .into()),
-        }
+        Ok(shown.property_file(file)?)
     }
 }
 
 impl Generic {
-    async fn shown(&self, job: &str, number: u64) -> Result<Value, CiError> {
+    async fn shown(&self, job: &str, number: u64) -> Result<Report, CiError> {
+        if !self.how.is_asked() {
+            return Err(CiError::Invalid(format!(
+                "the account of {} has no generic.status.path to ask how a build of {job} is",
+                self.name()
+            )));
+        }
         let asked = Asked {
             request: None,
             job,
             number: Some(number),
         };
-        self.get(&asked.path(&self.how.status.path)).await
-    }
-
-    fn url_of(&self, shown: &Value) -> String {
-        let url = shown.pointer(&self.how.status.url).and_then(text);
-        url.unwrap_or_default()
+        let status = &self.how.status;
+        let shown = self.get(&asked.path(&status.path)).await?;
+        Ok(Report::shown(status, &shown))
     }
 }

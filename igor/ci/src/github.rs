@@ -1,5 +1,7 @@
 //! GitHub Actions: runs of a workflow are builds. A job is `owner/repository/workflow file`.
 
+mod files;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +14,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
-    breaker::BreakerState,
     calls::Reply,
     git::Scm,
     jenkins::{list, number, text},
     path::encoded,
-    rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
-    server::{Located, LogPage, LogStart, Prepared, Started},
+    rest::{Rest, branch, millis, prepared_branch, seen},
+    server::{About, Located, LogPage, LogStart, Prepared, Projects, Started},
 };
 
 /// Runs that are looked through for one of ours.
@@ -32,17 +33,12 @@ pub struct Github(Rest);
 impl Github {
     /// A client of `controller`, whose time comes from `clock`.
     pub fn new(controller: &Controller, clock: Arc<dyn Clock>) -> Result<Self, CiError> {
-        let rest = Rest::new(
-            controller,
-            clock,
-            |request, token| {
-                let request = request
-                    .bearer_auth(token)
-                    .header("X-GitHub-Api-Version", "2022-11-28");
-                request.header("Accept", "application/vnd.github+json")
-            },
-            true,
-        );
+        let rest = Rest::new(controller, clock, |request, token| {
+            let request = request
+                .bearer_auth(token)
+                .header("X-GitHub-Api-Version", "2022-11-28");
+            request.header("Accept", "application/vnd.github+json")
+        });
         Ok(Self(rest?))
     }
 
@@ -55,6 +51,22 @@ impl Github {
         Ok(runs
             .filter_map(|run| Some((run.clone(), build(run)?)))
             .collect())
+    }
+}
+
+impl Github {
+    /// A run without what it left.
+    async fn state(&self, job: &str, number: u64) -> Result<Build, CiError> {
+        let path = Workflow::of(job)?.run(number);
+        let value = self.0.get(&path).await?;
+        build(&value).ok_or_else(|| run_id(self.0.named(&path)))
+    }
+}
+
+fn run_id(what: String) -> CiError {
+    CiError::Malformed {
+        what,
+        reason: "the run has no id".to_owned(),
     }
 }
 
@@ -82,6 +94,11 @@ impl Workflow {
 
     fn path(&self) -> String {
         format!("{}/actions/workflows/{}", self.repository, self.file)
+    }
+
+    /// The log of one of its jobs.
+    fn log(&self, id: u64) -> String {
+        format!("{}/actions/jobs/{id}/logs", self.repository)
     }
 
     fn run(&self, id: u64) -> String {
@@ -142,20 +159,12 @@ fn objects_to(reply: &Reply, word: &str) -> bool {
 
 #[async_trait]
 impl BuildServer for Github {
-    fn sender(&self) -> &'static str {
-        "github"
+    fn about(&self) -> About<'_> {
+        self.0.about("github")
     }
 
-    fn name(&self) -> &str {
-        &self.0.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.0.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.0.calls.breaker()
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -264,56 +273,44 @@ impl BuildServer for Github {
     }
 
     async fn watch(&self, job: &str, number: u64, _age_ms: u64) -> Result<Build, CiError> {
-        self.build(job, number).await
+        self.state(job, number).await
     }
 
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError> {
-        let path = Workflow::of(job)?.run(number);
-        let value = self.0.get(&path).await?;
-        build(&value).ok_or_else(|| CiError::Malformed {
-            what: self.0.named(&path),
-            reason: "the run has no id".to_owned(),
-        })
+        let mut build = self.state(job, number).await?;
+        build.artifacts = seen(self.artifacts(&Workflow::of(job)?, number).await)?;
+        Ok(build)
     }
 
     async fn stop(
         &self,
-        job: &str,
+        request: &BuildRequest,
         _item: Option<u64>,
         number: Option<u64>,
     ) -> Result<(), CiError> {
         let Some(number) = number else { return Ok(()) };
+        let job = &request.job;
         let path = format!("{}/cancel", Workflow::of(job)?.run(number));
         let reply = self.0.post(&path, &json!({}), false).await?;
         // 409: it has ended.
         if !matches!(reply.status, 202 | 409) {
             return Err(reply.error(&self.0.named(&path)));
         }
-        self.0.await_end(|| self.build(job, number)).await
+        self.0.await_end(|| self.state(job, number)).await
     }
 
-    /// The log of a run is an archive that is there only at its end.
-    async fn log(&self, _job: &str, _number: u64, _start: LogStart) -> Result<LogPage, CiError> {
-        Ok(LogPage::default())
+    /// The log of a run is an archive that is there only at its end; those of its jobs are texts.
+    async fn log(&self, job: &str, number: u64, start: LogStart) -> Result<LogPage, CiError> {
+        self.log_of_jobs(&Workflow::of(job)?, number, start).await
     }
 
-    /// From lines of the jobs' logs; `file` only names them in errors.
     async fn properties(
         &self,
         job: &str,
         build: &Build,
         file: &str,
     ) -> Result<Context, PropertiesError> {
-        let workflow = Workflow::of(job)?;
-        let jobs = format!("{}/jobs?per_page={LOGS_MAX}", workflow.run(build.number));
-        let jobs = self.0.get(&jobs).await?;
-        // A job that never ran has no log.
-        let ran = |job: &&Value| text(job, "conclusion").as_deref() != Some("skipped");
-        let ids = list(&jobs, "jobs")
-            .filter(ran)
-            .filter_map(|j| number(j, "id"));
-        let log = |id| format!("{}/actions/jobs/{id}/logs", workflow.repository);
-        let paths: Vec<String> = ids.map(log).collect();
-        self.0.logged(&paths, build, file).await
+        self.properties_of_run(&Workflow::of(job)?, build, file)
+            .await
     }
 }

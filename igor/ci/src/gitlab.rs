@@ -1,5 +1,7 @@
 //! GitLab CI: pipelines of a project are builds. A job is the project's whole path or its number.
 
+mod jobs;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +20,12 @@ use serde_json::{Value, json};
 
 use crate::{
     Build, BuildRequest, BuildResult, BuildServer, CiError, Controller, PropertiesError,
-    breaker::BreakerState,
     calls::Reply,
     git::Scm,
-    jenkins::{list, number, text},
+    jenkins::{number, text},
     path::encoded,
-    rest::{LOGS_MAX, Rest, branch, millis, prepared_branch},
-    server::{Located, LogPage, LogStart, Prepared, Started},
+    rest::{Rest, branch, millis, prepared_branch, seen},
+    server::{About, Located, LogPage, LogStart, Prepared, Projects, Started},
 };
 
 /// Pipelines that are looked through for one of ours.
@@ -40,16 +41,30 @@ pub struct Gitlab {
 impl Gitlab {
     /// A client of `controller`, whose time comes from `clock`.
     pub fn new(controller: &Controller, clock: Arc<dyn Clock>) -> Result<Self, CiError> {
-        let rest = Rest::new(
-            controller,
-            clock,
-            |request, token| request.header("PRIVATE-TOKEN", token),
-            false,
-        );
+        let rest = Rest::new(controller, clock, |request, token| {
+            request.header("PRIVATE-TOKEN", token)
+        });
         Ok(Self {
             rest: rest?,
             refuses_variables: AtomicBool::new(false),
         })
+    }
+}
+
+impl Gitlab {
+    /// A pipeline without what its jobs left.
+    async fn state(&self, job: &str, number: u64) -> Result<Build, CiError> {
+        Ok(self.pipeline(job, number).await?.1)
+    }
+
+    async fn pipeline(&self, job: &str, number: u64) -> Result<(Value, Build), CiError> {
+        let path = format!("{}/{number}", pipelines(job));
+        let value = self.rest.get(&path).await?;
+        let build = build(&value).ok_or_else(|| CiError::Malformed {
+            what: self.rest.named(&path),
+            reason: "the pipeline has no id".to_owned(),
+        })?;
+        Ok((value, build))
     }
 }
 
@@ -120,20 +135,12 @@ fn build(value: &Value) -> Option<Build> {
 
 #[async_trait]
 impl BuildServer for Gitlab {
-    fn sender(&self) -> &'static str {
-        "gitlab"
+    fn about(&self) -> About<'_> {
+        self.rest.about("gitlab")
     }
 
-    fn name(&self) -> &str {
-        &self.rest.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.rest.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.rest.calls.breaker()
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -231,63 +238,42 @@ impl BuildServer for Gitlab {
     }
 
     async fn watch(&self, job: &str, number: u64, _age_ms: u64) -> Result<Build, CiError> {
-        self.build(job, number).await
+        self.state(job, number).await
     }
 
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError> {
-        let path = format!("{}/{number}", pipelines(job));
-        let value = self.rest.get(&path).await?;
-        build(&value).ok_or_else(|| CiError::Malformed {
-            what: self.rest.named(&path),
-            reason: "the pipeline has no id".to_owned(),
-        })
+        let mut build = self.state(job, number).await?;
+        build.artifacts = seen(self.archives(job, number).await)?;
+        Ok(build)
     }
 
     async fn stop(
         &self,
-        job: &str,
+        request: &BuildRequest,
         _item: Option<u64>,
         number: Option<u64>,
     ) -> Result<(), CiError> {
         let Some(number) = number else { return Ok(()) };
+        let job = &request.job;
         let path = format!("{}/{number}/cancel", pipelines(job));
         let reply = self.rest.post(&path, &json!({}), false).await?;
         if matches!(reply.status, 401 | 403 | 404) {
             return Err(reply.error(&self.rest.named(&path)));
         }
-        self.rest.await_end(|| self.build(job, number)).await
+        self.rest.await_end(|| self.state(job, number)).await
     }
 
     /// A pipeline has no log of its own, only its jobs have.
-    async fn log(&self, _job: &str, _number: u64, _start: LogStart) -> Result<LogPage, CiError> {
-        Ok(LogPage::default())
+    async fn log(&self, job: &str, number: u64, start: LogStart) -> Result<LogPage, CiError> {
+        self.log_of_jobs(job, number, start).await
     }
 
-    /// From lines of the jobs' logs; `file` only names them in errors.
     async fn properties(
         &self,
         job: &str,
         build: &Build,
         file: &str,
     ) -> Result<Context, PropertiesError> {
-        let jobs = format!(
-            "{}/{}/jobs?per_page={LOGS_MAX}",
-            pipelines(job),
-            build.number
-        );
-        let jobs = json!({ "jobs": self.rest.get(&jobs).await? });
-        // A job that never ran has no log.
-        let ran = |job: &&Value| job.get("started_at") != Some(&Value::Null);
-        let mut ids: Vec<u64> = list(&jobs, "jobs")
-            .filter(ran)
-            .filter_map(|j| number(j, "id"))
-            .collect();
-        ids.sort_unstable();
-        let project = project(job);
-        let paths: Vec<String> = ids
-            .iter()
-            .map(|id| format!("{project}/jobs/{id}/trace"))
-            .collect();
-        self.rest.logged(&paths, build, file).await
+        self.properties_of_jobs(job, build, file).await
     }
 }

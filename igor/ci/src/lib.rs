@@ -7,10 +7,12 @@
 //! - [`poll`]: looks for builds whose notifications were lost.
 //! - [`build`], [`git`], [`properties`], [`path`]: builds and what they leave, in Spinnaker's shapes.
 
+mod archive;
 pub mod breaker;
 pub mod build;
 mod calls;
 pub mod config;
+mod console;
 #[cfg(test)]
 mod double;
 mod error;
@@ -31,7 +33,7 @@ pub use build::{Build, BuildArtifact, BuildResult};
 pub use config::{CiConfig, Controller};
 pub use error::CiError;
 pub use follow::{BuildOutcome, Listener};
-pub use generic::Generic;
+pub use generic::{Generic, Report};
 pub use github::Github;
 pub use gitlab::Gitlab;
 pub use jenkins::Jenkins;

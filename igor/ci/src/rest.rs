@@ -10,15 +10,22 @@ use url::Url;
 
 use crate::{
     Build, BuildRequest, CiError, Controller, PropertiesError, PropertyFileError,
-    calls::{Bound, Calls, JSON_BYTES_MAX, Reply},
+    calls::{Bound, Calls, JSON_BYTES_MAX, REDIRECTS_MAX, Reply},
+    console,
     jenkins::text,
-    properties::logged,
+    properties::{logged, named},
     secret::SecretSource,
-    server::Prepared,
+    server::{About, LogPage, Prepared},
 };
 
 /// Largest log that properties are looked for in; of a longer one, the beginning.
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What is read of a log for its end: of a longer one, the end of that.
+const LOG_READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most of an end.
+const LOG_TAIL_BYTES_MAX: usize = 64 * 1024;
+/// Largest property file.
+pub(crate) const PROPERTY_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Jobs of a build whose logs are read.
 pub(crate) const LOGS_MAX: usize = 100;
 /// How long a cancelled build has to end, in looks and in milliseconds between them.
@@ -32,8 +39,6 @@ pub(crate) struct Rest {
     token: Option<SecretSource>,
     /// How the token is shown.
     sign: fn(RequestBuilder, &str) -> RequestBuilder,
-    /// Logs may be elsewhere. Only for a token in the header that is not sent on to other hosts.
-    follows: bool,
 }
 
 impl Rest {
@@ -41,7 +46,6 @@ impl Rest {
         controller: &Controller,
         clock: Arc<dyn Clock>,
         sign: fn(RequestBuilder, &str) -> RequestBuilder,
-        follows: bool,
     ) -> Result<Self, CiError> {
         if let Some(problem) = controller.problems().into_iter().next() {
             return Err(CiError::Invalid(problem));
@@ -52,8 +56,11 @@ impl Rest {
             token: controller.token().or_else(|| controller.password()),
             controller: controller.clone(),
             sign,
-            follows,
         })
+    }
+
+    pub(crate) fn about(&self, sender: &'static str) -> About<'_> {
+        self.calls.about(sender, &self.controller)
     }
 
     pub(crate) fn url(&self, path: &str) -> Result<Url, CiError> {
@@ -128,6 +135,59 @@ impl Rest {
         Ok(reply)
     }
 
+    /// A file or a log, which may be elsewhere: another host than the server's is asked without the token.
+    pub(crate) async fn download(&self, path: &str, bound: Bound) -> Result<Reply, CiError> {
+        let what = self.named(path);
+        let mut url = self.url(path)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let mut request = self.calls.get(url.clone());
+            if url.origin() == self.base.origin() {
+                request = self.signed(request)?;
+            }
+            let reply = limited(&what, self.calls.send(&what, request, bound).await?)?;
+            let elsewhere = reply.header("location").map(|to| url.join(to));
+            match elsewhere.filter(|_| (300..400).contains(&reply.status)) {
+                None => return Ok(reply),
+                Some(Ok(to)) => url = to,
+                Some(Err(error)) => {
+                    let reason = format!("it is elsewhere, at no address: {error}");
+                    return Err(CiError::Malformed { what, reason });
+                }
+            }
+        }
+        let reason = format!("it is elsewhere more than {REDIRECTS_MAX} times");
+        Err(CiError::Malformed { what, reason })
+    }
+
+    /// The end of the log of a job, under its name; none when there is no log.
+    pub(crate) async fn tail(
+        &self,
+        path: &str,
+        name: &str,
+        bytes: u64,
+    ) -> Result<Option<LogPage>, CiError> {
+        let head = format!("[{name}]\n");
+        let keep = (bytes as usize).min(LOG_TAIL_BYTES_MAX);
+        let bound = Bound::Tail {
+            keep: keep.saturating_sub(head.len()),
+            read_max: LOG_READ_BYTES_MAX,
+        };
+        let reply = self.download(path, bound).await?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        let log = reply.good(&self.named(path))?.body;
+        Ok(Some(LogPage {
+            text: head + &console::plain(&String::from_utf8_lossy(&log)),
+            ..LogPage::default()
+        }))
+    }
+
+    /// The address of something below the server's.
+    pub(crate) fn address(&self, path: &str) -> Option<String> {
+        self.url(path).ok().map(String::from)
+    }
+
     /// The properties in the logs at these paths, of jobs that ran.
     pub(crate) async fn logged(
         &self,
@@ -137,20 +197,9 @@ impl Rest {
     ) -> Result<Context, PropertiesError> {
         let mut values = Context::new();
         for path in paths.iter().take(LOGS_MAX) {
-            let what = self.named(path);
-            let url = self.url(path)?;
-            let request = if self.follows {
-                self.calls.download(url)
-            } else {
-                self.calls.get(url)
-            };
-            let request = self.signed(request)?;
-            let reply = self
-                .calls
-                .send(&what, request, Bound::Cut(LOG_BYTES_MAX))
-                .await?;
+            let reply = self.download(path, Bound::Cut(LOG_BYTES_MAX)).await?;
             // A log may be there only some seconds after the end: what is not found is asked for again.
-            let log = limited(&what, reply)?.good(&what)?.body;
+            let log = reply.good(&self.named(path))?.body;
             let read = logged::collect(&String::from_utf8_lossy(&log), &mut values);
             read.map_err(|reason| PropertyFileError::Broken {
                 file: file.to_owned(),
@@ -159,9 +208,8 @@ impl Rest {
             })?;
         }
         if values.is_empty() {
-            let file = format!("{file} (lines SPINNAKER_PROPERTY_<NAME>=<value> of the log)");
-            return Err(PropertyFileError::Empty {
-                file,
+            return Err(PropertyFileError::Nowhere {
+                file: file.to_owned(),
                 archived: archived(build),
             }
             .into());
@@ -187,17 +235,19 @@ impl Rest {
     }
 }
 
-fn archived(build: &Build) -> String {
-    let names: Vec<_> = build
-        .artifacts
-        .iter()
-        .map(|a| a.relative_path.as_str())
-        .collect();
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
+/// What a build left, as far as the token may see it: a build is followed without that, too.
+pub(crate) fn seen<T: Default>(left: Result<T, CiError>) -> Result<T, CiError> {
+    match left {
+        Err(error @ (CiError::NotFound { .. } | CiError::Denied { .. })) => {
+            tracing::warn!(%error, "what a build left is not shown");
+            Ok(T::default())
+        }
+        left => left,
     }
+}
+
+fn archived(build: &Build) -> String {
+    named(&build.artifacts)
 }
 
 /// GitHub refuses with 403 what came too often.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use kork::ports::Clock;
-use kork_model::{Context, Timestamp};
+use kork_model::{Context, InboundEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -76,6 +76,9 @@ impl BuildRequest {
         }
     }
 }
+
+/// The number of a build that has none, or of which it is not known yet.
+pub const NOT_NUMBERED: u64 = 0;
 
 /// What is known before a build is asked for; kept, so that a lost answer can be looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,18 +169,70 @@ pub fn connect(
     })
 }
 
+/// What all servers say of themselves.
+pub struct About<'a> {
+    /// `jenkins`, `gitlab`, `github`, `generic`.
+    pub sender: &'static str,
+    /// The name of the controller.
+    pub name: &'a str,
+    /// The clock of its calls.
+    pub clock: &'a dyn Clock,
+    /// The circuit breaker of its calls.
+    pub breaker: BreakerState,
+}
+
+/// A CI server whose projects are looked at one by one: of GitLab by path, of GitHub `owner/repository`.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// A page of the builds of a project, the newest first, each as far as a list shows it. Pages count from 1.
+    async fn newest(&self, project: &str, page: usize) -> Result<Vec<Build>, CiError>;
+    /// The project and the number of the build that a trigger means: by its job and the number that people see there,
+    /// and by its page where that is known. None when there is none.
+    async fn find(
+        &self,
+        job: &str,
+        shown: u64,
+        url: Option<&str>,
+    ) -> Result<Option<(String, u64)>, CiError>;
+    /// A build, and what triggers see of it: the same as its webhook tells, under the same id. None when it starts
+    /// nothing, whoever wants it.
+    async fn seen(
+        &self,
+        project: &str,
+        number: u64,
+    ) -> Result<(Build, Option<InboundEvent>), CiError>;
+}
+
 /// A CI server. Jobs are named as in [`BuildRequest::job`].
 #[async_trait]
 pub trait BuildServer: Send + Sync {
+    /// Which server it is, and how its calls go.
+    fn about(&self) -> About<'_>;
+
     /// `jenkins`, `gitlab`, `github`, `generic`.
-    fn sender(&self) -> &'static str;
+    fn sender(&self) -> &'static str {
+        self.about().sender
+    }
+
     /// The name of the controller.
-    fn name(&self) -> &str;
+    fn name(&self) -> &str {
+        self.about().name
+    }
+
     /// The clock of its calls.
-    fn clock(&self) -> &dyn Clock;
+    fn clock(&self) -> &dyn Clock {
+        self.about().clock
+    }
+
+    /// How projects of it are looked at; none of a server that lists its jobs, or cannot.
+    fn projects(&self) -> Option<&dyn Projects> {
+        None
+    }
 
     /// The circuit breaker of its calls, for health.
-    fn breaker(&self) -> BreakerState;
+    fn breaker(&self) -> BreakerState {
+        self.about().breaker
+    }
 
     /// Now.
     fn now(&self) -> Timestamp {
@@ -200,8 +255,13 @@ pub trait BuildServer: Send + Sync {
     async fn watch(&self, job: &str, number: u64, age_ms: u64) -> Result<Build, CiError>;
     /// Everything about a build, now.
     async fn build(&self, job: &str, number: u64) -> Result<Build, CiError>;
-    /// Makes sure that neither the item nor a build of it goes on. Done when it returns without an error.
-    async fn stop(&self, job: &str, item: Option<u64>, number: Option<u64>) -> Result<(), CiError>;
+    /// Makes sure that neither the item nor a build of a request goes on. Done when it returns without an error.
+    async fn stop(
+        &self,
+        request: &BuildRequest,
+        item: Option<u64>,
+        number: Option<u64>,
+    ) -> Result<(), CiError>;
     /// A piece of the log.
     async fn log(&self, job: &str, number: u64, start: LogStart) -> Result<LogPage, CiError>;
     /// The values of a property file of a build that ended.

@@ -1,4 +1,4 @@
-//! CI servers as others see them: their jobs and builds, and a build that somebody spoke of.
+//! CI servers as others see them: their jobs and builds.
 
 use std::{
     collections::BTreeMap,
@@ -6,20 +6,17 @@ use std::{
 };
 
 use igor_ci::{
-    Build, BuildServer, CiError, Controller, Jenkins, JobPath, PropertiesError,
-    breaker::BreakerState, config::Kind as CiKind,
+    Build, BuildServer, CiError, Controller, Jenkins, JobPath, breaker::BreakerState,
+    config::Kind as CiKind,
 };
-use kork_model::{Context, InboundEvent, Kind, Problem, inbound::Verified};
+use igor_inbound::Source;
+use kork_model::{Context, Kind, Problem};
 use serde_json::{Value, json};
 
-use super::{Igor, accounts::Accounts, fingerprint, health::trouble, hints};
+use super::{Igor, accounts::Accounts, fingerprint, health::trouble};
 
 /// Jobs of an answer, at most.
 const JOBS_MAX: usize = 20_000;
-
-/// How long a build is asked for again that is said to have ended and runs: as long as a pipeline that tells of
-/// itself may take to end.
-const ENDING_WAIT_MS: u64 = 10 * 60_000;
 
 /// The client of a CI server. Only Jenkins lists jobs and tells of its builds.
 #[derive(Clone)]
@@ -135,7 +132,10 @@ impl Igor {
                     json!(provider(controller).to_lowercase()),
                 ),
                 ("circuit".to_owned(), json!(state)),
-                ("warnings".to_owned(), json!(warnings(controller))),
+                (
+                    "warnings".to_owned(),
+                    json!(warnings(controller, &accounts)),
+                ),
                 ("error".to_owned(), json!(error)),
                 (
                     "lastPoll".to_owned(),
@@ -196,75 +196,6 @@ impl Igor {
         let build = build.map_err(|error| problem(&error))?;
         Ok(generic(&build, &path))
     }
-
-    /// A build as its controller shows it, whatever its messenger says; none when there is no such build.
-    pub(crate) async fn complete_build(
-        &self,
-        told: InboundEvent,
-        property_files: &[String],
-    ) -> Result<Option<InboundEvent>, Problem> {
-        let (Some(job), Some(number)) = (told.job.clone(), told.build_number) else {
-            return Ok(None);
-        };
-        let master = hints::master(&told).to_owned();
-        let jenkins = self.jenkins(&master)?;
-        let path = path(&job)?;
-        let build = match BuildServer::build(&*jenkins, &job, number).await {
-            Ok(build) => build,
-            Err(error) if error.is_not_found() => {
-                tracing::warn!(
-                    controller = master,
-                    job,
-                    number,
-                    "a build was told of that is not there"
-                );
-                return Ok(None);
-            }
-            Err(error) => return Err(problem(&error)),
-        };
-        if build.finished().is_none() {
-            if self.ports.clock.now().ms_since(told.received) > ENDING_WAIT_MS {
-                // Whoever looks at all builds of the controller tells of it when it has ended.
-                return Ok(None);
-            }
-            let text = format!("build {number} of {job} is said to have ended, and is still at it");
-            return Err(Problem::new("IGOR-0010", Kind::Unavailable, text).retry_after(2));
-        }
-        let mut files = Context::new();
-        for file in property_files {
-            let properties = jenkins.properties(&job, &build, file).await;
-            let properties = properties.or_else(|error| nothing_in(&error, file))?;
-            files.insert(file.clone(), Value::Object(properties));
-        }
-        let mut event = build.event("jenkins", &master, &path, told.received);
-        if !files.is_empty() {
-            event
-                .trigger
-                .insert("propertyFiles".to_owned(), Value::Object(files));
-        }
-        event.artifacts.extend(told.artifacts);
-        Ok(Some(InboundEvent {
-            id: told.id,
-            parameters: told.parameters,
-            delivery: told.delivery,
-            verified: Verified::Fetched,
-            traceparent: told.traceparent,
-            payload: told.payload,
-            ..event
-        }))
-    }
-}
-
-/// A file that is not there, or cannot be read, holds nothing: a trigger that wants something of it does not
-/// match.
-fn nothing_in(error: &PropertiesError, file: &str) -> Result<Context, Problem> {
-    match error {
-        PropertiesError::Server(error) if error.is_passing() => Err(problem(error)),
-        error => {
-            tracing::warn!(file, %error, "a property file counts as empty");
-            Ok(Context::new())
-        }
-    }
 }
 
 fn generic(build: &Build, path: &JobPath) -> Context {
@@ -274,7 +205,7 @@ fn generic(build: &Build, path: &JobPath) -> Context {
     }
 }
 
-fn path(job: &str) -> Result<JobPath, Problem> {
+pub(crate) fn path(job: &str) -> Result<JobPath, Problem> {
     JobPath::parse(job).map_err(|error| {
         let text = format!("{job:?} is not the name of a job");
         Problem::new("IGOR-0002", Kind::Invalid, text).because(&error)
@@ -290,9 +221,24 @@ const fn provider(controller: &Controller) -> &'static str {
     }
 }
 
-fn warnings(controller: &Controller) -> Vec<String> {
+fn warnings(controller: &Controller, accounts: &Accounts) -> Vec<String> {
     let unused = controller.unused().into_iter();
-    unused.map(|name| format!("{name} has no effect")).collect()
+    let mut warnings: Vec<String> = unused.map(|name| format!("{name} has no effect")).collect();
+    let how = controller.generic.as_ref();
+    let only_posts = controller.posts() && how.is_some_and(|how| !how.is_asked());
+    let proves = |source: &Source| {
+        let name = source.controller.as_ref().unwrap_or(&source.name);
+        let has_secrets = !source.secret_files.is_empty() || !source.secret_env.is_empty();
+        *name == controller.name && has_secrets
+    };
+    if only_posts && !accounts.sources.iter().any(proves) {
+        warnings.push(format!(
+            "its builds never end: nothing that it posts is proved; add a source with `controller: {}` and a secret, \
+             or set generic.status.path",
+            controller.name
+        ));
+    }
+    warnings
 }
 
 fn unknown(name: &str, accounts: &Accounts) -> Problem {

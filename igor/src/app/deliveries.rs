@@ -133,6 +133,7 @@ impl Igor {
         let mut received = received?;
         received.sender.name().clone_into(&mut record.sender);
         record.verified = received.verified;
+        let reported = self.reported(&received, accounts, &record.source).await?;
         record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
         let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
@@ -159,7 +160,7 @@ impl Igor {
             "accepted"
         };
         verdict.clone_into(&mut record.verdict);
-        record.because.clone_from(&ignored);
+        record.because = reported.or_else(|| ignored.clone());
         let event_id = events.first().map_or(&record.id, |event| &event.id);
         Ok(DeliveryTaken {
             event_processed: !events.is_empty(),

@@ -56,8 +56,14 @@ fn build(event: &mut InboundEvent, verified: Verified, accounts: &Accounts) -> T
         event.verified = verified;
         return Trust::AsSent;
     };
-    if controller.kind != CiKind::Jenkins {
-        return Trust::ToBeProved;
+    match controller.kind {
+        CiKind::Jenkins => {}
+        CiKind::Gitlab | CiKind::GithubActions => {
+            // Triggers may want a property file.
+            event.incomplete |= event.building != Some(true);
+            return Trust::ToBeProved;
+        }
+        CiKind::Generic => return Trust::ToBeProved,
     }
     event.verified = Verified::No;
     if verified == Verified::No {

@@ -12,8 +12,10 @@ pub(crate) mod history;
 pub(crate) mod orders;
 pub(crate) mod polls;
 pub(crate) mod records;
+pub(crate) mod reports;
 pub(crate) mod sources;
 pub(crate) mod telling;
+pub(crate) mod told;
 pub(crate) mod visits;
 
 use std::{

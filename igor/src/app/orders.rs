@@ -8,6 +8,7 @@ use std::{
 use igor_ci::{BuildRequest, follow};
 use kork_model::{Context, Kind, Problem, WorkKey, WorkOrder};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,37 +23,80 @@ const STAGE_BYTES_MAX: usize = 256 * 1024;
 /// What is shown of a build while it goes on, its parameters left out.
 const SHOWN_BYTES_MAX: usize = 24 * 1024;
 
-/// The orders whose builds are followed here, each with what calls it back at once. Whoever follows one elsewhere
-/// finds it in the record, before it starts anything.
+/// The orders whose builds are followed here, each with what calls it back at once, and what ends a pause of it.
+/// Whoever follows one elsewhere finds both in the object store: before it starts anything, and with its next look.
 #[derive(Default)]
-pub(crate) struct Followed(Mutex<BTreeMap<WorkKey, CancellationToken>>);
+pub(crate) struct Followed(Mutex<BTreeMap<String, Ways>>);
+
+/// How a follower is reached.
+struct Ways {
+    stop: CancellationToken,
+    news: Arc<Notify>,
+}
 
 /// An order is followed until this is dropped.
 pub(crate) struct Following<'a> {
     all: &'a Followed,
     key: &'a WorkKey,
+    news: Arc<Notify>,
+}
+
+impl Following<'_> {
+    /// Waits until there is something to look at.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
 }
 
 impl Followed {
     pub(crate) fn begin<'a>(&'a self, key: &'a WorkKey, stop: CancellationToken) -> Following<'a> {
-        self.lock().insert(key.clone(), stop);
-        Following { all: self, key }
-    }
-
-    fn call_back(&self, key: &WorkKey) {
-        if let Some(stop) = self.lock().get(key) {
-            stop.cancel();
+        let news = Arc::new(Notify::new());
+        let ways = Ways {
+            stop,
+            news: Arc::clone(&news),
+        };
+        self.lock().insert(key.0.clone(), ways);
+        Following {
+            all: self,
+            key,
+            news,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkKey, CancellationToken>> {
+    fn call_back(&self, key: &WorkKey) {
+        if let Some(ways) = self.lock().get(&key.0) {
+            ways.stop.cancel();
+        }
+    }
+
+    /// There is news of the build of an order: whoever follows it here looks now.
+    pub(crate) fn wake(&self, key: &str) {
+        if let Some(ways) = self.lock().get(key) {
+            ways.news.notify_one();
+        }
+    }
+
+    /// As [`Self::wake`], those whose key it is.
+    pub(crate) fn wake_where(&self, is_it: impl Fn(&str) -> bool) {
+        let all = self.lock();
+        for (_, ways) in all.iter().filter(|(key, _)| is_it(key)) {
+            ways.news.notify_one();
+        }
+    }
+
+    /// Nothing is followed here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Ways>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Following<'_> {
     fn drop(&mut self) {
-        self.all.lock().remove(self.key);
+        self.all.lock().remove(&self.key.0);
     }
 }
 
@@ -70,7 +114,7 @@ impl Igor {
         let Ok((master, request)) = request_of(order) else {
             return Ok(());
         };
-        let server = match Current::new(self, &master) {
+        let server = match Current::new(self, &master, &request.unique_key) {
             Ok(server) => server,
             // It may be in the file that cannot be read now.
             Err(problem) if self.accounts.wrong().is_some() => return Err(problem),

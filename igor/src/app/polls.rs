@@ -27,8 +27,6 @@ use super::{Igor, accounts::Accounts, fingerprint};
 const TICK: Duration = Duration::from_millis(500);
 /// Looks at the same time.
 const AT_ONCE: usize = 16;
-/// Between two looks at all builds of a controller: webhooks tell of them, this finds the lost ones.
-const BUILDS_EVERY_MS: u64 = 60_000;
 /// Keys of controllers begin so.
 const CONTROLLER: &str = "controller/";
 /// Pause before a look whose outcome could not be stored is done again.
@@ -41,7 +39,7 @@ const FOLDER: &str = "igor/cursors/";
 enum Thing {
     Images(Arc<registry::Client>, String),
     Git(Arc<git::Client>),
-    /// A Jenkins controller, by its name.
+    /// A CI server, by its name.
     Builds(String),
     /// It cannot be looked at; why.
     Wrong(String),
@@ -164,14 +162,12 @@ impl Polls {
             );
         }
         for controller in accounts.ci_servers() {
-            if controller.kind == CiKind::Jenkins {
+            if let Some(poll_ms) = controller.poll_every_ms() {
                 let key = format!("{CONTROLLER}{}", controller.name);
                 let name = controller.name.clone();
                 // Each look asks for the client anew: another password makes no other thing of it.
                 let made_of = fingerprint(controller, &[]);
-                watch(key, made_of, BUILDS_EVERY_MS, &|| {
-                    Thing::Builds(name.clone())
-                });
+                watch(key, made_of, poll_ms, &|| Thing::Builds(name.clone()));
             }
         }
         inner.retain(|key, _| known.contains(key));
@@ -293,10 +289,7 @@ impl Igor {
             }
             Thing::Builds(name) => {
                 self.look_with(key, async |cursor: Option<poll::Cursor>, _| {
-                    let jenkins = self.jenkins(name).map_err(|problem| Failed::of(&problem))?;
-                    let cursor = cursor.unwrap_or_default();
-                    let polled = poll::poll_once(&jenkins, &cursor).await?;
-                    Ok(of_builds(polled))
+                    self.look_at_builds(name, &cursor.unwrap_or_default()).await
                 })
                 .await
             }
@@ -307,6 +300,31 @@ impl Igor {
         }
         let now = self.ports.clock.now();
         self.polls.looked(key, looked, now, self.chance());
+    }
+
+    async fn look_at_builds(
+        &self,
+        name: &str,
+        cursor: &poll::Cursor,
+    ) -> Result<Look<poll::Cursor>, Failed> {
+        let accounts = self.accounts.now();
+        let known = accounts.controller(name);
+        let projects = known.filter(|controller| controller.kind != CiKind::Jenkins);
+        let mut found = if let Some(controller) = projects {
+            let server = self
+                .build_server(name)
+                .map_err(|problem| Failed::of(&problem))?;
+            let (projects, most) = (&controller.projects, controller.item_upper_threshold);
+            poll::poll_projects(&*server, projects, most, cursor).await?
+        } else {
+            let jenkins = self.jenkins(name).map_err(|problem| Failed::of(&problem))?;
+            poll::poll_once(&jenkins, cursor).await?
+        };
+        for event in &mut found.events {
+            // Triggers may want a property file.
+            event.incomplete = true;
+        }
+        Ok(of_builds(found))
     }
 
     /// Reads the cursor, looks, stores what is new, and moves the cursor on; in this order.
@@ -363,11 +381,6 @@ impl Look<Cursor> {
 }
 
 fn of_builds(found: poll::Polled) -> Look<poll::Cursor> {
-    let mut events = found.events;
-    for event in &mut events {
-        // Triggers may want a property file.
-        event.incomplete = true;
-    }
     for (job, count) in found.skipped {
         tracing::warn!(%job, count, "older builds were not told of: there were too many at once");
     }
@@ -375,7 +388,7 @@ fn of_builds(found: poll::Polled) -> Look<poll::Cursor> {
         tracing::warn!(%job, %error, "the builds of a job cannot be read");
     }
     Look {
-        events,
+        events: found.events,
         cursor: found.cursor,
         polled: Polled {
             events: Vec::new(),

@@ -16,8 +16,10 @@ use super::Igor;
 const FOLDER: &str = "igor/builds/";
 /// Folder of the marks of builds that several executions wait for.
 const SHARED: &str = "igor/shared/";
+/// Folder of what servers posted of builds.
+pub(super) const REPORTS: &str = "igor/reports/";
 /// Times that a lost race for what is kept is run again.
-const RACES_MAX: usize = 8;
+pub(super) const RACES_MAX: usize = 8;
 /// How long a record is kept that nobody writes. No build is followed for so long, and an order that comes
 /// again after it was given up long ago.
 const KEPT_MS: u64 = 7 * 24 * 3_600_000;
@@ -231,7 +233,7 @@ pub(crate) async fn forget(ports: Ports) {
 
 async fn forget_old(ports: &Ports) -> Result<(), ObjectStoreError> {
     let now = ports.clock.now();
-    for folder in [FOLDER, SHARED] {
+    for folder in [FOLDER, SHARED, REPORTS] {
         for object in ports.objects.list(folder).await? {
             if now.ms_since(object.modified) > KEPT_MS {
                 ports.objects.erase(&object.key).await?;
@@ -239,6 +241,12 @@ async fn forget_old(ports: &Ports) -> Result<(), ObjectStoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether an order of this key was begun and has no result yet. It is kept before its build is asked for.
+pub(super) async fn waits(ports: &Ports, key: &str) -> Result<bool, ObjectStoreError> {
+    let found = read(ports, &place(key)).await?;
+    Ok(found.is_some_and(|(record, _)| record.result.is_none()))
 }
 
 /// Whether another order waits for the same build.
@@ -280,7 +288,11 @@ async fn put(
 }
 
 fn key(order: &WorkOrder) -> String {
-    format!("{FOLDER}{}.json", plain(&order.key.0))
+    place(&order.key.0)
+}
+
+fn place(key: &str) -> String {
+    format!("{FOLDER}{}.json", plain(key))
 }
 
 /// The marks of a build, by what is known of it: its item in the queue, its number.
@@ -295,7 +307,7 @@ fn marks(master: &str, job: &str, progress: &Progress) -> Vec<String> {
 }
 
 /// A name as a part of a key.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let plain = |c: char| match c {
         c if c.is_ascii_alphanumeric() || c == '-' || c == '.' => c,
         _ => '_',
@@ -330,6 +342,7 @@ mod tests {
         let (old, new) = ("igor/builds/old.json", "igor/builds/new.json");
         write(old).await;
         write("igor/shared/ci/item/1.json").await;
+        write("igor/reports/builder/old.json").await;
         write("igor/deliveries/other.json").await;
         tokio::time::advance(Duration::from_hours(24)).await;
         write(new).await;

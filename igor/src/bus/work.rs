@@ -21,7 +21,12 @@ use kork::{
 use kork_model::{Kind, Problem, Status, WorkOrder, WorkReport, WorkResult, work};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Igor, current::Current, orders::request_of, records::Kept};
+use crate::app::{
+    Igor,
+    current::Current,
+    orders::{Following, request_of},
+    records::Kept,
+};
 
 /// Builds that are followed at the same time. Waiting for one costs little.
 const ORDERS_MAX: usize = 4_096;
@@ -107,7 +112,8 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     let stop = CancellationToken::new();
     let asked = request_of(order);
     let place = asked.as_ref().map(|(m, r)| (m.clone(), r.job.clone()));
-    let kept = igor.kept(order, place.unwrap_or_default(), stop.clone());
+    let place = place.unwrap_or_default();
+    let kept = igor.kept(order, place.clone(), stop.clone());
     let mut kept = kept.await.map_err(|problem| problem.to_string())?;
     if stop.is_cancelled() {
         // Withdrawn before it began, or while nobody followed it: what there is of it is stopped now.
@@ -117,15 +123,19 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
     if let Some(first) = kept.result() {
         return Ok(Some(first));
     }
-    let server = asked.and_then(|(master, request)| Ok((Current::new(igor, &master)?, request)));
+    let server = asked.and_then(|(master, request)| {
+        let server = Current::new(igor, &master, &request.unique_key)?;
+        Ok((server, request))
+    });
     let result = match server {
         Ok((server, request)) => {
             let progress = kept.progress();
-            let _following = igor.followed.begin(&order.key, stop.clone());
+            let following = igor.followed.begin(&order.key, stop.clone());
             let listener = Told {
                 igor,
                 order,
                 stop: &stop,
+                following: &following,
                 kept: tokio::sync::Mutex::new(&mut kept),
             };
             let outcome = follow::run(&server, &request, progress, &listener).await;
@@ -141,7 +151,9 @@ async fn build(igor: &Arc<Igor>, order: &WorkOrder) -> Result<Option<WorkResult>
         Err(problem) => WorkResult::failed(problem),
     };
     let first = kept.finish(&igor.ports, result).await;
-    first.map_err(|problem| problem.to_string())
+    let first = first.map_err(|problem| problem.to_string())?;
+    igor.forget_report(&place.0, &order.key.0).await;
+    Ok(first)
 }
 
 /// Makes sure that nothing of a withdrawn order goes on. What cannot be stopped now is stopped when it comes again.
@@ -180,6 +192,7 @@ struct Told<'a> {
     igor: &'a Arc<Igor>,
     order: &'a WorkOrder,
     stop: &'a CancellationToken,
+    following: &'a Following<'a>,
     kept: tokio::sync::Mutex<&'a mut Kept>,
 }
 
@@ -224,6 +237,7 @@ impl follow::Listener for Told<'_> {
             biased;
             () = self.stop.cancelled() => false,
             () = clock.sleep_until(end) => true,
+            () = self.following.news() => true,
         }
     }
 

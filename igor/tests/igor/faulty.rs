@@ -21,7 +21,7 @@ use kork::{
 /// What fails.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// Nothing is written below `igor/builds/`.
+    /// Nothing is written below `igor/builds/` and `igor/reports/`.
     pub(crate) records_are_away: AtomicBool,
     /// Largest message of the queues; 0 for the usual.
     pub(crate) message_bytes_max: AtomicUsize,
@@ -63,7 +63,10 @@ impl ObjectStore for Objects {
         body: Bytes,
         condition: Condition,
     ) -> Result<Stored, ObjectStoreError> {
-        if self.faults.records_are_away.load(Ordering::SeqCst) && key.starts_with("igor/builds/") {
+        let is_record = ["igor/builds/", "igor/reports/"]
+            .iter()
+            .any(|folder| key.starts_with(folder));
+        if self.faults.records_are_away.load(Ordering::SeqCst) && is_record {
             return Err(ObjectStoreError::Unavailable {
                 reason: "on purpose".to_owned(),
             });

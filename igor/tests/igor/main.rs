@@ -5,5 +5,8 @@
 mod builds;
 mod deliveries;
 mod faulty;
+mod http;
+mod projects;
+mod reports;
 mod withdrawals;
 mod world;

@@ -9,6 +9,7 @@ pub(crate) mod archiver;
 pub(crate) mod behind;
 mod carry_out;
 pub(crate) use carry_out::unavailable;
+pub(crate) mod chosen;
 pub(crate) mod cron;
 mod definitions;
 pub(crate) mod dependents;

@@ -189,9 +189,10 @@ async fn start_stored(shell: Arc<Shell>, request: StartStored) -> Result<Ref, Er
     if let Some(missing) = build::missing_parameter(&pipeline, &request.trigger) {
         return Err(start::invalid(&missing));
     }
+    let trigger = shell.with_build(&pipeline, request.trigger).await?;
     let start = Start {
         pipeline: &pipeline,
-        trigger: Some(&request.trigger),
+        trigger: Some(&trigger),
         user: &request.user,
         origin: "api",
         id: request.id.clone().map(ExecutionId::from),

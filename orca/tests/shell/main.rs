@@ -4,6 +4,7 @@
 
 mod burst;
 mod cache;
+mod chosen;
 mod clock;
 mod events;
 mod front50;

@@ -148,7 +148,7 @@ impl<L: Listener> Follower<'_, L> {
             return Ok(self.begun(&build));
         }
         let log = self.watch(number).await?;
-        let build = self.whole(number).await?;
+        let build = self.whole(self.progress.number.unwrap_or(number)).await?;
         self.conclude(build, log).await
     }
 
@@ -283,7 +283,7 @@ impl<L: Listener> Follower<'_, L> {
     }
 
     /// Until the build has ended; the end of its log.
-    async fn watch(&mut self, number: u64) -> Result<String, End> {
+    async fn watch(&mut self, mut number: u64) -> Result<String, End> {
         let job = self.request.job.clone();
         let mut since_ms = None;
         let mut log_ms = 0;
@@ -292,15 +292,20 @@ impl<L: Listener> Follower<'_, L> {
             match self.ci.watch(&job, number, age_max_ms).await {
                 Ok(build) => {
                     self.well();
+                    let is_renumbered = build.number != number;
+                    if is_renumbered {
+                        number = build.number;
+                        self.progress.number = Some(number);
+                    }
                     if build.finished().is_some() {
                         return Ok(self.log_tail(number).await);
                     }
                     let now_ms = self.listener.now_ms();
                     let first = since_ms.is_none();
                     let since_ms = *since_ms.get_or_insert(now_ms);
-                    if first || now_ms.saturating_sub(log_ms) >= LOG_EVERY_MS {
+                    if first || is_renumbered || now_ms.saturating_sub(log_ms) >= LOG_EVERY_MS {
                         log_ms = now_ms;
-                        self.show(&build).await;
+                        self.show(build).await;
                     }
                     let age_ms = now_ms.saturating_sub(since_ms);
                     let pause = self.pace.look(age_ms);
@@ -313,7 +318,8 @@ impl<L: Listener> Follower<'_, L> {
         }
     }
 
-    async fn show(&mut self, build: &Build) {
+    async fn show(&mut self, mut build: Build) {
+        self.keep_url(&mut build);
         self.progress.url = Some(build.url.clone());
         let info = build.generic(&self.request.job, None);
         let log = self.log_tail(build.number).await;
@@ -339,12 +345,20 @@ impl<L: Listener> Follower<'_, L> {
     async fn whole(&mut self, number: u64) -> Result<Build, End> {
         loop {
             match self.ci.build(&self.request.job, number).await {
-                Ok(build) => {
+                Ok(mut build) => {
                     self.well();
+                    self.keep_url(&mut build);
                     return Ok(build);
                 }
                 Err(error) => self.bear(error).await?,
             }
+        }
+    }
+
+    /// A server that posts may have said where a build is only when it was started.
+    fn keep_url(&self, build: &mut Build) {
+        if build.url.is_empty() {
+            build.url = self.progress.url.clone().unwrap_or_default();
         }
     }
 

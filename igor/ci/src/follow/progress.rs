@@ -4,7 +4,7 @@ use kork_model::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::server::{Prepared, Started};
+use crate::server::{NOT_NUMBERED, Prepared, Started};
 
 /// The member of a stage's context that holds it.
 pub const PROGRESS_KEY: &str = "ciProgress";
@@ -44,7 +44,7 @@ impl Progress {
         if let Some(item) = self.item {
             context.insert("queuedBuild".to_owned(), json!(item));
         }
-        if let Some(number) = self.number {
+        if let Some(number) = self.number.filter(|number| *number != NOT_NUMBERED) {
             context.insert("buildNumber".to_owned(), json!(number));
         }
         if self.shared {

@@ -39,12 +39,16 @@ async fn try_stop(
     if let Some(prepared) = progress.prepared.clone()
         && progress.is_open()
         && prepared.is_unique
-        && let Some(started) = ci.look_for(request, &prepared).await?
     {
-        progress.started(started);
+        match ci.look_for(request, &prepared).await {
+            Ok(Some(started)) => progress.started(started),
+            // The server may know it by its key.
+            Ok(None) | Err(CiError::Unknown(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     if progress.shared {
         return Ok(());
     }
-    ci.stop(&request.job, progress.item, progress.number).await
+    ci.stop(request, progress.item, progress.number).await
 }

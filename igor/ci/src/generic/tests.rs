@@ -2,11 +2,13 @@ use std::sync::{Arc, Mutex};
 
 use kork_model::Status;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::{
     config::Kind,
     double::{Answer, Asked as Call, Double, Waiting, follow},
+    path::encoded,
 };
 
 /// A server with builds that go one state further with every look.

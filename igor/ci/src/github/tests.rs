@@ -1,10 +1,12 @@
 use std::sync::{Arc, Mutex};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use kork_model::Status;
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    archive::tests::zipped,
     config::Kind,
     double::{Answer, Asked, Double, Waiting, follow},
 };
@@ -26,6 +28,11 @@ struct State {
     dispatches: usize,
     /// The log of the job is there only after so many looks.
     log_late: usize,
+    jobs: Vec<Value>,
+    /// Names and bytes.
+    artifacts: Vec<(&'static str, Vec<u8>)>,
+    /// The address of what keeps them.
+    storage: String,
 }
 
 const REPOSITORY: &str = "/repos/acme/shop/actions";
@@ -62,6 +69,20 @@ impl State {
                     .filter(|r| r.0 == id)
                     .for_each(|r| r.2 += 1);
                 (200, shown)
+            }
+            ("GET", ["runs", _, "jobs", _]) if !self.jobs.is_empty() => {
+                (200, json!({ "jobs": self.jobs }))
+            }
+            ("GET", ["runs", _, "artifacts", _]) if !self.artifacts.is_empty() => {
+                let shown = self.artifacts.iter().zip(1..).map(|((name, bytes), id)| {
+                    json!({ "id": id, "name": name, "size_in_bytes": bytes.len(), "expired": *name == "gone" })
+                });
+                (200, json!({ "artifacts": shown.collect::<Vec<_>>() }))
+            }
+            // GitHub keeps archives and logs elsewhere.
+            ("GET", ["artifacts", id, "zip"]) => (302, json!(format!("{}/zip/{id}", self.storage))),
+            ("GET", ["jobs", id, "logs"]) if !self.jobs.is_empty() => {
+                (302, json!(format!("{}/log/{id}", self.storage)))
             }
             ("GET", ["runs", _, "jobs", _]) => (
                 200,
@@ -291,6 +312,156 @@ async fn a_job_is_owner_repository_and_file() {
         request.job = job.to_owned();
         let outcome = follow(&world.ci, &world.clock, &request, 100).await;
         assert!(outcome.error.unwrap().contains("workflow file"), "{job}");
+    }
+}
+
+/// Serves archives and logs to whoever has the address, and must not see the token.
+async fn storage(world: &World) -> Double {
+    let state = Arc::clone(&world.state);
+    let storage = Double::start(move |asked| {
+        assert_eq!(asked.token, "", "the token of GitHub goes nowhere else");
+        let state = state.lock().unwrap();
+        match asked.line.split('/').collect::<Vec<_>>()[..] {
+            ["GET ", "zip", id] => {
+                let (_, bytes) = &state.artifacts[id.parse::<usize>().unwrap() - 1];
+                (200, json!(format!("base64:{}", STANDARD.encode(bytes))))
+            }
+            ["GET ", "log", id] => (
+                200,
+                json!(format!("{}last words of {id}\n", "line\n".repeat(9_000))),
+            ),
+            _ => (404, json!("<Error><Code>BlobNotFound</Code></Error>")),
+        }
+    })
+    .await;
+    world
+        .state
+        .lock()
+        .unwrap()
+        .storage
+        .clone_from(&storage.address);
+    storage
+}
+
+#[tokio::test]
+async fn a_property_file_is_read_from_an_artifact() {
+    let of = async |file: &str| {
+        let world = world(State {
+            states: vec![("completed", Some("success"))],
+            ..state(true, true)
+        })
+        .await;
+        let _storage = storage(&world).await;
+        {
+            let mut state = world.state.lock().unwrap();
+            state.jobs = vec![
+                json!({ "id": 7, "name": "build", "status": "completed", "conclusion": "success" }),
+            ];
+            state.artifacts = vec![
+                ("gone", zipped(&[("gone.json", b"{\"TAG\": 0}")])),
+                (
+                    "dist",
+                    zipped(&[
+                        ("out/a.json", b"{\"TAG\": \"1.4.2\"}"),
+                        ("x/both.json", b"{\"TAG\": 1}"),
+                    ]),
+                ),
+                ("other", zipped(&[("both.json", b"{\"TAG\": 2}")])),
+                ("bomb", zipped(&[("bomb.json", &vec![b' '; 4_000_000])])),
+                ("single.json", b"{\"TAG\": 3}".to_vec()),
+                ("broken", b"PK\x03\x04 and so on".to_vec()),
+            ];
+            if file != "broken.json" {
+                state.artifacts.pop();
+            }
+        }
+        let mut request = request();
+        request.property_file = Some(file.to_owned());
+        let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+        let tag = outcome.outputs["propertyFileContents"].get("TAG").cloned();
+        (
+            outcome.error.clone(),
+            tag,
+            outcome.outputs["artifacts"].clone(),
+        )
+    };
+    let (error, tag, artifacts) = of("a.json").await;
+    assert_eq!((error, tag), (None, Some(json!("1.4.2"))));
+    let names: Vec<&Value> = artifacts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| &a["name"])
+        .collect();
+    assert_eq!(
+        names,
+        ["dist.zip", "other.zip", "bomb.zip", "single.json.zip"]
+    );
+    let reference = artifacts[0]["reference"].as_str().unwrap();
+    assert!(
+        reference.ends_with("/repos/acme/shop/actions/artifacts/2/zip"),
+        "{reference}"
+    );
+    assert_eq!(of("dist/out/a.json").await.1, Some(json!("1.4.2")));
+    assert_eq!(of("single.json").await.1, Some(json!(3)));
+    assert_eq!(of("other/both.json").await.1, Some(json!(2)));
+    for (file, why) in [
+        ("both.json", "other/both.json, dist/x/both.json"),
+        ("gone.json", "no job of the build archived"),
+        ("bomb.json", "more than 1048576 bytes"),
+        ("broken.json", "the archive broken cannot be read"),
+    ] {
+        let said = of(file).await.0.unwrap();
+        assert!(said.contains(why), "{file}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_the_job_that_failed_is_shown_or_the_steps_of_one_that_runs() {
+    let ended = |id: u64, name: &str, conclusion: &str| {
+        json!({ "id": id, "name": name, "status": "completed", "conclusion": conclusion,
+                "completed_at": format!("2026-09-01T10:00:0{id}Z") })
+    };
+    let running = json!({ "id": 9, "name": "deploy", "status": "in_progress", "conclusion": null, "steps": [
+        { "name": "Set up job", "status": "completed", "conclusion": "success" },
+        { "name": "Push", "status": "in_progress", "conclusion": null }, { "name": "Clean up", "status": "queued" }]});
+    let cases = [
+        (
+            vec![
+                ended(7, "build", "success"),
+                ended(8, "test", "failure"),
+                running.clone(),
+            ],
+            "[test]\n",
+            "last words of 8\n",
+        ),
+        (
+            vec![ended(7, "build", "success"), running],
+            "[deploy]\nsuccess: Set up job\n",
+            "in_progress: Push\nqueued: Clean up\n",
+        ),
+        (
+            vec![
+                ended(8, "b", "success"),
+                ended(7, "a", "success"),
+                ended(9, "c", "skipped"),
+            ],
+            "[b]\n",
+            "last words of 8\n",
+        ),
+    ];
+    for (jobs, begins, ends) in cases {
+        let world = world(State {
+            states: vec![("in_progress", None), ("completed", Some("failure"))],
+            jobs,
+            ..state(true, true)
+        })
+        .await;
+        let _storage = storage(&world).await;
+        let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+        let tail = outcome.context["consoleTail"].as_str().unwrap();
+        assert!(tail.starts_with(begins) && tail.ends_with(ends), "{tail}");
+        assert!(tail.len() <= 4_096, "{}", tail.len());
     }
 }
 

@@ -21,6 +21,10 @@ struct State {
     other: bool,
     /// Its repository has no branch.
     is_empty: bool,
+    /// Of every pipeline.
+    jobs: Vec<Value>,
+    /// Logs and files by what comes after `jobs/`.
+    left: Vec<(String, String)>,
     calls: Vec<String>,
 }
 
@@ -42,24 +46,7 @@ impl State {
         let path = path.strip_prefix(PROJECT).unwrap_or("elsewhere");
         let parts: Vec<&str> = path.split(['/', '?']).skip(1).collect();
         match (method, &parts[..]) {
-            ("POST", ["pipeline"]) => {
-                let variables = asked.body["variables"].as_array().unwrap();
-                if self.refuses.is_some() && !variables.is_empty() {
-                    let said = "Insufficient permissions to set pipeline variables";
-                    return (400, json!({ "message": { "base": [said] } }));
-                }
-                let lost = self.lose.take();
-                if lost == Some("request") {
-                    return (0, Value::Null);
-                }
-                let id = 700 + self.pipelines.len() as u64;
-                self.pipelines.push((id, asked.body.clone(), 0));
-                if lost.is_some() {
-                    (0, Value::Null)
-                } else {
-                    (201, self.shown(id))
-                }
-            }
+            ("POST", ["pipeline"]) => self.make(&asked.body),
             ("GET", ["pipelines", query]) if query.contains("per_page") => {
                 let mut all: Vec<u64> = self.pipelines.iter().rev().map(|p| p.0).collect();
                 if self.other && !all.is_empty() {
@@ -84,6 +71,16 @@ impl State {
                 let found = self.pipelines.iter().find(|p| p.0 == id);
                 found.map_or((404, Value::Null), |p| (200, p.1["variables"].clone()))
             }
+            ("GET", ["pipelines", _, "jobs", _]) if !self.jobs.is_empty() => {
+                (200, self.jobs.clone().into())
+            }
+            ("GET", ["jobs", ..]) if !self.left.is_empty() => {
+                let found = self
+                    .left
+                    .iter()
+                    .find(|(at, _)| path == format!("/jobs/{at}"));
+                found.map_or((404, Value::Null), |(_, body)| (200, json!(body)))
+            }
             ("GET", ["pipelines", _, "jobs", _]) => (
                 200,
                 json!([{ "id": 9, "started_at": null }, { "id": 8 }, { "id": 7 }]),
@@ -99,6 +96,25 @@ impl State {
                 (200, json!({}))
             }
             _ => (404, json!({ "message": "404 Project Not Found" })),
+        }
+    }
+
+    fn make(&mut self, body: &Value) -> Answer {
+        let variables = body["variables"].as_array().unwrap();
+        if self.refuses.is_some() && !variables.is_empty() {
+            let said = "Insufficient permissions to set pipeline variables";
+            return (400, json!({ "message": { "base": [said] } }));
+        }
+        let lost = self.lose.take();
+        if lost == Some("request") {
+            return (0, Value::Null);
+        }
+        let id = 700 + self.pipelines.len() as u64;
+        self.pipelines.push((id, body.clone(), 0));
+        if lost.is_some() {
+            (0, Value::Null)
+        } else {
+            (201, self.shown(id))
         }
     }
 
@@ -279,6 +295,119 @@ async fn what_is_missing_is_said() {
     let outcome = follow(&world.ci, &world.clock, &elsewhere, 100).await;
     assert_eq!(outcome.status, Status::Terminal);
     assert!(outcome.error.unwrap().contains("was not found"));
+}
+
+fn job(id: u64, name: &str, status: &str, archived: bool) -> Value {
+    let archive = archived.then(|| json!({ "filename": "artifacts.zip", "size": 1000 }));
+    json!({ "id": id, "name": name, "status": status, "allow_failure": name == "lint",
+            "started_at": (status != "created").then_some("2026-09-01T10:00:05.000Z"), "artifacts_file": archive })
+}
+
+#[tokio::test]
+async fn the_end_of_the_log_that_says_most_is_shown() {
+    let cases = [
+        (
+            ["success", "failed", "failed", "created"],
+            "failed",
+            "[test]",
+        ),
+        (
+            ["success", "failed", "running", "running"],
+            "failed",
+            "[deploy]",
+        ),
+        (
+            ["success", "failed", "success", "created"],
+            "success",
+            "[test]",
+        ),
+    ];
+    for (states, last, shown) in cases {
+        let world = world(&["running", last]).await;
+        {
+            let mut state = world.state.lock().unwrap();
+            let names = ["build", "lint", "test", "deploy"];
+            let jobs = (7..=10).zip(names.into_iter().zip(states));
+            state.jobs = jobs
+                .map(|(id, (name, is))| job(id, name, is, false))
+                .collect();
+            state.jobs.reverse();
+            let log = format!(
+                "{}\u{1b}[31mlast words\u{1b}[0;m\r\n",
+                "line\n".repeat(100_000)
+            );
+            state.left = (7..=10)
+                .map(|id| (format!("{id}/trace"), log.clone()))
+                .collect();
+        }
+        let outcome = follow(&world.ci, &world.clock, &request(), 100).await;
+        let tail = outcome.context["consoleTail"].as_str().unwrap();
+        assert!(
+            tail.starts_with(shown) && tail.ends_with("line\nlast words\n"),
+            "{tail}"
+        );
+        assert!((4_000..=4_096).contains(&tail.len()), "{}", tail.len());
+    }
+}
+
+#[tokio::test]
+async fn what_jobs_archived_is_handed_on_and_a_property_file_is_read_from_it() {
+    let of = async |file: &str| {
+        let world = world(&["success"]).await;
+        {
+            let mut state = world.state.lock().unwrap();
+            state.jobs = vec![
+                job(8, "test: unit", "success", true),
+                job(7, "build", "success", true),
+                job(6, "lint", "success", false),
+            ];
+            state.left = [
+                ("7/artifacts/out/build%20it.json", "{\"TAG\": \"1.4.2\"}"),
+                ("7/artifacts/both.yml", "TAG: of build"),
+                ("8/artifacts/both.yml", "TAG: of test"),
+                ("8/artifacts/broken.json", "{"),
+                ("6/artifacts/none.json", "{\"TAG\": 1}"),
+                ("6/trace", "SPINNAKER_PROPERTY_TAG=logged\n"),
+                ("7/trace", ""),
+                ("8/trace", ""),
+            ]
+            .map(|(at, body)| (at.to_owned(), body.to_owned()))
+            .into();
+        }
+        let mut request = request();
+        request.property_file = Some(file.to_owned());
+        let outcome = follow(&world.ci, &world.clock, &request, 100).await;
+        let tag = |name| outcome.outputs["propertyFileContents"].get(name).cloned();
+        (
+            outcome.error.clone(),
+            tag("TAG").or(tag("tag")),
+            outcome.outputs["artifacts"].clone(),
+        )
+    };
+    let (error, tag, artifacts) = of("out/build it.json").await;
+    assert_eq!((error, tag), (None, Some(json!("1.4.2"))));
+    assert_eq!(artifacts.as_array().unwrap().len(), 2);
+    let archive = &artifacts[0];
+    assert_eq!(
+        (&archive["type"], &archive["relativePath"]),
+        (&json!("http/file"), &json!("build/artifacts.zip"))
+    );
+    let reference = archive["reference"].as_str().unwrap();
+    assert!(
+        reference.ends_with("/api/v4/projects/payments%2Fsub%2Fledger/jobs/7/artifacts"),
+        "{reference}"
+    );
+    assert_eq!(of("test: unit/both.yml").await.1, Some(json!("of test")));
+    let said = of("both.yml").await.0.unwrap();
+    assert!(
+        said.contains("build/both.yml, test: unit/both.yml"),
+        "{said}"
+    );
+    let said = of("broken.json").await.0.unwrap();
+    assert!(said.contains("cannot be read"), "{said}");
+    for logged in ["none.json", "../../secret", "a//b", "elsewhere"] {
+        assert_eq!(of(logged).await.1, Some(json!("logged")), "{logged}");
+    }
 }
 
 proptest! {

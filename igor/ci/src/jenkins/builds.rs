@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use kork::ports::Clock;
 use kork_model::{Context, InboundEvent};
 
 use super::{Change, Jenkins, shapes, shapes::BUILD_TREE, trigger::BUILDS_LOOKED_THROUGH};
 use crate::{
     Build, BuildRequest, CiError, JobPath, PropertiesError,
-    breaker::BreakerState,
-    server::{BuildServer, Located, LogPage, LogStart, Prepared, Started},
+    server::{About, BuildServer, Located, LogPage, LogStart, Prepared, Started},
 };
 
 /// How long each way of stopping is given before the next, harder one: as long as Jenkins itself waits before it
@@ -27,20 +25,8 @@ const CANCEL_MS: u64 = 1_000;
 
 #[async_trait]
 impl BuildServer for Jenkins {
-    fn sender(&self) -> &'static str {
-        "jenkins"
-    }
-
-    fn name(&self) -> &str {
-        &self.controller.name
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        self.calls.clock()
-    }
-
-    fn breaker(&self) -> BreakerState {
-        self.calls.breaker()
+    fn about(&self) -> About<'_> {
+        self.calls.about("jenkins", &self.controller)
     }
 
     async fn prepare(&self, request: &BuildRequest) -> Result<Prepared, CiError> {
@@ -89,7 +75,13 @@ impl BuildServer for Jenkins {
             .await
     }
 
-    async fn stop(&self, job: &str, item: Option<u64>, number: Option<u64>) -> Result<(), CiError> {
+    async fn stop(
+        &self,
+        request: &BuildRequest,
+        item: Option<u64>,
+        number: Option<u64>,
+    ) -> Result<(), CiError> {
+        let job = &request.job;
         let path = Self::job_path(job)?;
         let number = match (number, item) {
             (Some(number), _) => Some(number),

@@ -27,7 +27,7 @@ use crate::{
 use board::Board;
 use session::{Credentials, Crumb, Session};
 
-pub(crate) use shapes::{BUILD_TREE, list, number, text};
+pub(crate) use shapes::{BUILD_TREE, flag, list, number, text};
 
 /// A client. Share one per controller: limits, breaker, crumb and grouped reads belong to it.
 pub struct Jenkins {

@@ -1,6 +1,7 @@
 //! Looks for builds whose notifications were lost.
 
 mod cursor;
+mod projects;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use kork_model::InboundEvent;
 
 use cursor::Step;
 pub use cursor::{Cursor, JobCursor};
+pub(crate) use projects::PAGE;
+pub use projects::poll_projects;
 
 use crate::{
     Build, BuildServer, CiError, Jenkins, JobPath,

@@ -32,6 +32,12 @@ pub enum PropertyFileError {
     /// There is nothing in it.
     #[error("the property file {file:?} is empty; the build archived {archived}")]
     Empty { file: String, archived: String },
+    /// No job archived it, and no log has a property.
+    #[error(
+        "no job of the build archived a property file {file:?}, and none wrote a line \
+         SPINNAKER_PROPERTY_<NAME>=<value> to its log; it archived {archived}"
+    )]
+    Nowhere { file: String, archived: String },
     /// It is not what its name promises.
     #[error("the property file {file:?} cannot be read: {reason}; the build archived {archived}")]
     Broken {
@@ -62,6 +68,34 @@ pub fn find<'a>(
             archived: listed(artifacts.iter()),
         }),
     }
+}
+
+/// The values of the one file of those that were found, by path; none when nothing was.
+pub fn one(
+    found: &[(String, Vec<u8>)],
+    file: &str,
+    artifacts: &[BuildArtifact],
+) -> Result<Option<Context>, PropertyFileError> {
+    match found {
+        [] => Ok(None),
+        [(path, bytes)] => parse(path, bytes, artifacts).map(Some),
+        several => {
+            let paths: Vec<_> = several
+                .iter()
+                .map(|(path, _)| BuildArtifact::new(path))
+                .collect();
+            Err(PropertyFileError::Ambiguous {
+                file: file.to_owned(),
+                matching: listed(paths.iter()),
+                archived: listed(artifacts.iter()),
+            })
+        }
+    }
+}
+
+/// What a build archived, as errors name it.
+pub(crate) fn named(artifacts: &[BuildArtifact]) -> String {
+    listed(artifacts.iter())
 }
 
 /// Reads a file by the end of its name: YAML, JSON, or else Java properties.

@@ -214,7 +214,11 @@ async fn items_that_left_the_queue_do_not_open_the_breaker() {
         assert!(world.ci.build(JOB, 1).await.unwrap_err().is_passing());
     }
     // It is a build by now, which only the item is known of.
-    world.ci.stop(JOB, Some(item), None).await.unwrap();
+    world
+        .ci
+        .stop(&BuildRequest::new(JOB, "key"), Some(item), None)
+        .await
+        .unwrap();
     assert!(world.double.builds(JOB).iter().all(|build| build.aborted));
     assert_eq!(world.count("cancelItem"), 1);
 }
