@@ -116,14 +116,13 @@ fn text(input: &Input) -> Outcome {
     let mut shape = Shape::new().set("templates", rooms > 1).word(kind(&value));
     for failure in summary.failures().iter().take(2) {
         bounded("a message", failure.len(), 64 * 1024 + 16 * text.len())?;
-        shape = shape.said(failure);
     }
     match expression::evaluate(&text, &scope) {
         Ok(value) => {
             bounded("a value", json_bytes(&value)?, 2 * MAX_RESULT_BYTES)?;
             shape = shape.word(kind(&value)).count("bytes", json_bytes(&value)?);
         }
-        Err(error) => shape = shape.said(error),
+        Err(error) => shape = shape.word(error.kind.exception_type()).said(error.message),
     }
     let again = expression::process(&Value::from(&*text), &scope).0;
     must(again == value, || {
@@ -164,8 +163,8 @@ fn document(input: &Input) -> Outcome {
     let mut shape = Shape::new()
         .count("members", settled.len())
         .count("bytes", json_bytes(&settled)?);
-    for failure in summary.failures().iter().take(3) {
-        shape = shape.said(failure);
+    for failure in summary.entries().take(3) {
+        shape = shape.word(failure.exception_type.unwrap_or("note"));
     }
     for value in settled.values().take(8) {
         shape = shape.word(kind(value));

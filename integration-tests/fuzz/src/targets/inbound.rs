@@ -11,7 +11,7 @@ use kork_model::{InboundEvent, inbound::Verified};
 use orca_triggers::TriggerIndex;
 use serde_json::{Value, json};
 
-use super::{NOW, json_bytes, object, round_trip, seeds};
+use super::{NOW, first_words, json_bytes, object, round_trip, seeds};
 use crate::{
     Fault, Input, Outcome, Shape, Target,
     outcome::{bounded, must},
@@ -254,7 +254,7 @@ fn refusal(shape: Shape, sent: &Sent, refused: &Refused) -> Outcome {
     })?;
     let shape = shape.word(refused.status());
     Ok(match refused {
-        Refused::BadSignature { log } => shape.said(log),
+        Refused::BadSignature { log } => shape.said(first_words(log, 4)),
         Refused::Invalid { what, .. } => shape.said(what),
         Refused::TooLarge { what, .. } => shape.said(what),
         Refused::UnsupportedType { .. } | Refused::UnsupportedSource { .. } => shape,

@@ -61,3 +61,9 @@ fn has_fraction(json: &str) -> bool {
         .windows(2)
         .any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'.' | b'e' | b'E'))
 }
+
+/// The first words of a message; what follows them may be the input's.
+fn first_words(message: &str, words: usize) -> String {
+    let words: Vec<&str> = message.split_whitespace().take(words).collect();
+    words.join(" ")
+}
