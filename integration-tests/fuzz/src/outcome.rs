@@ -107,13 +107,15 @@ pub fn bounded(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Fault> 
 /// The first line without numbers, and without all between the first and the last quote or bracket of a kind: that
 /// is the input's, not the parser's, and may hold quotes itself.
 fn skeleton(message: &str) -> String {
-    let mut message = message.lines().next().unwrap_or_default().to_owned();
+    let mut message = message.to_owned();
     for [open, close] in [['{', '}'], ['[', ']'], ['`', '`'], ['"', '"'], ['\'', '\'']] {
-        let ends = message.find(open).zip(message.rfind(close));
-        if let Some((first, last)) = ends.filter(|(first, last)| first < last) {
-            message.replace_range(first..=last, "_");
+        if let Some(first) = message.find(open) {
+            let last = message.rfind(close).filter(|last| *last > first);
+            let end = last.map_or(message.len(), |last| last + 1);
+            message.replace_range(first..end, "_");
         }
     }
+    let message = message.lines().next().unwrap_or_default();
     let mut bare = String::new();
     for letter in message
         .chars()

@@ -49,6 +49,9 @@ fn text(value: &str, material: Material<'_>, random: &mut Random) -> String {
     for _ in 0..random.few(4) {
         bytes::change(&mut bytes, material, random);
     }
+    if random.one_in(GROWS_ONE_IN) {
+        bytes::grow(&mut bytes, BYTES_MAX / 2, random);
+    }
     bytes.truncate(BYTES_MAX);
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -184,7 +184,8 @@ fn configs() -> Vec<Input> {
 
 fn yaml<T: DeserializeOwned>(input: &Input) -> Result<T, Shape> {
     // As the configuration is read: a file is text first.
-    serde_yaml_ng::from_str(&input.text()).map_err(|error| Shape::new().said(error))
+    serde_yaml_ng::from_str(&input.text())
+        .map_err(|error| Shape::new().said(first_words(&error.to_string(), 5)))
 }
 
 fn problems(shape: Shape, problems: &[String], asked: usize) -> Outcome {
@@ -261,7 +262,7 @@ fn config_file(input: &Input) -> Outcome {
             )?;
             let details = problems
                 .iter()
-                .map(|problem| first_words(&problem.detail, 5));
+                .map(|problem| first_words(&problem.detail, 3));
             Ok(details.take(4).fold(Shape::new(), Shape::said))
         }
     }

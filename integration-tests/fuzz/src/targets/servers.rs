@@ -42,6 +42,8 @@ const ERROR_BYTES_MAX: usize = 16 * 1024;
 /// Between two inputs: longer than a server that failed is left alone.
 const REST_MS: u64 = 3_600_000;
 const JOB: &str = "acme/shop";
+/// A workflow of GitHub belongs to the job.
+const WORKFLOW: &str = "acme/shop/ci.yml";
 
 const WORDS: &str = include_str!("../../dictionaries/servers.txt");
 
@@ -291,7 +293,12 @@ fn ci_answers(world: &World, kind: Kind) -> Outcome {
         Ok(server) => server,
         Err(error) => return failed(Shape::new(), &error),
     };
-    let request = BuildRequest::new(JOB, "key-1");
+    let job = if kind == Kind::GithubActions {
+        WORKFLOW
+    } else {
+        JOB
+    };
+    let request = BuildRequest::new(job, "key-1");
     world.runtime.block_on(async {
         let mut shape = Shape::new();
         let mut number = 7;
@@ -301,7 +308,7 @@ fn ci_answers(world: &World, kind: Kind) -> Outcome {
                 match server.start(&request, &prepared).await {
                     Ok(Started::Queued { item, .. }) => {
                         shape = shape.word("queued");
-                        shape = match server.locate(JOB, item).await {
+                        shape = match server.locate(job, item).await {
                             Ok(found) => shape.said(first_words(&format!("{found:?}"), 1)),
                             Err(error) => failed(shape, &error)?,
                         };
@@ -322,8 +329,8 @@ fn ci_answers(world: &World, kind: Kind) -> Outcome {
             }
             Err(error) => shape = failed(shape, &error)?,
         }
-        shape = one_build(shape, &*server, number).await?;
-        shape = match server.stop(JOB, Some(5), Some(number)).await {
+        shape = one_build(shape, &*server, job, number).await?;
+        shape = match server.stop(job, Some(5), Some(number)).await {
             Ok(()) => shape.word("stopped"),
             Err(error) => failed(shape, &error)?,
         };
@@ -331,8 +338,8 @@ fn ci_answers(world: &World, kind: Kind) -> Outcome {
     })
 }
 
-async fn one_build(mut shape: Shape, server: &dyn BuildServer, number: u64) -> Outcome {
-    match server.build(JOB, number).await {
+async fn one_build(mut shape: Shape, server: &dyn BuildServer, job: &str, number: u64) -> Outcome {
+    match server.build(job, number).await {
         Ok(build) => {
             shape = shape
                 .word(format_args!("{:?}", build.finished()))
@@ -340,7 +347,7 @@ async fn one_build(mut shape: Shape, server: &dyn BuildServer, number: u64) -> O
             let shown = build.generic("n", None);
             bounded("a build", json_bytes(&shown)?, 1024 * 1024)?;
             for file in ["a.properties", "a.json", "a.yml"] {
-                shape = match server.properties(JOB, &build, file).await {
+                shape = match server.properties(job, &build, file).await {
                     Ok(values) => shape.count("values", values.len()),
                     Err(error) => failed(shape, &error)?,
                 };
@@ -349,7 +356,7 @@ async fn one_build(mut shape: Shape, server: &dyn BuildServer, number: u64) -> O
         Err(error) => shape = failed(shape, &error)?,
     }
     for start in [LogStart::At(0), LogStart::Tail(100)] {
-        shape = match server.log(JOB, number, start).await {
+        shape = match server.log(job, number, start).await {
             Ok(page) => shape.count("log", page.text.len()).set("more", page.more),
             Err(error) => failed(shape, &error)?,
         };
