@@ -69,7 +69,9 @@ fn work(arguments: &Arguments) -> io::Result<bool> {
         return Err(io::Error::new(io::ErrorKind::NotFound, what));
     }
     if arguments.list {
-        targets.iter().for_each(|target| say(target.name));
+        for target in targets {
+            say(target.name);
+        }
         return Ok(true);
     }
     let seed = arguments.seed.unwrap_or_else(any_seed);

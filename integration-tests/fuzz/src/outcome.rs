@@ -108,7 +108,7 @@ pub fn bounded(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Fault> 
 /// is the input's, not the parser's, and may hold quotes itself.
 fn skeleton(message: &str) -> String {
     let mut message = message.to_owned();
-    for [open, close] in [['{', '}'], ['[', ']'], ['`', '`'], ['"', '"'], ['\'', '\'']] {
+    for [open, close] in [['`', '`'], ['"', '"'], ['\'', '\''], ['{', '}'], ['[', ']']] {
         if let Some(first) = message.find(open) {
             let last = message.rfind(close).filter(|last| *last > first);
             let end = last.map_or(message.len(), |last| last + 1);

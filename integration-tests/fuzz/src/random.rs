@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         // SplitMix64: a counter with an odd step, mixed.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.0)
@@ -23,7 +23,7 @@ impl Random {
         if end == 0 {
             return 0;
         }
-        (self.next() % end as u64) as usize
+        (self.number() % end as u64) as usize
     }
 
     /// True once in so many times.
@@ -33,7 +33,7 @@ impl Random {
 
     /// A small number, the smaller the likelier: 1, with one half 2, with one quarter 3, ... up to `max`.
     pub fn few(&mut self, max: usize) -> usize {
-        let halves = self.next().trailing_ones() as usize;
+        let halves = self.number().trailing_ones() as usize;
         (1 + halves).min(max)
     }
 

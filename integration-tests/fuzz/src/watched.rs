@@ -16,7 +16,7 @@ use std::{
 use fuzz::{Input, Target};
 
 /// An input that takes so long hangs: the process ends itself.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+const HANGS_AFTER: Duration = Duration::from_mins(1);
 
 /// The folder of a target beside the build.
 pub(crate) fn state(target: &Target) -> io::Result<PathBuf> {

@@ -48,7 +48,7 @@ pub(super) fn change(bytes: &mut Vec<u8>, material: Material<'_>, random: &mut R
     let len = bytes.len();
     match random.below(11) {
         0 if len > 0 => bytes[random.below(len)] ^= 1 << random.below(8),
-        1 if len > 0 => bytes[random.below(len)] = random.next() as u8,
+        1 if len > 0 => bytes[random.below(len)] = random.number() as u8,
         2 => bytes.truncate(random.below(len + 1)),
         3 => drop(bytes.drain(random.range(len))),
         4 => {
@@ -78,7 +78,7 @@ pub(super) fn change(bytes: &mut Vec<u8>, material: Material<'_>, random: &mut R
             let at = random.below(len);
             bytes.swap(at, (at + 1).min(len - 1));
         }
-        _ => bytes.push(random.next() as u8),
+        _ => bytes.push(random.number() as u8),
     }
 }
 
@@ -135,7 +135,7 @@ fn number(bytes: &mut Vec<u8>, random: &mut Random) {
         2 => u64::MAX >> random.below(64),
         3 => 1 << random.below(64),
         4 => random.below(100) as u64,
-        _ => random.next(),
+        _ => random.number(),
     };
     bytes.splice(at..at + digits, new.to_string().into_bytes());
 }

@@ -128,13 +128,13 @@ fn anything(material: Material<'_>, random: &mut Random) -> Value {
     match random.below(12) {
         0 => Value::Null,
         1 => json!(random.one_in(2)),
-        2 => json!(random.next()),
+        2 => json!(random.number()),
         3 => json!(-(random.below(1_000_000) as i64)),
         4 => json!(random.below(1_000) as f64 / 8.0),
         5 => json!([]),
         6 => json!({}),
         7 => json!(""),
-        8 => json!(random.next().to_string()),
+        8 => json!(random.number().to_string()),
         _ => json!(random.pick(material.words).map_or("a", String::as_str)),
     }
 }

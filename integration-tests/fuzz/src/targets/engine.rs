@@ -125,7 +125,7 @@ fn text(input: &Input) -> Outcome {
         Err(error) => {
             shape = shape
                 .word(error.kind.exception_type())
-                .said(first_words(&error.message, 5))
+                .said(first_words(&error.message, 5));
         }
     }
     let again = expression::process(&Value::from(&*text), &scope).0;

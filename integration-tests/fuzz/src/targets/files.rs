@@ -49,6 +49,9 @@ pub const TARGETS: &[Target] = &[
     Target::of_body("config-file", configs, CONFIG_WORDS, config_file),
 ];
 
+/// Brackets of a configuration that is tried.
+const BRACKETS_MAX: usize = 256;
+
 const YAML_WORDS: &str = ": \n- \n? \n&a \n*a\n<<: *a\n!!binary \n!!float \n|\\n\n>\\n\n---\\n\n...\n{\n}\n[\n]\n~\n.inf\n0o7\n%YAML 1.1\\n\n  ";
 const CONFIG_WORDS: &str = "controllers:\njenkins:\nmasters:\nname:\naddress:\nurl:\nkind:\ngitlab\ngithubActions\ngeneric\n\
     accounts:\npassword:\npasswordFile:\ntagPattern:\npollMs:\nbranches:\nhttp://h\nhttps://h/a/b.git\nlocalhost:5000\n\
@@ -183,6 +186,16 @@ fn configs() -> Vec<Input> {
 }
 
 fn yaml<T: DeserializeOwned>(input: &Input) -> Result<T, Shape> {
+    // The scanner takes quadratic time for open brackets: who configures the suite may make it wait.
+    if input
+        .body
+        .iter()
+        .filter(|b| matches!(b, b'[' | b'{'))
+        .count()
+        > BRACKETS_MAX
+    {
+        return Err(Shape::new().word("brackets"));
+    }
     // As the configuration is read: a file is text first.
     serde_yaml_ng::from_str(&input.text())
         .map_err(|error| Shape::new().said(first_words(&error.to_string(), 5)))

@@ -129,6 +129,7 @@ fn key_sets() -> Vec<Input> {
 }
 
 /// Google's keys, and a token that one of them may have signed.
+#[expect(clippy::unnecessary_wraps, reason = "as every target")]
 fn google_keys(input: &Input) -> Outcome {
     let headers = input.head.iter().cloned().collect();
     let query = std::collections::BTreeMap::new();

@@ -5,6 +5,7 @@
 //! packet lines. `{server}` stands for the address of the server. No answer leads a client anywhere else.
 
 use std::{
+    fmt::Write as _,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
@@ -147,7 +148,8 @@ fn next(script: &mut Script, address: &str) -> Answer {
     {
         let value = value.as_str().unwrap_or_default().replace(SERVER, address);
         if is_header(name, &value) && stays_here(&value, address) {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            // A text always takes it.
+            write!(head, "{name}: {value}\r\n").ok();
         }
     }
     head.push_str("\r\n");

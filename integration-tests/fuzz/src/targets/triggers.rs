@@ -167,7 +167,7 @@ fn definition(input: &Input) -> Outcome {
             "a schedule that is there starts nothing".to_owned()
         })?;
     }
-    shape = ended(shape, &index, &event)?;
+    shape = ended(shape, &index, &event);
     for pipeline in &pipelines {
         if let Some(id) = pipeline.get("id").and_then(Value::as_str) {
             let past = index.past(id, &[], None, (NOW, NOW.plus_ms(DAY_MS)));
@@ -182,7 +182,7 @@ fn definition(input: &Input) -> Outcome {
 }
 
 /// The pipelines that wait for the end of another.
-fn ended(mut shape: Shape, index: &TriggerIndex, event: &InboundEvent) -> Outcome {
+fn ended(mut shape: Shape, index: &TriggerIndex, event: &InboundEvent) -> Shape {
     for status in [Status::Succeeded, Status::Terminal] {
         let ended = Finished {
             execution: "e0",
@@ -197,7 +197,7 @@ fn ended(mut shape: Shape, index: &TriggerIndex, event: &InboundEvent) -> Outcom
         };
         shape = shape.count("children", index.finished(&ended).len());
     }
-    Ok(shape)
+    shape
 }
 
 /// Matching and explaining one event agree, and the same comes of it each time.

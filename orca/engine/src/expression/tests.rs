@@ -693,6 +693,8 @@ fn the_limits_hold() {
         run("'a' matches '((a{500}){500}){500}'").is_err(),
         "the compiled size is bounded"
     );
+    assert_eq!(kind("#readYaml('['*1000)"), Err(ErrorKind::Limit));
+    assert_eq!(kind("#readAllYaml('{'*1000)"), Err(ErrorKind::Limit));
     let chain = format!("1{}", "+1".repeat(4_000));
     assert_eq!(kind(&chain), Ok(json!(4_001)));
     let mut nested = json!("${1}");
