@@ -141,6 +141,6 @@ mod tests {
             serde_json::from_slice::<Value>(&i.body)
                 .is_ok_and(|v| v["a"].to_string().contains("bad"))
         });
-        assert!(small.len() <= 14, "{}", small.text());
+        assert!(small.len() <= 20, "{}", small.text());
     }
 }

@@ -715,6 +715,23 @@ fn the_limits_hold() {
 }
 
 #[test]
+fn all_expressions_of_one_pass_together_are_bounded() {
+    let heavy: Vec<_> = (0..400).map(|_| "${'a'*1000*500}").collect();
+    let (made, summary) = with_scope(&json!({}), |scope| process(&json!(heavy), scope));
+    let bytes = made.to_string().len();
+    assert!((4_000_000..6_000_000).contains(&bytes), "{bytes}");
+    assert!(summary.failures().iter().any(|f| f.contains("together")));
+    // Each pass would make of every part all of it.
+    let parts: Vec<_> = (0..12)
+        .map(|_| json!({ "x": "${a}", "y": "${a}" }))
+        .collect();
+    let (settled, summary) = settle(&json!({ "a": parts, "b": "${1}" }));
+    assert_eq!(settled["a"], json!(parts));
+    assert_eq!(settled["b"], 1);
+    assert!(!summary.is_empty());
+}
+
+#[test]
 fn an_error_says_where() {
     let error = run("1 + nope.x").unwrap_err();
     assert_eq!(
