@@ -11,8 +11,8 @@ use fuzz::{
 /// Seed of the changes; another one is for `make fuzz`.
 const SEED: u64 = 1;
 /// Changes of each target, and when they end early: a debug build on a busy machine has other things to do.
-const CHANGES: usize = 300;
-const TIME_MAX: Duration = Duration::from_millis(500);
+const CHANGES: usize = 120;
+const TIME_MAX: Duration = Duration::from_millis(200);
 
 /// What a person needs to know.
 fn told(target: &Target, find: &Find) -> String {
