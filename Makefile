@@ -1,5 +1,5 @@
 # The handful of commands a developer types; the logic is in Rust tests. CI runs `make test`.
-.PHONY: help demo run check fmt lint doc unit test compose-test simulate bench chaos
+.PHONY: help demo run check fmt lint doc unit test compose-test simulate fuzz bench chaos
 
 CARGO ?= cargo
 
@@ -36,6 +36,12 @@ compose-test: ## compose.yaml and the image with a Docker engine of their own (w
 SEEDS ?= 1000
 simulate: ## Seeded simulations of the orchestration; SEEDS=100000 for more
 	$(CARGO) run --release --locked -p integration-tests --bin simulate -- --seeds $(SEEDS)
+
+TARGET ?=
+SECONDS ?= 60
+fuzz: ## Looks for inputs that a parser takes badly; TARGET=cron SECONDS=600, INPUT=file for one again
+	$(CARGO) run --release --locked -p fuzz --all-features -- $(TARGET) --seconds $(SECONDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(INPUT),--input $(INPUT)) $(if $(STORE),--store)
 
 bench: parts ## Steps per second, latency, memory and start of the suite beside the bare limits
 	$(CARGO) build --release --locked --workspace --all-features --bins

@@ -28,6 +28,8 @@ const LOG_TAIL_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const PROPERTY_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Jobs of a build whose logs are read.
 pub(crate) const LOGS_MAX: usize = 100;
+/// Bytes of a default branch that a server tells; a longer one is none.
+const BRANCH_BYTES_MAX: usize = 1024;
 /// How long a cancelled build has to end, in looks and in milliseconds between them.
 const STOP_LOOKS: usize = 5;
 const STOP_MS: u64 = 2_000;
@@ -268,7 +270,8 @@ fn limited(what: &str, reply: Reply) -> Result<Reply, CiError> {
 /// The branch that a request names; else the default branch of its `repository`, as GitLab and GitHub show it.
 pub(crate) fn branch(request: &BuildRequest, repository: &Value) -> Result<String, CiError> {
     let named = request.branch.clone().filter(|branch| !branch.is_empty());
-    let branch = named.or_else(|| text(repository, "default_branch"));
+    let own = || text(repository, "default_branch").filter(|name| name.len() <= BRANCH_BYTES_MAX);
+    let branch = named.or_else(own);
     branch.ok_or_else(|| {
         CiError::Invalid(format!(
             "the build of {} needs a branch or tag: its repository has no default branch",

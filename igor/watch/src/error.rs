@@ -4,6 +4,9 @@ use std::{io, path::PathBuf};
 
 use kork::problem::chain;
 
+/// Characters of what is wrong with an answer.
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// `what` is the thing that was asked, as a person knows it: a URL without credentials, or an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,10 +79,11 @@ impl Error {
         }
     }
 
-    pub(crate) fn answer(what: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// The reason is cut: it may quote the server, which may have said anything.
+    pub(crate) fn answer(what: impl Into<String>, reason: impl AsRef<str>) -> Self {
         Self::Answer {
             what: what.into(),
-            reason: reason.into(),
+            reason: reason.as_ref().chars().take(REASON_CHARS_MAX).collect(),
         }
     }
 

@@ -38,7 +38,7 @@ struct Filed {
 impl TriggerIndex {
     /// Files a pipeline anew; whatever was known of its id is forgotten. One without id is not filed.
     pub fn put(&mut self, pipeline: &Context) {
-        if let Some(id) = crate::member::text(pipeline, "id") {
+        if let Some(id) = crate::member::id(pipeline) {
             self.remove(id);
         }
         let applications = &mut self.applications;

@@ -11,6 +11,12 @@ pub(crate) fn text<'a>(of: &'a Context, key: &str) -> Option<&'a str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The id of a pipeline, exactly as it is stored: whoever removes or names the pipeline says it so.
+pub(crate) fn id(of: &Context) -> Option<&str> {
+    let id = of.get("id")?.as_str()?;
+    (!id.trim().is_empty()).then_some(id)
+}
+
 /// [`text`] in small memory.
 pub(crate) fn boxed(of: &Context, key: &str) -> Option<Box<str>> {
     text(of, key).map(Box::from)

@@ -11,6 +11,8 @@ use crate::build::BuildArtifact;
 
 /// Archived artifacts that an error names.
 const NAMED_MAX: usize = 50;
+/// Characters of one name, or of what a reader of files says, in an error.
+const SAID_CHARS_MAX: usize = 200;
 /// Brackets of a YAML file that may be open at once, those in texts counted as well.
 const OPEN_BRACKETS_MAX: u32 = 256;
 
@@ -127,7 +129,7 @@ pub fn parse(
         Ok(values) => Ok(values),
         Err(reason) => Err(PropertyFileError::Broken {
             file: file.to_owned(),
-            reason,
+            reason: cut(&reason),
             archived: archived(),
         }),
     }
@@ -197,12 +199,16 @@ fn key(value: Yaml) -> String {
     }
 }
 
+fn cut(text: &str) -> String {
+    text.chars().take(SAID_CHARS_MAX).collect()
+}
+
 fn listed<'a>(artifacts: impl ExactSizeIterator<Item = &'a BuildArtifact>) -> String {
     let count = artifacts.len();
     if count == 0 {
         return "nothing".to_owned();
     }
-    let names = artifacts.take(NAMED_MAX).map(|a| a.relative_path.as_str());
+    let names = artifacts.take(NAMED_MAX).map(|a| cut(&a.relative_path));
     let mut text = names.collect::<Vec<_>>().join(", ");
     if count > NAMED_MAX {
         text.push_str(&format_args!(" and {} more", count - NAMED_MAX).to_string());

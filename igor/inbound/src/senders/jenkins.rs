@@ -66,6 +66,9 @@ fn cloud_event(message: &Message<'_>) -> Reading {
         read.events.extend(one.events);
         read.ignored = read.ignored.or(one.ignored);
     }
+    if read.events.is_empty() && read.ignored.is_none() {
+        return Read::ignored("the batch holds no event");
+    }
     Ok(read)
 }
 

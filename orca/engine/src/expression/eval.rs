@@ -62,6 +62,11 @@ impl<'a> Evaluator<'a> {
         self.eval(node, &Frame::root())
     }
 
+    /// Units of work so far.
+    pub(super) fn spent(&self) -> u64 {
+        self.steps.get()
+    }
+
     /// Counts work; an expression that takes too much of it ends here.
     pub(super) fn spend(&self, steps: usize) -> Result<()> {
         let spent = self.steps.get().saturating_add(steps as u64);

@@ -14,6 +14,10 @@ pub const MAX_REGEX_LENGTH: usize = 1_000;
 pub const MAX_REGEX_BYTES: usize = 1 << 20;
 /// Templates that one pass over one context evaluates; those after it stay as they are.
 pub const MAX_TEMPLATES_PER_PASS: usize = 20_000;
+/// Bytes of all results of one pass over one context, as JSON: values that hold themselves double with each pass.
+pub const MAX_PASS_BYTES: usize = 4 << 20;
+/// Units of work of all expressions of one pass over one context.
+pub const MAX_PASS_STEPS: u64 = 10_000_000;
 /// Passes over one stage context before a value counts as one that never settles.
 pub const MAX_PASSES: usize = 16;
 /// Maps and lists inside each other; what lies deeper is left as it is.

@@ -1,6 +1,6 @@
 //! Evaluates every `${...}` of a JSON value, one pass or until nothing changes any more.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use kork_model::Context;
 use serde_json::Value;
@@ -8,11 +8,15 @@ use serde_json::Value;
 use super::Scope;
 use super::error::{ErrorKind, ExpressionError, Result};
 use super::eval::Evaluator;
-use super::limits::{MAX_PASSES, MAX_RESULT_BYTES, MAX_TEMPLATES_PER_PASS, MAX_VALUE_DEPTH};
+use super::limits::{
+    MAX_PASS_BYTES, MAX_PASS_STEPS, MAX_PASSES, MAX_RESULT_BYTES, MAX_TEMPLATES_PER_PASS,
+    MAX_VALUE_DEPTH,
+};
 use super::parser;
 use super::summary::Summary;
 use super::template::{self, Part};
 use super::value::Val;
+use crate::context::json_bytes;
 
 /// One pass over a value.
 struct Pass<'a, 's> {
@@ -20,6 +24,10 @@ struct Pass<'a, 's> {
     own: Option<&'a Context>,
     summary: Summary,
     templates: usize,
+    /// Bytes of all results so far.
+    bytes: usize,
+    /// Units of work so far.
+    steps: Cell<u64>,
     /// Key of the outermost map that is under evaluation.
     top: String,
     /// Outermost keys whose evaluation met a limit.
@@ -135,6 +143,8 @@ impl<'a, 's> Pass<'a, 's> {
             own,
             summary: Summary::new(scope.now),
             templates: 0,
+            bytes: 0,
+            steps: Cell::new(0),
             top: String::new(),
             overgrown: BTreeSet::new(),
             frozen,
@@ -201,19 +211,28 @@ impl<'a, 's> Pass<'a, 's> {
                 .fail(key, raw, &ExpressionError::limit(message));
             return kept();
         }
-        match self.evaluate(raw) {
+        match self.within_the_pass(|pass| pass.evaluate(raw)) {
             Ok(Outcome::NotFound(text)) => {
                 self.summary.not_found(key, raw);
+                self.bytes += json_bytes(&text);
                 text
             }
             Ok(Outcome::Value(value)) => {
                 if matches!(value, Val::Literal(_)) {
                     self.frozen.insert(path.to_owned());
                 }
-                value.to_json().unwrap_or_else(|error| {
-                    self.summary.fail(key, raw, &error);
-                    kept()
-                })
+                match value.to_json() {
+                    Ok(value) => {
+                        self.bytes += json_bytes(&value);
+                        value
+                    }
+                    Err(error) => {
+                        // It may have taken as much as the largest that is allowed.
+                        self.bytes += MAX_RESULT_BYTES;
+                        self.summary.fail(key, raw, &error);
+                        kept()
+                    }
+                }
             }
             Err(error) => {
                 if error.kind == ErrorKind::Limit {
@@ -225,11 +244,28 @@ impl<'a, 's> Pass<'a, 's> {
         }
     }
 
+    /// What is left to one pass, however many expressions it has.
+    fn within_the_pass<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        if self.bytes > MAX_PASS_BYTES {
+            let message = format!("all values together have more than {MAX_PASS_BYTES} bytes");
+            return Err(ExpressionError::limit(message));
+        }
+        if self.steps.get() > MAX_PASS_STEPS {
+            let message = format!("all expressions take more than {MAX_PASS_STEPS} steps");
+            return Err(ExpressionError::limit(message));
+        }
+        work(self)
+    }
+
     fn evaluate(&self, raw: &str) -> Result<Outcome<'a>> {
         let parts = template::parts(raw)?;
         let run = |text: &str| {
             let node = parser::parse(text)?;
-            Evaluator::new(self.scope, self.own).run(&node)
+            let evaluator = Evaluator::new(self.scope, self.own);
+            let value = evaluator.run(&node);
+            self.steps
+                .set(self.steps.get().saturating_add(evaluator.spent()));
+            value
         };
         if let [Part::Expression(expression)] = parts.as_slice() {
             return Ok(match run(expression)? {

@@ -693,6 +693,8 @@ fn the_limits_hold() {
         run("'a' matches '((a{500}){500}){500}'").is_err(),
         "the compiled size is bounded"
     );
+    assert_eq!(kind("#readYaml('['*1000)"), Err(ErrorKind::Limit));
+    assert_eq!(kind("#readAllYaml('{'*1000)"), Err(ErrorKind::Limit));
     let chain = format!("1{}", "+1".repeat(4_000));
     assert_eq!(kind(&chain), Ok(json!(4_001)));
     let mut nested = json!("${1}");
@@ -709,6 +711,23 @@ fn the_limits_hold() {
         (&many[0], &many[limits::MAX_TEMPLATES_PER_PASS]),
         (&json!(1), &json!("${1}"))
     );
+    assert!(!summary.is_empty());
+}
+
+#[test]
+fn all_expressions_of_one_pass_together_are_bounded() {
+    let heavy: Vec<_> = (0..400).map(|_| "${'a'*1000*500}").collect();
+    let (made, summary) = with_scope(&json!({}), |scope| process(&json!(heavy), scope));
+    let bytes = made.to_string().len();
+    assert!((4_000_000..6_000_000).contains(&bytes), "{bytes}");
+    assert!(summary.failures().iter().any(|f| f.contains("together")));
+    // Each pass would make of every part all of it.
+    let parts: Vec<_> = (0..12)
+        .map(|_| json!({ "x": "${a}", "y": "${a}" }))
+        .collect();
+    let (settled, summary) = settle(&json!({ "a": parts, "b": "${1}" }));
+    assert_eq!(settled["a"], json!(parts));
+    assert_eq!(settled["b"], 1);
     assert!(!summary.is_empty());
 }
 

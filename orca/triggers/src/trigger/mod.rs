@@ -141,7 +141,7 @@ impl Pipeline {
             return None;
         }
         Some(Self {
-            id: Arc::from(member::text(pipeline, "id")?),
+            id: Arc::from(member::id(pipeline)?),
             application: shared(member::text(pipeline, "application").unwrap_or_default()),
             name: member::boxed(pipeline, "name").unwrap_or_default(),
             disabled: member::is_on(pipeline, "disabled"),

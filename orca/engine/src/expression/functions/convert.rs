@@ -17,6 +17,8 @@ use super::{failed, one_text, wrong_arguments};
 
 /// Documents that `#readAllYaml` reads from one text.
 const MAX_YAML_DOCUMENTS: usize = 1_000;
+/// Brackets of YAML that may be open at once, those in texts counted as well.
+const MAX_YAML_BRACKETS: u32 = 256;
 
 /// Calls the function; none when there is none of that name.
 pub(super) fn call<'a>(
@@ -35,12 +37,14 @@ pub(super) fn call<'a>(
         "readYaml" => {
             let text = text()?;
             evaluator.spend(text.len())?;
+            check_brackets(&text)?;
             let document = serde_yaml_ng::Deserializer::from_str(&text);
             Val::from_owned_json(yaml(document)?)
         }
         "readAllYaml" => {
             let text = text()?;
             evaluator.spend(text.len())?;
+            check_brackets(&text)?;
             let documents: Result<Vec<_>> = serde_yaml_ng::Deserializer::from_str(&text)
                 .take(MAX_YAML_DOCUMENTS)
                 .map(|document| yaml(document).map(Val::from_owned_json))
@@ -125,6 +129,22 @@ fn read_json<'a>(evaluator: &Evaluator<'a>, text: &str) -> Result<Val<'a>> {
             "the JSON is neither a map nor a list",
         )),
     }
+}
+
+/// The scanner of YAML takes quadratic time for brackets that are open, long before its own limit of depth.
+fn check_brackets(text: &str) -> Result<()> {
+    let mut open = 0_u32;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_YAML_BRACKETS {
+            return Err(ExpressionError::limit("the YAML is nested too deeply"));
+        }
+    }
+    Ok(())
 }
 
 fn yaml(document: serde_yaml_ng::Deserializer<'_>) -> Result<Value> {
