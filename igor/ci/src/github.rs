@@ -106,17 +106,17 @@ impl Workflow {
     }
 }
 
-/// `action_required` waits for a person; `neutral` passes, as it does for GitHub's own checks; a word of a later
-/// release has failed.
+/// `action_required` waits for a person; what neither passed nor failed was not built; a word of a later release has
+/// failed.
 fn result(value: &Value) -> Option<BuildResult> {
     if text(value, "status").as_deref() != Some("completed") {
         return None;
     }
     match text(value, "conclusion").as_deref() {
         None | Some("action_required") => None,
-        Some("success" | "neutral") => Some(BuildResult::Success),
+        Some("success") => Some(BuildResult::Success),
         Some("cancelled") => Some(BuildResult::Aborted),
-        Some("skipped" | "stale") => Some(BuildResult::NotBuilt),
+        Some("skipped" | "neutral" | "stale") => Some(BuildResult::NotBuilt),
         Some(_) => Some(BuildResult::Failure),
     }
 }

@@ -1,6 +1,6 @@
 //! Lists and evaluations: what is asked about executions without changing them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kork_model::{
@@ -19,6 +19,8 @@ use super::{
 const LIST_MAX: usize = 1_000;
 /// Pipelines whose newest executions are looked up at the same time.
 const PIPELINES_AT_ONCE: usize = 16;
+/// Executions that are read at the same time for one answer.
+const READS_AT_ONCE: usize = 16;
 /// Candidates beyond those that are asked for: a row may be older than its execution.
 const SPARE: usize = 16;
 /// Bytes that one answer may hold; a single execution may have more.
@@ -34,20 +36,29 @@ impl Shell {
         query: &ListExecutions,
     ) -> Result<Vec<Shown>, Error> {
         let statuses = statuses(&query.filter)?;
-        let ids = self.candidates(query, &statuses).await?;
-        let mut found = Found::default();
+        let mut ids = self.candidates(query, &statuses).await?;
         let mut skipped = 0;
+        if is_whole(&query.filter) {
+            // Nothing of them has to be looked at.
+            skipped = query.offset.min(ids.len() as u32);
+            ids.drain(..skipped as usize);
+        }
+        let mut found = Found::default();
         let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
-        for Candidate { id, status, .. } in ids {
-            if found.executions.len() >= wanted {
-                break;
-            }
+        let named = !query.filter.execution_ids.is_empty();
+        let read = |candidate: Candidate| async move {
             // A deleted one is in no index, but may be named.
-            let loaded = if query.filter.execution_ids.is_empty() {
-                self.seen(&id).await
+            let loaded = if named {
+                self.current(&candidate.id).await
             } else {
-                self.current(&id).await
+                self.seen(&candidate.id).await
             };
+            (candidate, loaded)
+        };
+        let mut read = pin!(stream::iter(ids).map(read).buffered(READS_AT_ONCE));
+        while found.executions.len() < wanted
+            && let Some((Candidate { id, status, .. }, loaded)) = read.next().await
+        {
             let loaded = match loaded {
                 Ok(loaded) => loaded,
                 // It may be there the next moment: without it the answer would be wrong.
@@ -335,6 +346,12 @@ fn statuses(filter: &ExecutionFilter) -> Result<Vec<Status>, Error> {
         .filter(|name| !name.is_empty())
         .map(read)
         .collect()
+}
+
+/// Every execution of the index that is read is one that is asked for.
+fn is_whole(filter: &ExecutionFilter) -> bool {
+    let named = !filter.execution_ids.is_empty() || !filter.pipeline_config_ids.is_empty();
+    rows_decide(filter) && filter.statuses.is_empty() && !named
 }
 
 /// Nothing is asked for that a row does not know.

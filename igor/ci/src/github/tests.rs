@@ -274,7 +274,7 @@ async fn conclusions_become_results() {
         ("something_new", Status::Terminal, "FAILURE"),
         ("cancelled", Status::Canceled, "ABORTED"),
         ("skipped", Status::Terminal, "NOT_BUILT"),
-        ("neutral", Status::Succeeded, "SUCCESS"),
+        ("neutral", Status::Terminal, "NOT_BUILT"),
         ("stale", Status::Terminal, "NOT_BUILT"),
     ] {
         let mut state = state(true, true);

@@ -83,9 +83,9 @@ pub(super) fn workflow_run(message: &Message<'_>) -> Reading {
     let waits = conclusion == Some("action_required");
     let result = conclusion.filter(|_| !waits).map(|conclusion| {
         match conclusion {
-            "success" | "neutral" => "SUCCESS",
+            "success" => "SUCCESS",
             "cancelled" => "ABORTED",
-            "skipped" | "stale" => "NOT_BUILT",
+            "skipped" | "neutral" | "stale" => "NOT_BUILT",
             _ => "FAILURE",
         }
         .to_owned()

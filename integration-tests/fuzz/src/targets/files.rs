@@ -101,6 +101,7 @@ fn file(input: &Input, name: &str) -> Outcome {
                 }
                 PropertyFileError::Missing { .. }
                 | PropertyFileError::Ambiguous { .. }
+                | PropertyFileError::Nowhere { .. }
                 | PropertyFileError::Empty { .. } => Shape::new().said(said),
             }
         }

@@ -330,7 +330,7 @@ fn ci_answers(world: &World, kind: Kind) -> Outcome {
             Err(error) => shape = failed(shape, &error)?,
         }
         shape = one_build(shape, &*server, job, number).await?;
-        shape = match server.stop(job, Some(5), Some(number)).await {
+        shape = match server.stop(&request, Some(5), Some(number)).await {
             Ok(()) => shape.word("stopped"),
             Err(error) => failed(shape, &error)?,
         };
