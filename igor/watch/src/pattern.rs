@@ -55,7 +55,8 @@ fn literal_prefix(text: &str) -> &str {
     }
     let end = text.find(SPECIAL).unwrap_or(text.len());
     let (prefix, rest) = text.split_at(end);
-    if rest.starts_with(['*', '?', '{']) {
+    // A repetition may be repeated, such as none of one or more.
+    if rest.trim_start_matches('+').starts_with(['*', '?', '{']) {
         let last = prefix.chars().next_back().map_or(0, char::len_utf8);
         return &prefix[..prefix.len() - last];
     }
@@ -103,6 +104,8 @@ mod tests {
             ("ab?c", "a"),
             ("é{2}", ""),
             ("ab+", "ab"),
+            ("ab+*", "a"),
+            ("ab+?c", "a"),
             ("main|dev", ""),
             ("(?i)main", ""),
             ("^main", ""),
