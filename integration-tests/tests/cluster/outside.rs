@@ -38,6 +38,8 @@ const BETWEEN: Duration = Duration::from_millis(1_200);
 const PAGE: usize = 100;
 /// Executions that end and are archived within a second, at least, behind a burst.
 const SETTLED: u64 = 100;
+/// Answers in a row that come from every orca.
+const ASKED: usize = 24;
 /// What orca has not done yet.
 const OPEN: [&str; 3] = [
     "gennaker_orca_events_open",
@@ -103,6 +105,21 @@ impl World {
                 .sum::<f64>();
         }
         Ok(open)
+    }
+
+    /// Waits until every orca has heard of the triggers of a pipeline. Whichever is asked answers.
+    async fn until_known(&self, pipeline: &str) {
+        let path = format!("/triggers/history?pipeline={pipeline}");
+        eventually("the orcas know the pipeline", PATIENCE, async || {
+            for _ in 0..ASKED {
+                let known = self.gate.get(&path).await.map_err(|t| t.to_string())?;
+                if known.as_array().is_none_or(Vec::is_empty) {
+                    return Err(known.to_string());
+                }
+            }
+            Ok(())
+        })
+        .await;
     }
 
     async fn executions(&self) -> Vec<Value> {
@@ -246,9 +263,11 @@ async fn no_delivery_is_lost_or_doubled_while_services_are_killed() {
     let rate = number("DELIVERIES_RATE", RATE);
     let count = rate * number("DELIVERIES_SECONDS", SECONDS);
     let mut hooked = pipeline(APPLICATION, "hooked", &[wait("1", &[], 0)]);
+    hooked["id"] = json!("outside-hooked");
     hooked["triggers"] = json!([{"type": "webhook", "enabled": true, "source": "burst"}]);
     let saved = world.gate.post("/pipelines", &hooked).await.unwrap();
     saved.success().unwrap();
+    world.until_known("outside-hooked").await;
     let gates = Arc::new(world.cluster.gates());
     let http = kork_http::client()
         .no_proxy()
