@@ -361,7 +361,13 @@ impl Shell {
                         }),
                     });
                 }
-                Err(JournalError::Conflict { .. }) => self.states.forget(id),
+                Err(JournalError::Conflict { actual, .. }) => {
+                    self.states.forget(id);
+                    if creates(command) && actual != Revision::NONE {
+                        // Whoever wrote first made it. Its log need not be read, nor the archive be asked.
+                        return Err(Error::Rejected(Rejection::AlreadyExists(id.to_string())));
+                    }
+                }
                 Err(source) => {
                     self.states.forget(id);
                     // Nobody knows whether it was written; if it was, what follows must follow.
@@ -486,6 +492,13 @@ fn known(loaded: states::Loaded, id: &ExecutionId) -> Result<states::Loaded, Err
         return Err(Error::Rejected(Rejection::UnknownExecution(id.to_string())));
     }
     Ok(loaded)
+}
+
+fn creates(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Create { .. } | Command::CreateRefused { .. }
+    )
 }
 
 pub(crate) fn fold(state: &State, events: &[Event]) -> State {

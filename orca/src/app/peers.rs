@@ -7,8 +7,8 @@
 //!   over the same do it once.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +31,8 @@ const SILENT_MAX: u32 = 3;
 /// What another instance finished so long ago, it has archived, as a rule: what it has not is looked for when
 /// it is gone ([`recovery::take_over`]).
 const FINISHED_MS: u64 = 60_000;
+/// Instances that are remembered as gone.
+const GONE_MAX: usize = 64;
 /// Pause before the log is followed again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -38,8 +40,8 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(crate) struct Peers {
     inner: Mutex<BTreeMap<String, Peer>>,
-    /// One that was just found gone: thousands of executions may name it one after the other.
-    gone: Mutex<Option<String>>,
+    /// Those that were found gone last, the newest at the end: thousands of executions may name them.
+    gone: Mutex<VecDeque<String>>,
 }
 
 #[derive(Default)]
@@ -100,16 +102,20 @@ impl Peers {
         Some(had.into_keys().collect())
     }
 
+    fn gone(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_gone(&self, peer: &str) -> bool {
-        self.gone
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_deref()
-            == Some(peer)
+        self.gone().iter().any(|gone| gone == peer)
     }
 
     fn is_gone_now(&self, peer: &str) {
-        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.to_owned());
+        let mut gone = self.gone();
+        gone.push_back(peer.to_owned());
+        if gone.len() > GONE_MAX {
+            gone.pop_front();
+        }
     }
 
     fn knows(&self, peer: &str) -> bool {
