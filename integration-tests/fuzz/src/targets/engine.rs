@@ -14,7 +14,7 @@ use orca_engine::{
 };
 use serde_json::{Value, json};
 
-use super::{NOW, first_words, has_fraction, json_bytes, object, seeds};
+use super::{NOW, first_words, has_fraction, json_bytes, kind, object, seeds};
 use crate::{
     Fault, Input, Outcome, Shape, Target,
     corpus::repository,
@@ -133,17 +133,6 @@ fn text(input: &Input) -> Outcome {
         "the same expression has another value".to_owned()
     })?;
     Ok(shape)
-}
-
-const fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "text",
-        Value::Array(_) => "list",
-        Value::Object(_) => "map",
-    }
 }
 
 fn documents() -> Vec<Input> {

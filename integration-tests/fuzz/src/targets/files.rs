@@ -7,7 +7,7 @@ use kork_model::Context;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{first_words, json_bytes, seeds};
+use super::{first_words, json_bytes, kind, seeds};
 use crate::{
     Input, Outcome, Shape, Target,
     outcome::{bounded, must},
@@ -117,14 +117,7 @@ fn values_of(values: &Context, asked: usize) -> Outcome {
     )?;
     let mut shape = Shape::new().count("values", values.len());
     for value in values.values().take(4) {
-        shape = shape.word(match value {
-            Value::Null => "null",
-            Value::Bool(_) => "boolean",
-            Value::Number(_) => "number",
-            Value::String(_) => "text",
-            Value::Array(_) => "list",
-            Value::Object(_) => "map",
-        });
+        shape = shape.word(kind(value));
     }
     Ok(shape)
 }

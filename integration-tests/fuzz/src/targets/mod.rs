@@ -29,6 +29,18 @@ fn object(value: Option<&Value>) -> Context {
         .unwrap_or_default()
 }
 
+/// What a value is.
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+        Value::Array(_) => "list",
+        Value::Object(_) => "map",
+    }
+}
+
 /// Bytes of a value as JSON.
 fn json_bytes(value: &impl serde::Serialize) -> Result<usize, Fault> {
     let text = serde_json::to_vec(value);
