@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kork::ports::{CacheError, Writes};
 use kork_model::{ExecutionId, ExecutionType, Status};
 use orca_engine::State;
@@ -202,12 +202,14 @@ impl Shell {
         let keys: Vec<String> = states.iter().map(|s| row_key(&s.execution.id)).collect();
         let stored = self.ports.cache.get_many(&keys).await;
         let stored = stored.unwrap_or_else(|_| vec![None; states.len()]);
-        for (state, stored) in states.iter().zip(stored) {
+        let missing = states.iter().zip(stored).filter_map(|(state, stored)| {
             let row = stored.and_then(|body| serde_json::from_slice::<Row>(&body).ok());
-            if row != Some(Row::of(state)) {
-                self.index_put_newest(&state.execution.id).await;
-            }
-        }
+            (row != Some(Row::of(state))).then_some(&state.execution.id)
+        });
+        let missing: Vec<&ExecutionId> = missing.collect();
+        stream::iter(missing)
+            .for_each_concurrent(READS_AT_ONCE, |id| self.index_put_newest(id))
+            .await;
     }
 
     /// Puts an execution into the index as it is now; when that cannot be done, later.

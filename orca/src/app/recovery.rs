@@ -14,8 +14,8 @@ use super::{
 
 /// Logs that are read at the same time.
 const READS_AT_ONCE: usize = 32;
-/// Executions that are looked for in the index in one go.
-const CHUNK: usize = 128;
+/// Executions that are read, and then looked for in the index in one go.
+const CHUNK: usize = 512;
 /// Pause before a log that could not be read is read again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -43,15 +43,13 @@ pub(crate) async fn run(shell: &Arc<Shell>) -> Result<(), Error> {
     Ok(())
 }
 
+/// While some are put into the index, none is read: one that is being read holds the lock of its execution, which
+/// another one may share, and would not go on before that one is put.
 async fn recover_all(shell: &Arc<Shell>, ids: Vec<ExecutionId>) {
-    let recovered = ids
-        .into_iter()
-        .map(|id| async move { recover(shell, &id).await });
-    let mut chunks = stream::iter(recovered)
-        .buffer_unordered(READS_AT_ONCE)
-        .ready_chunks(CHUNK);
-    while let Some(states) = chunks.next().await {
-        let states: Vec<_> = states.into_iter().flatten().collect();
+    for chunk in ids.chunks(CHUNK) {
+        let recovered: Vec<_> = chunk.iter().map(|id| recover(shell, id)).collect();
+        let states = stream::iter(recovered).buffer_unordered(READS_AT_ONCE);
+        let states: Vec<_> = states.filter_map(std::future::ready).collect().await;
         shell.index_put_missing(&states).await;
     }
 }

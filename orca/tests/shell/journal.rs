@@ -1,4 +1,4 @@
-//! A journal whose appends a test has a hand in; everything else is handed on.
+//! A journal whose appends, and reads, a test has a hand in; everything else is handed on.
 
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ pub(crate) trait Appends: Send + Sync {
         expected: Revision,
         payload: Bytes,
     ) -> Result<Revision, JournalError>;
+
+    /// Before a log is read.
+    async fn before_read(&self) {}
 }
 
 pub(crate) struct Handled<A>(pub(crate) Arc<A>);
@@ -36,6 +39,7 @@ impl<A: Appends + 'static> Journal for Handled<A> {
     }
 
     async fn read(&self, subject: &str, after: Revision) -> Result<Vec<Record>, JournalError> {
+        self.0.before_read().await;
         self.0.inner().read(subject, after).await
     }
 
