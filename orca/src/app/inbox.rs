@@ -412,6 +412,8 @@ async fn do_record(shell: &Arc<Shell>, payload: &Bytes) -> bool {
     });
     let done = futures_util::future::join_all(all).await;
     drop(room);
+    // What was taken over has no writer here that would say so.
+    shell.measures.inbound(shell.inbox.open());
     done.into_iter().all(|done| done)
 }
 
