@@ -46,7 +46,10 @@ impl Shell {
         let artifacts = orca_engine::artifacts_of(execution);
         let end = execution.end_time.unwrap_or_default();
         let ended = finished(execution, &parent, &artifacts);
-        let fired = self.triggers.index().finished(&ended);
+        let mut fired = self.triggers.index().finished(&ended);
+        for one in &mut fired {
+            parent::add_stages(&mut one.trigger, execution);
+        }
         self.start_fired(&fired, "pipeline").await?;
         self.dependents().insert(execution.id.clone(), end);
         Ok(())

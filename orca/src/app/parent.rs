@@ -2,9 +2,10 @@
 //!
 //! Spinnaker puts the whole parent there, with its own parents. Here it is what expressions ask for, bounded:
 //! who and what it was, and its trigger, so that `trigger.parentExecution.trigger.parameters` and the build at
-//! the top of a chain of pipelines are found. Its stages are not there.
+//! the top of a chain of pipelines are found; and the stages of the direct parent with their outputs and
+//! contexts, without their tasks. Of those further up there are no stages.
 
-use kork_model::{Context, Execution};
+use kork_model::{Context, Execution, Stage};
 use serde_json::{Value, json};
 
 /// Pipelines that may start each other in a row.
@@ -13,6 +14,10 @@ pub(crate) const DEPTH_MAX: u64 = orca_engine::limits::CHILD_DEPTH_MAX as u64;
 const TRIGGER_BYTES_MAX: usize = 96 * 1024;
 /// What a trigger that is too large goes without, in this order.
 const LEFT_OUT: [&str; 4] = ["payload", "artifacts", "parentExecution", "properties"];
+/// Bytes of the stages of a parent: the execution that it starts has them in one message with its definition.
+const STAGES_BYTES_MAX: usize = 96 * 1024;
+/// What tells what a stage is. Without it for all of them no stage is shown.
+const BARE_BYTES_MAX: usize = STAGES_BYTES_MAX / 2;
 
 /// The execution as those name it that it starts; none when too many are above it already.
 pub(crate) fn shown(execution: &Execution) -> Option<Context> {
@@ -35,11 +40,63 @@ pub(crate) fn shown(execution: &Execution) -> Option<Context> {
     (depth <= DEPTH_MAX).then_some(parent)
 }
 
+/// The stages of an execution, for the `parentExecution` in the trigger of one that it starts.
+pub(crate) fn add_stages(trigger: &mut Context, execution: &Execution) {
+    if let Some(Value::Object(parent)) = trigger.get_mut("parentExecution") {
+        parent.insert("stages".to_owned(), Value::Array(stages(execution)));
+    }
+}
+
+/// All outputs come before a context, and what is small before what is large. A part that does not fit is empty,
+/// and `leftOut` of the stage names it.
+fn stages(execution: &Execution) -> Vec<Value> {
+    let bare = |stage: &Stage| Stage {
+        context: Context::new(),
+        outputs: Context::new(),
+        tasks: Vec::new(),
+        ..stage.clone()
+    };
+    let mut shown: Vec<Value> = execution.stages.iter().map(|s| json!(bare(s))).collect();
+    let mut bytes: usize = shown.iter().map(bytes_of).sum();
+    if bytes > BARE_BYTES_MAX {
+        return Vec::new();
+    }
+    let parts = |name: &'static str, of: fn(&Stage) -> &Context| {
+        let all = execution.stages.iter().map(of).enumerate();
+        let filled = all.filter(|(_, part)| !part.is_empty());
+        let sized = filled.map(|(at, part)| (json!(part), at));
+        let mut sized: Vec<_> = sized
+            .map(|(part, at)| (bytes_of(&part), at, part))
+            .collect();
+        sized.sort_by_key(|(size, ..)| *size);
+        sized.into_iter().map(move |part| (name, part))
+    };
+    let all = parts("outputs", |s| &s.outputs).chain(parts("context", |s| &s.context));
+    for (name, (size, at, part)) in all {
+        if bytes + size <= STAGES_BYTES_MAX {
+            bytes += size;
+            shown[at][name] = part;
+        } else if let Some(names) = shown[at]["leftOut"].as_array_mut() {
+            names.push(json!(name));
+        } else {
+            shown[at]["leftOut"] = json!([name]);
+        }
+    }
+    shown
+}
+
+fn bytes_of(value: &Value) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX / 2, |text| text.len())
+}
+
 /// The trigger without what stands in it twice, and as much of the rest as may be kept.
 fn bounded(trigger: &Context) -> Option<Context> {
     let mut trigger = trigger.clone();
     for twice in ["expectedArtifacts", "resolvedExpectedArtifacts"] {
         trigger.remove(twice);
+    }
+    if let Some(Value::Object(above)) = trigger.get_mut("parentExecution") {
+        above.remove("stages");
     }
     for large in LEFT_OUT {
         if is_small(&trigger) {
@@ -68,6 +125,58 @@ mod tests {
             ]),
             ..Execution::default()
         }
+    }
+
+    fn stage(id: usize, outputs: usize, context: usize) -> Stage {
+        let text =
+            |bytes: usize| Context::from_iter([("text".to_owned(), json!("x".repeat(bytes)))]);
+        Stage {
+            id: id.to_string().as_str().into(),
+            ref_id: id.to_string(),
+            outputs: text(outputs),
+            context: text(context),
+            ..Stage::default()
+        }
+    }
+
+    #[test]
+    fn the_stages_of_a_parent_are_there_as_far_as_they_fit_and_outputs_come_first() {
+        let execution = Execution {
+            id: "parent".into(),
+            stages: vec![
+                stage(1, 10, STAGES_BYTES_MAX / 2),
+                stage(2, STAGES_BYTES_MAX / 2, 10),
+                stage(3, 0, STAGES_BYTES_MAX),
+            ],
+            ..Execution::default()
+        };
+        let mut trigger = below(shown(&execution).unwrap(), "").trigger;
+        add_stages(&mut trigger, &execution);
+        let shown_stages = &trigger["parentExecution"]["stages"];
+        assert!(bytes_of(shown_stages) <= STAGES_BYTES_MAX + 256);
+        let text = |at: usize, part: &str| shown_stages[at][part]["text"].as_str().map(str::len);
+        assert_eq!(text(0, "outputs"), Some(10));
+        assert_eq!(text(1, "outputs"), Some(STAGES_BYTES_MAX / 2));
+        assert_eq!(text(1, "context"), Some(10));
+        assert_eq!(text(0, "context"), None);
+        assert_eq!(shown_stages[0]["leftOut"], json!(["context"]));
+        assert_eq!(shown_stages[1].get("leftOut"), None);
+        assert_eq!(shown_stages[2]["refId"], "3");
+        // One more level down, they are gone.
+        let child = Execution {
+            trigger,
+            ..Execution::default()
+        };
+        let grandchild = shown(&child).unwrap();
+        let above = &grandchild["trigger"]["parentExecution"];
+        assert_eq!(above["id"], "parent");
+        assert_eq!(above.get("stages"), None);
+        let many = (0..1_000).map(|id| stage(id, 1, 1)).collect();
+        let many = Execution {
+            stages: many,
+            ..Execution::default()
+        };
+        assert!(stages(&many).is_empty());
     }
 
     #[test]

@@ -350,10 +350,10 @@ fn child_trigger(order: &WorkOrder, above: &Execution, pipeline: &str) -> Result
         ("parentExecution", Value::Object(own)),
         ("dryRun", json!(above.is_dry_run())),
     ];
-    Ok(entries
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect())
+    let entries = entries.map(|(key, value)| (key.to_owned(), value));
+    let mut trigger = Context::from_iter(entries);
+    parent::add_stages(&mut trigger, above);
+    Ok(trigger)
 }
 
 fn child_of(order: &WorkOrder) -> Option<ExecutionId> {

@@ -83,7 +83,9 @@ async fn what_a_dry_run_starts_is_one_too_and_has_what_its_parent_had() {
     let child = pipeline("child", &[wait("1", &[], 0)]);
     let told = json!({"refId": "2", "type": "evaluateVariables", "name": "told", "variables": [
         {"key": "colour", "value": "${trigger.parentExecution.trigger.parameters.colour}"},
-        {"key": "build", "value": "${buildInfo.number}"}]});
+        {"key": "build", "value": "${buildInfo.number}"},
+        {"key": "tag", "value":
+            "${trigger.parentExecution.stages.^[name == 'made'].outputs.tag}"}]});
     let world = World::new(vec![child, {
         let mut follower = follower("follower", "first", "successful");
         follower["stages"].as_array_mut().unwrap().push(told);
@@ -94,7 +96,12 @@ async fn what_a_dry_run_starts_is_one_too_and_has_what_its_parent_had() {
     for dry in [true, false] {
         let mut first = pipeline(
             "first",
-            &[json!({"refId": "1", "type": "pipeline", "application": "app", "pipeline": "child"})],
+            &[
+                json!({"refId": "1", "type": "pipeline", "application": "app", "pipeline": "child",
+                       "requisiteStageRefIds": ["0"]}),
+                json!({"refId": "0", "type": "evaluateVariables", "name": "made",
+                       "variables": [{"key": "tag", "value": "v1"}]}),
+            ],
         );
         first["trigger"] = json!({"type": "manual", "dryRun": dry, "parameters": {"colour": "red"},
             "buildInfo": {"name": "b", "number": 7},
@@ -112,6 +119,12 @@ async fn what_a_dry_run_starts_is_one_too_and_has_what_its_parent_had() {
         if !dry {
             assert_eq!(told.outputs["colour"], "red");
             assert_eq!(told.outputs["build"], 7);
+            assert_eq!(told.outputs["tag"], "v1");
+            let above = &started(&found, &id, "child").trigger["parentExecution"];
+            let made = above["stages"].as_array().unwrap();
+            let made = made.iter().find(|stage| stage["name"] == "made").unwrap();
+            assert_eq!(made["outputs"]["tag"], "v1", "{above:#}");
+            assert_eq!(made["status"], "SUCCEEDED", "{above:#}");
         }
     }
 }
