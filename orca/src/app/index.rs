@@ -383,16 +383,14 @@ impl Shell {
         Ok(Some(loaded.state))
     }
 
-    /// Executions of an index, newest first, that a row filter lets through, with the status that their rows
-    /// have: as many as are wanted.
+    /// Executions on the way through an index, newest first, that a row filter lets through, with the status
+    /// that their rows have: as many as are wanted.
     pub(crate) async fn newest(
         &self,
-        index: &str,
-        part: Part,
+        mut walk: Walk,
         wanted: usize,
         lets: impl Fn(&Row) -> bool,
     ) -> Result<Vec<Candidate>, Error> {
-        let mut walk = Walk::of(index, part);
         let mut found = Vec::new();
         while found.len() < wanted {
             let Some(page) = walk.page(self, wanted - found.len()).await? else {
@@ -497,18 +495,24 @@ pub(crate) enum Part {
 }
 
 /// A way through an index, newest first.
-struct Walk {
+pub(crate) struct Walk {
     index: String,
     offset: usize,
 }
 
 impl Walk {
-    fn of(index: &str, part: Part) -> Self {
+    pub(crate) fn of(index: &str, part: Part) -> Self {
         let index = match part {
             Part::All => index.to_owned(),
             Part::Open => open(index),
         };
         Self { index, offset: 0 }
+    }
+
+    /// It begins behind so many.
+    pub(crate) fn behind(mut self, offset: usize) -> Self {
+        self.offset = offset;
+        self
     }
 
     /// The next executions, about as many as are wanted; `None` at the end.

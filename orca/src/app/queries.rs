@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Error, Shell,
-    index::{self, Candidate, Part},
+    index::{self, Candidate, Part, Walk},
 };
 
 /// Executions that one answer may hold.
@@ -36,13 +36,8 @@ impl Shell {
         query: &ListExecutions,
     ) -> Result<Vec<Shown>, Error> {
         let statuses = statuses(&query.filter)?;
-        let mut ids = self.candidates(query, &statuses).await?;
-        let mut skipped = 0;
-        if is_whole(&query.filter) {
-            // Nothing of them has to be looked at.
-            skipped = query.offset.min(ids.len() as u32);
-            ids.drain(..skipped as usize);
-        }
+        let ids = self.candidates(query, &statuses).await?;
+        let mut skipped = passed(query);
         let mut found = Found::default();
         let wanted = query.limit.map_or(usize::MAX, |n| n as usize);
         let named = !query.filter.execution_ids.is_empty();
@@ -126,7 +121,9 @@ impl Shell {
         let part = if only_open { Part::Open } else { Part::All };
         let per_config = query.limit_per_config.map(|n| n as usize);
         let most = match query.limit {
-            Some(limit) if rows_decide(filter) => query.offset as usize + limit as usize + SPARE,
+            Some(limit) if rows_decide(filter) => {
+                (query.offset - passed(query)) as usize + limit as usize + SPARE
+            }
             _ => LIST_MAX,
         };
         if !filter.pipeline_config_ids.is_empty() {
@@ -134,7 +131,7 @@ impl Shell {
             for config in &filter.pipeline_config_ids {
                 let index = index::by_config(config);
                 all.extend(
-                    self.newest(&index, part, per_config.unwrap_or(most), lets)
+                    self.newest(Walk::of(&index, part), per_config.unwrap_or(most), lets)
                         .await?,
                 );
             }
@@ -156,7 +153,10 @@ impl Shell {
             Some(most) if let Some(application) = named => {
                 self.of_each_pipeline(application, part, most, lets).await
             }
-            None => self.newest(&index, part, most, lets).await,
+            None => {
+                let walk = Walk::of(&index, part).behind(passed(query) as usize);
+                self.newest(walk, most, lets).await
+            }
             Some(most) => {
                 let counted = std::sync::Mutex::new(BTreeMap::<Option<String>, usize>::new());
                 let lets_few = |row: &index::Row| {
@@ -168,7 +168,8 @@ impl Shell {
                     *seen += usize::from(takes);
                     takes
                 };
-                self.newest(&index, part, LIST_MAX, lets_few).await
+                self.newest(Walk::of(&index, part), LIST_MAX, lets_few)
+                    .await
             }
         }
     }
@@ -193,7 +194,7 @@ impl Shell {
                 index::NO_CONFIG => index::without_config(application),
                 config => index::by_config(config),
             };
-            self.newest(&index, part, most, lets).await
+            self.newest(Walk::of(&index, part), most, lets).await
         });
         let newest: Vec<Vec<Candidate>> = stream::iter(newest)
             .buffered(PIPELINES_AT_ONCE)
@@ -352,6 +353,15 @@ fn statuses(filter: &ExecutionFilter) -> Result<Vec<Status>, Error> {
 fn is_whole(filter: &ExecutionFilter) -> bool {
     let named = !filter.execution_ids.is_empty() || !filter.pipeline_config_ids.is_empty();
     rows_decide(filter) && filter.statuses.is_empty() && !named
+}
+
+/// Executions that the index passes over: nothing of them has to be looked at.
+fn passed(query: &ListExecutions) -> u32 {
+    if is_whole(&query.filter) && query.limit_per_config.is_none() {
+        query.offset
+    } else {
+        0
+    }
 }
 
 /// Nothing is asked for that a row does not know.
