@@ -41,7 +41,8 @@ pub enum Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest body of a request, bytes. A message on the bus holds at most 1 MiB.
+    /// Largest body of a request, bytes. A message on the bus holds at most 1 MiB. Deliveries from outside have
+    /// limits of their own.
     pub body_bytes_max: usize,
     /// Clients of the event stream at the same time.
     pub event_clients_max: usize,

@@ -29,8 +29,12 @@ pub const LOG_LINES: u32 = 500;
 pub const LOG_LINES_MAX: u32 = 10_000;
 /// Longest `X-SPINNAKER-REQUEST-ID` or delivery id that is taken over from a caller.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
-/// Largest body of a delivery from outside. As an event, with what follows from it, it must fit into one message.
-pub const DELIVERY_BYTES_MAX: usize = 384 * 1024;
+/// Largest body of a delivery from outside; most senders may send less, which igor knows.
+pub const DELIVERY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Deliveries at the same time whose bodies are larger than those of other requests; more wait before they are read.
+pub const LARGE_DELIVERIES_MAX: usize = 8;
+/// Bytes of a body up to which it is handed on as the text that it is. As JSON that text may have twice as many.
+pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// Deliveries in a list when the caller names no limit.
 pub const DELIVERIES_LISTED: u32 = 20;
 /// Deliveries that are explained when the caller names no limit.

@@ -35,6 +35,8 @@ pub(crate) struct Gate {
     pub(crate) asked: Asked,
     /// One permit per client of the event stream.
     pub(crate) event_slots: Arc<Semaphore>,
+    /// One permit per delivery whose body is larger than those of other requests.
+    pub(crate) large_deliveries: Semaphore,
     /// The `OpenAPI` document, and the page that shows it.
     pub(crate) document: Bytes,
     pub(crate) page: Bytes,
@@ -75,6 +77,7 @@ pub fn bind(config: Config, ports: Ports, chassis: Chassis) -> Result<Server, Er
             "answers to HTTP requests, by method, route and status",
         ),
         asked: Asked::default(),
+        large_deliveries: Semaphore::new(limit::LARGE_DELIVERIES_MAX),
         event_slots: Arc::new(Semaphore::new(limits.event_clients_max)),
         page: Bytes::from(openapi::page(&document)),
         document: Bytes::from(document.to_string()),

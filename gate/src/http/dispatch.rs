@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use kork::trace::{self, TraceContext};
 use kork_model::{Kind, Problem};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     answer::Outcome,
@@ -93,11 +94,14 @@ async fn serve(
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     check_accept(request, route)?;
     let most = gate.config.limits.body_bytes_max;
-    let (body, left_out) = match (read_body(request, payload, most).await?, route.body) {
-        (Read::Whole(body), _) => (body, None),
+    let is_delivery = matches!(route.body, BodyRule::Raw(_));
+    let more = is_delivery.then_some(&gate.large_deliveries);
+    // The turn of a large one is over when it is answered.
+    let (body, left_out, _turn) = match read_body(request, payload, most, more).await? {
+        Read::Whole(body, turn) => (body, None, turn),
         // Whoever reads such bodies also tells of those that are not read.
-        (Read::TooLarge(bytes), BodyRule::Raw(_)) => (Bytes::new(), Some(bytes)),
-        (Read::TooLarge(bytes), _) => {
+        Read::TooLarge(bytes) if is_delivery => (Bytes::new(), Some(bytes), None),
+        Read::TooLarge(bytes) => {
             let detail = format!("the body has {bytes} bytes or more, at most {most} are allowed");
             return Err(Problem::new("GATE-0007", Kind::TooLarge, detail).into());
         }
@@ -193,17 +197,21 @@ fn check_content(request: &HttpRequest, route: &Route, body: &Bytes) -> Result<(
 }
 
 /// What came of reading a body.
-enum Read {
-    Whole(Bytes),
+enum Read<'a> {
+    /// With its turn, when it is larger than bodies may be as a rule.
+    Whole(Bytes, Option<SemaphorePermit<'a>>),
     /// It has so many bytes or more, and was not read on.
     TooLarge(usize),
 }
 
-async fn read_body(
+/// Reads a body of at most so many bytes; of a delivery more, a few of which are read at the same time.
+async fn read_body<'a>(
     request: &HttpRequest,
     mut payload: web::Payload,
-    most: usize,
-) -> Result<Read, Refusal> {
+    usual: usize,
+    more: Option<&'a Semaphore>,
+) -> Result<Read<'a>, Refusal> {
+    let most = more.map_or(usual, |_| limit::DELIVERY_BYTES_MAX.max(usual));
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced
         .and_then(|v| v.to_str().ok())
@@ -213,17 +221,22 @@ async fn read_body(
     }
     let read = async {
         let mut body = BytesMut::new();
+        let mut turn = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|e| {
                 let detail = "the body did not arrive whole";
                 Refusal::from(Problem::new("GATE-0005", Kind::Invalid, detail).because(&e))
             })?;
-            if body.len() + chunk.len() > most {
-                return Ok(Read::TooLarge(body.len() + chunk.len()));
+            let bytes = body.len() + chunk.len();
+            if bytes > most {
+                return Ok(Read::TooLarge(bytes));
+            }
+            if let (None, Some(turns)) = (&turn, more.filter(|_| bytes > usual)) {
+                turn = turns.acquire().await.ok();
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Read::Whole(body.freeze()))
+        Ok(Read::Whole(body.freeze(), turn))
     };
     tokio::time::timeout(limit::BODY_WAIT, read)
         .await

@@ -188,13 +188,13 @@ async fn sources(call: Call) -> Outcome {
 
 /// One that is too large goes no further; that it came in is told, so that it is in the list.
 fn raw(body: &[u8], left_out: Option<usize>) -> RawBody {
-    let bytes = left_out.unwrap_or(body.len());
-    if bytes > limit::DELIVERY_BYTES_MAX {
+    let too_large = (body.len() > limit::DELIVERY_BYTES_MAX).then_some(body.len());
+    if let Some(bytes) = left_out.or(too_large) {
         return RawBody::TooLarge(bytes as u64);
     }
     match std::str::from_utf8(body) {
-        Ok(text) => RawBody::Text(text.to_owned()),
-        Err(_) => RawBody::Base64(STANDARD.encode(body)),
+        Ok(text) if body.len() <= limit::TEXT_BYTES_MAX => RawBody::Text(text.to_owned()),
+        _ => RawBody::Base64(STANDARD.encode(body)),
     }
 }
 
@@ -280,9 +280,15 @@ mod tests {
 
     #[test]
     fn a_body_that_is_too_large_is_told_of_and_not_handed_on() {
-        let most = vec![b'x'; limit::DELIVERY_BYTES_MAX];
-        assert!(matches!(raw(&most, None), RawBody::Text(_)));
+        let text = vec![b'x'; limit::TEXT_BYTES_MAX];
+        assert!(matches!(raw(&text, None), RawBody::Text(_)));
+        let most = vec![b'"'; limit::DELIVERY_BYTES_MAX];
+        let handed_on = raw(&most, None);
+        assert!(matches!(handed_on, RawBody::Base64(_)));
+        let message = serde_json::to_vec(&handed_on).unwrap();
+        assert!(message.len() < kork::ports::limit::RPC_BYTES_MAX - 1024 * 1024);
         let more = vec![b'x'; limit::DELIVERY_BYTES_MAX + 1];
         assert_eq!(raw(&more, None), RawBody::TooLarge(more.len() as u64));
+        assert_eq!(raw(&[], Some(7)), RawBody::TooLarge(7));
     }
 }

@@ -340,6 +340,8 @@ async fn encoded_blanks_slashes_and_dots_stay_in_their_names() {
     gate.stop().await;
 }
 
+const MIB: usize = 1024 * 1024;
+
 #[tokio::test]
 async fn deliveries_are_handed_on_as_they_came() {
     let gate = TestGate::start().await;
@@ -371,15 +373,32 @@ async fn deliveries_are_handed_on_as_they_came() {
         .body(vec![0x1f, 0x8b, 0xff]);
     assert_eq!(bytes.send().await.unwrap().status(), 200);
     assert_eq!(gate.last("deliveries.receive")["body"]["base64"], "H4v/");
-    // igor refuses what is too large, and keeps that it came in.
-    for bytes in [400 * 1024, 1024 * 1024 + 1] {
+    // More than other requests may have; so does one whose length is not said. Turns are given back.
+    for _ in 0..20 {
+        let parts = vec![b'x'; 2 * MIB];
+        let parts = parts.chunks(64 * 1024).map(|part| Ok(part.to_vec()));
+        let parts = futures_util::stream::iter(parts.collect::<Vec<Result<_, std::io::Error>>>());
+        let large = gate
+            .request("POST", "/webhooks/webhook/x")
+            .body(reqwest::Body::wrap_stream(parts));
+        assert_eq!(large.send().await.unwrap().status(), 200);
+    }
+    for bytes in [2 * MIB, 4 * MIB] {
         let large = gate
             .request("POST", "/webhooks/webhook/x")
             .body(vec![b'x'; bytes]);
-        large.send().await.unwrap();
-        let told = &gate.last("deliveries.receive")["body"];
-        assert_eq!(*told, json!({"tooLarge": bytes}));
+        assert_eq!(large.send().await.unwrap().status(), 200);
+        let told = gate.last("deliveries.receive");
+        let told = told["body"]["base64"].as_str().unwrap();
+        assert_eq!(told.len(), bytes.div_ceil(3) * 4);
     }
+    // igor refuses what is too large, and keeps that it came in.
+    let large = gate
+        .request("POST", "/webhooks/webhook/x")
+        .body(vec![b'x'; 4 * MIB + 1]);
+    large.send().await.unwrap();
+    let told = &gate.last("deliveries.receive")["body"];
+    assert_eq!(*told, json!({"tooLarge": 4 * MIB + 1}));
     gate.stop().await;
 }
 

@@ -52,8 +52,8 @@ pub(crate) fn form_payload(delivery: &Delivery<'_>) -> Result<Option<String>, St
 /// not call JSON may be anything.
 pub(crate) fn json(
     delivery: &Delivery<'_>,
-    any_form: bool,
-    any_text: bool,
+    (any_form, any_text): (bool, bool),
+    bytes_max: usize,
 ) -> Result<Value, Refused> {
     if is_form(delivery) {
         return match form_payload(delivery) {
@@ -66,7 +66,7 @@ pub(crate) fn json(
             )),
         };
     }
-    let body = inflated(delivery)?;
+    let body = inflated(delivery, bytes_max)?;
     if any_text && !says_json(delivery) {
         return Ok(json_or_text(&body));
     }
@@ -79,16 +79,14 @@ fn says_json(delivery: &Delivery<'_>) -> bool {
     media_type.is_empty() || media_type.ends_with("json")
 }
 
-fn inflated<'a>(delivery: &Delivery<'a>) -> Result<Cow<'a, [u8]>, Refused> {
+fn inflated<'a>(delivery: &Delivery<'a>, bytes_max: usize) -> Result<Cow<'a, [u8]>, Refused> {
     match delivery
         .header("content-encoding")
         .map(str::to_ascii_lowercase)
         .as_deref()
     {
         None | Some("identity") => Ok(Cow::Borrowed(delivery.body)),
-        Some("gzip" | "x-gzip") => {
-            limits::inflate(delivery.body, limits::BODY_BYTES_MAX).map(Cow::Owned)
-        }
+        Some("gzip" | "x-gzip") => limits::inflate(delivery.body, bytes_max).map(Cow::Owned),
         Some(_) => Err(Refused::invalid(
             "header content-encoding",
             "this compression is not known",

@@ -54,6 +54,12 @@ pub(crate) fn shown(value: &Value, pointer: &str) -> Option<String> {
     }
 }
 
+/// Bytes as JSON.
+pub(crate) fn bytes_of(value: &Value) -> usize {
+    // Strings and numbers, which JSON has.
+    serde_json::to_vec(value).map_or(0, |text| text.len())
+}
+
 /// Sets a member when there is something to set.
 pub(crate) fn put(context: &mut Context, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {

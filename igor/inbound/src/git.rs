@@ -7,7 +7,11 @@ use kork_model::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::{field, limits::FILES_MAX, senders::Message};
+use crate::{
+    field,
+    limits::{ARTIFACTS_BYTES_MAX, FILES_BYTES_MAX, FILES_MAX},
+    senders::Message,
+};
 
 /// What stays as it is in a URL; `/` too where a path is meant.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -159,12 +163,13 @@ pub(crate) fn split_name(name: &str) -> (String, String) {
 }
 
 /// Every path that a push changed, each once, in order. None when some are left out, because there are more than
-/// [`FILES_MAX`] or the sender lists fewer commits than the `total` of them: who asks for a path must not take what
+/// [`FILES_MAX`] or [`FILES_BYTES_MAX`] or the sender lists fewer commits than the `total` of them: who asks for a path must not take what
 /// is not listed for unchanged, and a push without files may have changed any.
 pub(crate) fn changed(commits: &[Value], total: Option<u64>) -> Vec<String> {
     let files = files(commits, &["/added", "/modified", "/removed"], FILES_MAX + 1);
     let is_cut = total.is_some_and(|total| total > commits.len() as u64);
-    if is_cut || files.len() > FILES_MAX {
+    let bytes: usize = files.iter().map(String::len).sum();
+    if is_cut || files.len() > FILES_MAX || bytes > FILES_BYTES_MAX {
         return Vec::new();
     }
     files
@@ -187,19 +192,23 @@ fn files(commits: &[Value], lists: &[&str], most: usize) -> Vec<String> {
         .collect()
 }
 
-/// Artifacts for files of a push, `reference(path)` being where each can be fetched. Paths that would lead
-/// elsewhere are left out: the body may be anybody's.
+/// Artifacts for files of a push, `reference(path)` being where each can be fetched: the first ones, up to
+/// [`ARTIFACTS_BYTES_MAX`]. Paths that would lead elsewhere are left out: the body may be anybody's.
 pub(crate) fn file_artifacts(
     kind: &str,
     files: &[String],
     commit: Option<&str>,
     reference: impl Fn(&str) -> String,
 ) -> Vec<Value> {
-    files
-        .iter()
-        .filter(|path| is_plain_path(path))
-        .map(|path| {
-            json!({"type": kind, "name": path, "version": commit, "reference": reference(path)})
+    let plain = files.iter().filter(|path| is_plain_path(path));
+    let artifacts = plain.map(
+        |path| json!({"type": kind, "name": path, "version": commit, "reference": reference(path)}),
+    );
+    let mut bytes = 0;
+    artifacts
+        .take_while(|artifact| {
+            bytes += field::bytes_of(artifact);
+            bytes <= ARTIFACTS_BYTES_MAX
         })
         .collect()
 }

@@ -26,6 +26,7 @@ pub mod secret;
 mod senders;
 pub mod source;
 pub mod table;
+mod wordy;
 
 pub use cdevent::cdevent;
 pub use delivery::{Delivery, Received, Refused};

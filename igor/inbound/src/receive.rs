@@ -15,6 +15,7 @@ use crate::{
     redact::Credentials,
     senders::{Message, Read, cloudevents},
     table::{self, Route},
+    wordy,
 };
 
 /// Turns a delivery into events, or says why not.
@@ -33,8 +34,16 @@ pub fn receive(
     keys: &Keys<'_>,
     fresh_id: &str,
 ) -> Result<Received, Refused> {
-    within_limits(delivery, source)?;
+    within_limits(delivery)?;
     let route = table::route(delivery, source)?;
+    let body_bytes_max = limits::body_bytes(route.row.sender, source);
+    if delivery.body.len() > body_bytes_max {
+        return Err(Refused::TooLarge {
+            what: "bytes of the body",
+            limit: body_bytes_max as u64,
+            remedy: limits::LESS,
+        });
+    }
     if is_unsigned_ping(delivery, route) {
         return Ok(Received {
             sender: route.row.sender,
@@ -50,7 +59,7 @@ pub fn receive(
     let covers_id = proof == Some(Proof::SignatureWithId);
     let delivery_id = name::delivery_id(delivery, route.row, covers_id);
     let any_text = cloudevents::is_binary(delivery);
-    let mut body = content::json(delivery, route.reads_forms, any_text)?;
+    let mut body = content::json(delivery, (route.reads_forms, any_text), body_bytes_max)?;
     let credentials = Credentials {
         source,
         secrets: keys.secrets,
@@ -62,7 +71,7 @@ pub fn receive(
         sender: route.row.sender,
         body: &body,
     };
-    let read = (route.read)(&message)?;
+    let mut read = (route.read)(&message)?;
     if read.events.len() > EVENTS_MAX {
         return Err(Refused::TooLarge {
             what: "events of one delivery",
@@ -70,6 +79,8 @@ pub fn receive(
             remedy: "send fewer changes at once",
         });
     }
+    let shortened = wordy::shorten(route.row.sender, delivery, &mut body, &read.events)?;
+    read.ignored = read.ignored.or(shortened);
     Finish {
         delivery,
         sender: route.row.sender,
@@ -82,15 +93,7 @@ pub fn receive(
     .events(read, delivery_id, body)
 }
 
-fn within_limits(delivery: &Delivery<'_>, source: Option<&Source>) -> Result<(), Refused> {
-    let limit = limits::body_bytes(source);
-    if delivery.body.len() > limit {
-        return Err(Refused::TooLarge {
-            what: "bytes of the body",
-            limit: limit as u64,
-            remedy: limits::LESS,
-        });
-    }
+fn within_limits(delivery: &Delivery<'_>) -> Result<(), Refused> {
     if delivery.headers.len() > HEADERS_MAX || delivery.query.len() > HEADERS_MAX {
         return Err(Refused::TooLarge {
             what: "headers or parameters of the query",

@@ -137,7 +137,9 @@ impl Igor {
         record.proof = received.proof.map(|proof| proof.name().to_owned());
         record.delivery = received.delivery_id.take();
         let unproved = self.doubt(&mut received, accounts, accounts.source(&record.source))?;
-        record.body = Some(body).filter(|_| !received.has_secret);
+        // The list keeps what an event has room for.
+        let is_kept = !received.has_secret && bytes_in(&body) <= limits::BODY_BYTES_MAX;
+        record.body = Some(body).filter(|_| is_kept);
         let Received {
             mut events,
             mut ignored,
@@ -298,6 +300,14 @@ fn record(
     }
 }
 
+fn bytes_in(body: &RawBody) -> usize {
+    match body {
+        RawBody::Text(text) => text.len(),
+        RawBody::Base64(text) => text.len() / 4 * 3,
+        RawBody::TooLarge(_) => 0,
+    }
+}
+
 fn bytes_of(body: &RawBody) -> Result<Vec<u8>, NotTaken> {
     match body {
         RawBody::Text(text) => Ok(text.clone().into_bytes()),
@@ -307,9 +317,9 @@ fn bytes_of(body: &RawBody) -> Result<Vec<u8>, NotTaken> {
             problem.because(&error).into()
         }),
         RawBody::TooLarge(bytes) => {
-            let limit = limits::BODY_BYTES_MAX;
+            let limit = limits::WORDY_BODY_BYTES_MAX;
             let text = format!(
-                "the body has {bytes} bytes, a delivery may have {limit}; let the sender leave out what no pipeline needs"
+                "the body has {bytes} bytes, no delivery may have more than {limit}; let the sender leave out what no pipeline needs"
             );
             Err(Problem::new("IGOR-0003", Kind::TooLarge, text).into())
         }

@@ -349,6 +349,39 @@ async fn what_is_too_large_to_be_handed_on_is_in_the_list() {
     assert!(record.because.unwrap().contains("400000 bytes"));
 }
 
+#[tokio::test]
+async fn a_push_of_thousands_of_commits_is_an_event_and_the_list_says_what_it_goes_without() {
+    let world = world().await;
+    let commit = |n: usize| {
+        let files: Vec<String> = (0..9).map(|file| format!("src/{n}/{file}.rs")).collect();
+        json!({"id": format!("{n:040}"), "message": "m".repeat(500), "added": files})
+    };
+    let commits: Vec<_> = (0..2_000).map(commit).collect();
+    let push = json!({
+        "ref": "refs/heads/main", "after": commits.last().unwrap()["id"], "commits": commits,
+        "repository": {"full_name": "acme/shop", "name": "shop", "owner": {"login": "acme"}},
+    });
+    let push = push.to_string();
+    let signature = signed("first", &push);
+    let headers = [
+        ("x-github-event", "push"),
+        ("x-github-delivery", "d-large"),
+        ("x-hub-signature-256", &signature),
+    ];
+    let taken = world.send("github/main", &headers, &push).await;
+    assert!(taken.unwrap().event_processed);
+    let event = world.stored().remove(0);
+    assert_eq!(event.branch.as_deref(), Some("main"));
+    let record = world.last().await;
+    assert_eq!(record.verdict, "accepted");
+    let because = record.because.unwrap();
+    assert!(because.contains("of 2000 commits"), "{because}");
+    let whole = GetDelivery { id: record.id };
+    let whole = rpc::call(&*world.ports.rpc, &whole).await.unwrap();
+    assert_eq!(whole.body, None);
+    assert_eq!(whole.events.len(), 1);
+}
+
 /// Who proves to be Jenkins is believed where no controller can be asked.
 #[tokio::test]
 async fn a_build_of_a_controller_that_is_not_known_is_as_good_as_its_proof() {

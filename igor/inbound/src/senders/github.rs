@@ -13,6 +13,7 @@ use super::{Message, Read, Reading, github_ci};
 use crate::{
     field,
     git::{self, Change, Ref},
+    limits::BODY_BYTES_MAX,
 };
 
 const SIGNATURES: [&str; 2] = ["x-hub-signature", "x-hub-signature-256"];
@@ -56,13 +57,15 @@ fn event_name<'a>(message: &Message<'a>) -> &'a str {
     }
 }
 
-/// The body and its signatures, for git triggers that have a secret of their own.
+/// The body and its signatures, for git triggers that have a secret of their own. One that is larger than an event
+/// can be is known by the secret of its source alone.
 fn signed(message: &Message<'_>) -> Option<SignedBody> {
     let signatures: BTreeMap<String, String> = SIGNATURES
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), message.header(name)?.to_owned())))
         .collect();
-    (!signatures.is_empty()).then(|| SignedBody {
+    let fits = message.delivery.body.len() <= BODY_BYTES_MAX;
+    (fits && !signatures.is_empty()).then(|| SignedBody {
         body: STANDARD.encode(message.delivery.body),
         signatures,
     })

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
-use igor_inbound::{Refused, Source, limits};
+use igor_inbound::{Refused, Sender, Source, limits};
 use kork_model::inbound::Verified;
 
 use crate::harness::{Case, SECRET, Sent, sha256};
@@ -35,12 +35,15 @@ fn bodies_end_at_the_limit_of_the_source() {
     // More than a message of the suite holds cannot be configured.
     sent.source.max_body_bytes = Some(usize::MAX);
     too_large(&sent);
-    assert_eq!(limits::body_bytes(None), limits::BODY_BYTES_MAX);
+    let of = limits::body_bytes;
+    assert_eq!(of(Sender::Generic, None), limits::BODY_BYTES_MAX);
+    assert_eq!(of(Sender::Github, None), limits::WORDY_BODY_BYTES_MAX);
     let small = Source {
         max_body_bytes: Some(10),
         ..Source::default()
     };
-    assert_eq!(limits::body_bytes(Some(&small)), 10);
+    assert_eq!(of(Sender::Generic, Some(&small)), 10);
+    assert_eq!(of(Sender::Github, Some(&small)), 10);
 }
 
 #[test]
@@ -147,7 +150,9 @@ fn many_changes_at_once_are_refused_and_many_files_are_cut() {
     let event = sent.receive().unwrap().events.remove(0);
     // Part of them would say of the others that they are unchanged.
     assert!(event.files.is_empty());
-    assert_eq!(event.artifacts.len(), limits::FILES_MAX);
+    assert!(event.artifacts.len() > 500, "{}", event.artifacts.len());
+    let bytes = serde_json::to_vec(&event.artifacts).unwrap().len();
+    assert!(bytes < limits::ARTIFACTS_BYTES_MAX + 10_000, "{bytes}");
 }
 
 #[test]
@@ -161,6 +166,111 @@ fn a_large_body_of_many_changes_is_not_copied_without_end() {
         "push": {"changes": vec![change; limits::EVENTS_MAX]},
         "x": "x".repeat(1024 * 1024),
     });
+    sent.body = serde_json::to_vec(&body).unwrap();
+    too_large(&sent);
+}
+
+/// A push of so many commits with so many files each, and signatures.
+fn push(commits: usize, files: usize) -> Sent {
+    let mut sent = Case::named("push", "git/github").sent().secret(SECRET);
+    let mut body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+    let commit = |n: usize| {
+        let files: Vec<String> = (0..files)
+            .map(|f| format!("services/{n}/file-{f}.rs"))
+            .collect();
+        serde_json::json!({"id": format!("{n:040}"), "message": "m".repeat(600), "added": files,
+                           "removed": [], "modified": []})
+    };
+    let all: Vec<_> = (1..=commits).map(commit).collect();
+    body["after"] = all.last().unwrap()["id"].clone();
+    body["head_commit"] = all.last().unwrap().clone();
+    body["commits"] = all.into();
+    sent.body = serde_json::to_vec(&body).unwrap();
+    let code = sha256(SECRET, &sent.body);
+    sent.header("x-hub-signature-256", format!("sha256={code}"))
+}
+
+fn bytes(of: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(of).unwrap().len()
+}
+
+#[test]
+fn a_push_that_is_larger_than_an_event_goes_without_its_oldest_commits() {
+    let sent = push(1_500, 20);
+    assert!(
+        sent.body.len() > limits::BODY_BYTES_MAX * 4,
+        "{}",
+        sent.body.len()
+    );
+    let received = sent.receive().unwrap();
+    let why = received.ignored.unwrap();
+    assert!(why.contains("of 1500 commits"), "{why}");
+    let event = &received.events[0];
+    assert_eq!(event.verified, Verified::Signed);
+    assert!(bytes(event) <= limits::EVENT_BYTES_MAX);
+    assert!(bytes(&event.payload) <= limits::BODY_BYTES_MAX);
+    assert!(bytes(&event.payload) > limits::BODY_BYTES_MAX / 2);
+    let kept = event.payload["commits"].as_array().unwrap();
+    assert_eq!(kept.last().unwrap()["id"], event.payload["after"]);
+    assert_eq!(
+        kept[0].get("added"),
+        None,
+        "nobody takes part of them for all"
+    );
+    assert_eq!(event.payload["head_commit"].get("added"), None);
+    assert!(event.files.is_empty(), "more than are listed");
+    assert_eq!(event.signed, None);
+    let mut sent = push(3, 1);
+    sent.body.resize(limits::WORDY_BODY_BYTES_MAX + 1, b' ');
+    too_large(&sent);
+}
+
+#[test]
+fn a_push_of_many_files_is_one_event_with_its_signature_and_its_files() {
+    // Parsed and signed, and as files and artifacts, it is there four times.
+    let sent = push(4, 900);
+    assert!(
+        sent.body.len() < limits::BODY_BYTES_MAX,
+        "{}",
+        sent.body.len()
+    );
+    let received = sent.receive().unwrap();
+    let event = &received.events[0];
+    assert!(bytes(event) <= limits::EVENT_BYTES_MAX, "{}", bytes(event));
+    assert_eq!(event.files.len(), 3_600);
+    assert!(event.signed.is_some());
+    assert_eq!(event.payload["commits"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn the_newest_commits_stay_where_they_are_listed_first() {
+    let mut sent = push(1_500, 0);
+    let mut body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+    body["commits"].as_array_mut().unwrap().reverse();
+    sent.body = serde_json::to_vec(&body).unwrap();
+    sent.secrets.clear();
+    let received = sent.receive().unwrap();
+    let payload = &received.events[0].payload;
+    assert_eq!(payload["commits"][0]["id"], payload["after"]);
+}
+
+#[test]
+fn the_log_of_a_build_is_cut_to_its_end() {
+    let case = Case::all()
+        .into_iter()
+        .find(|case| case.sender == "jenkins" && case.body.pointer("/build/full_url").is_some());
+    let case = case.unwrap();
+    let mut sent = case.sent();
+    let mut body = case.body;
+    body["build"]["log"] = format!("{}the end", "é\n".repeat(700_000)).into();
+    sent.body = serde_json::to_vec(&body).unwrap();
+    let received = sent.receive().unwrap();
+    let log = received.events[0].payload["build"]["log"].as_str().unwrap();
+    assert!(log.ends_with("the end"));
+    assert!((limits::LOG_BYTES_MAX - 4..=limits::LOG_BYTES_MAX).contains(&log.len()));
+    // What is no log does not grow with it.
+    body["build"]["log"] = "".into();
+    body["build"]["notes"] = "n".repeat(limits::BODY_BYTES_MAX).into();
     sent.body = serde_json::to_vec(&body).unwrap();
     too_large(&sent);
 }
