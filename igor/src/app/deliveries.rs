@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use igor_inbound::{Delivery, Keys, Received, Refused, Source, limits, redact::Credentials};
-use kork::{rpc, trace};
+use kork::{ports::limit, rpc, trace};
 use kork_model::{
     InboundEvent, Kind, Problem, Timestamp,
     api::{
@@ -263,22 +263,9 @@ fn requests(events: Vec<InboundEvent>) -> Vec<Vec<InboundEvent>> {
     if events.len() == 1 {
         return vec![events];
     }
-    let mut requests: Vec<Vec<InboundEvent>> = Vec::new();
-    let mut bytes = 0;
-    for event in events {
-        let size = serde_json::to_vec(&event).map_or(0, |text| text.len());
-        match requests.last_mut() {
-            Some(request) if bytes + size <= REQUEST_BYTES => {
-                bytes += size;
-                request.push(event);
-            }
-            _ => {
-                bytes = size;
-                requests.push(vec![event]);
-            }
-        }
-    }
-    requests
+    limit::grouped(events, REQUEST_BYTES, |event| {
+        serde_json::to_vec(event).map_or(0, |text| text.len())
+    })
 }
 
 /// A delivery as it is kept, before anything is known of it.

@@ -7,16 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use jenkins_double::{Fault, Jenkins, Job, Options, Rule, Script};
-use kork::{
-    ports::{Condition, Delivery},
-    rpc,
-    service::Look,
-};
+use kork::{ports::Condition, rpc, service::Look};
 use kork_model::{
     InboundEvent, Kind, Problem, Status, Timestamp, WorkKey, WorkOrder, WorkReport,
     api::igor::{CompleteEvent, GetBuild, ListJobs, ListSources},
     inbound::{EventKind, Verified},
-    work,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +19,6 @@ use crate::world::{World, eventually};
 
 /// How often the double's clock is moved.
 const TICK: Duration = Duration::from_millis(20);
-const LEASE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Ci {
     pub(crate) world: World,
@@ -120,25 +114,9 @@ impl Ci {
 
     /// The report of the end.
     pub(crate) async fn done(&self) -> WorkReport {
-        self.report(|report| report.result.is_some().then(|| report.clone()))
+        self.world
+            .report(|report| report.result.is_some().then(|| report.clone()))
             .await
-    }
-
-    /// What is looked for in the reports that come; they are taken.
-    pub(crate) async fn report<T>(&self, find: impl Fn(&WorkReport) -> Option<T>) -> T {
-        eventually("it is reported", async || {
-            let queue = &self.world.ports.queue;
-            let wait = Duration::from_millis(100);
-            let reports = queue.pull(work::REPORTS, 16, LEASE, wait).await.unwrap();
-            let mut found = None;
-            for Delivery { payload, lease, .. } in reports {
-                queue.ack(&lease).await.unwrap();
-                let report: WorkReport = serde_json::from_slice(&payload).unwrap();
-                found = found.or(find(&report));
-            }
-            found
-        })
-        .await
     }
 
     /// Every order was taken and acknowledged.
@@ -205,7 +183,9 @@ async fn nothing_is_built_while_it_cannot_be_kept() {
     let is_away = &ci.world.faults.records_are_away;
     is_away.store(true, Ordering::SeqCst);
     ci.enqueue(&order("e/s/1", false), "a").await;
-    let told = ci.report(|report| report.progress.as_ref()?.get("ciError").cloned());
+    let told = ci
+        .world
+        .report(|report| report.progress.as_ref()?.get("ciError").cloned());
     assert!(told.await.as_str().unwrap().contains("on purpose"));
     assert!(ci.jenkins.builds(JOB).is_empty());
     is_away.store(false, Ordering::SeqCst);

@@ -9,10 +9,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use kork::{ports::Delivery, rpc, service::Chassis};
-use kork_model::{
-    Context, Kind, Status, WorkKey, WorkOrder, WorkReport, api::igor::ListSources, work,
-};
+use kork::{rpc, service::Chassis};
+use kork_model::{Context, Kind, Status, WorkKey, WorkOrder, api::igor::ListSources};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,7 +18,6 @@ use crate::{
     world::{World, eventually},
 };
 
-const LEASE: Duration = Duration::from_secs(30);
 const KEY: &str = "e/s/1";
 /// In the plain way of a source with a secret and no header of its own.
 const PROOF: [(&str, &str); 1] = [("authorization", "Bearer token")];
@@ -153,25 +150,9 @@ impl Ci {
         sent.map(drop).map_err(|problem| problem.kind)
     }
 
-    async fn find<T>(&self, find: impl Fn(&WorkReport) -> Option<T>) -> T {
-        eventually("it is reported", async || {
-            let queue = &self.world.ports.queue;
-            let wait = Duration::from_millis(50);
-            let reports = queue.pull(work::REPORTS, 16, LEASE, wait).await.unwrap();
-            let mut found = None;
-            for Delivery { payload, lease, .. } in reports {
-                queue.ack(&lease).await.unwrap();
-                let report: WorkReport = serde_json::from_slice(&payload).unwrap();
-                found = found.or(find(&report));
-            }
-            found
-        })
-        .await
-    }
-
     /// The status of the end, and what the stage hands on.
     async fn end(&self) -> (Status, Context) {
-        let result = self.find(|report| report.result.clone()).await;
+        let result = self.world.report(|report| report.result.clone()).await;
         (result.status, result.outputs)
     }
 }
@@ -220,7 +201,7 @@ async fn what_is_posted_is_shown_and_ends_the_stage() {
     )
     .await
     .unwrap();
-    let shown = ci.find(|report| {
+    let shown = ci.world.report(|report| {
         let shown = report.progress.clone()?;
         (shown.get("buildNumber")? == 41 && shown.contains_key("consoleTail")).then_some(shown)
     });
@@ -276,15 +257,16 @@ async fn a_post_that_comes_while_nobody_follows_is_not_lost() {
     let ci = ci(None).await;
     ci.enqueue(false, "a").await;
     ci.builder.is_asked("POST /runs").await;
-    ci.find(|report| {
-        report
-            .progress
-            .as_ref()?
-            .get("ciProgress")
-            .filter(|p| p["number"] == 0)
-            .cloned()
-    })
-    .await;
+    ci.world
+        .report(|report| {
+            report
+                .progress
+                .as_ref()?
+                .get("ciProgress")
+                .filter(|p| p["number"] == 0)
+                .cloned()
+        })
+        .await;
     // The one that follows dies. Another one takes posts, and the order only later: its lease still runs.
     ci.world.chassis.shutdown.abort();
     let config = igor::Config {

@@ -128,7 +128,9 @@ async fn a_build_that_is_called_back_while_the_controller_is_away_is_not_started
         fault: Fault::Status { status: 503 },
     }]);
     ci.enqueue(&order("e/s/1", false), "a").await;
-    let told = ci.report(|report| report.progress.as_ref()?.get("ciError").cloned());
+    let told = ci
+        .world
+        .report(|report| report.progress.as_ref()?.get("ciError").cloned());
     told.await;
     ci.enqueue(&order("e/s/1", true), "a/cancel").await;
     ci.all_taken().await;

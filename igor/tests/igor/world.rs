@@ -12,20 +12,23 @@ use std::{
 
 use kork::{
     embedded::{Embedded, SeededIds, SystemClock},
-    ports::{Clock, Ports, Registration},
+    ports::{Clock, Delivery, Ports, Registration},
     rpc,
     service::Chassis,
 };
 use kork_model::{
-    InboundEvent, Kind, Problem,
+    InboundEvent, Kind, Problem, WorkReport,
     api::{
         igor::{DeliveryRecord, DeliveryTaken, ListDeliveries, RawBody, ReceiveDelivery},
         orca::ReceiveEvents,
     },
+    work,
 };
 
 use crate::faulty::{Faults, faulty};
 
+/// How long a report may be held before it comes again.
+const LEASE: Duration = Duration::from_secs(30);
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -115,6 +118,23 @@ impl World {
             ..ReceiveDelivery::default()
         };
         rpc::call(&*self.ports.rpc, &delivery).await
+    }
+
+    /// What is looked for in the reports that come; they are taken.
+    pub(crate) async fn report<T>(&self, find: impl Fn(&WorkReport) -> Option<T>) -> T {
+        eventually("it is reported", async || {
+            let queue = &self.ports.queue;
+            let wait = Duration::from_millis(100);
+            let reports = queue.pull(work::REPORTS, 16, LEASE, wait).await.unwrap();
+            let mut found = None;
+            for Delivery { payload, lease, .. } in reports {
+                queue.ack(&lease).await.unwrap();
+                let report: WorkReport = serde_json::from_slice(&payload).unwrap();
+                found = found.or(find(&report));
+            }
+            found
+        })
+        .await
     }
 
     pub(crate) fn stored(&self) -> Vec<InboundEvent> {

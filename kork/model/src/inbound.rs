@@ -140,7 +140,7 @@ pub struct InboundEvent {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SignedBody {
-    /// Base64 of the raw bytes.
+    /// Base64 of the raw bytes; empty when there were more than an event holds.
     pub body: String,
     /// Values of the signature headers, names in small letters.
     pub signatures: BTreeMap<String, String>,

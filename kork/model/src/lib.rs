@@ -6,6 +6,7 @@
 //! - [`work`]: what orca asks of a worker, and what the worker answers.
 //! - [`problem`]: an error as it crosses the bus and the HTTP edge.
 //! - [`templated`]: the pipeline that a template and its configuration make.
+//! - [`yaml`]: a bound on what is read as YAML.
 //! - [`api`]: requests and answers between services, one module per serving service.
 
 pub mod api;
@@ -20,6 +21,7 @@ pub mod templated;
 pub mod time;
 pub mod trace;
 pub mod work;
+pub mod yaml;
 
 /// A JSON object: stage contexts, outputs, triggers, pipeline definitions.
 pub type Context = serde_json::Map<String, serde_json::Value>;

@@ -51,6 +51,31 @@ pub mod limit {
     /// Messages that a topic keeps for replay; older ones are dropped.
     pub const TOPIC_MESSAGES_MAX: usize = 100_000;
 
+    /// Items that go into one message each time, in their order: as many as have so many bytes together, and one that
+    /// has more by itself.
+    pub fn grouped<T>(
+        items: impl IntoIterator<Item = T>,
+        bytes_max: usize,
+        bytes_of: impl Fn(&T) -> usize,
+    ) -> Vec<Vec<T>> {
+        let mut groups: Vec<Vec<T>> = Vec::new();
+        let mut bytes = 0;
+        for item in items {
+            let size = bytes_of(&item);
+            match groups.last_mut() {
+                Some(group) if bytes + size <= bytes_max => {
+                    bytes += size;
+                    group.push(item);
+                }
+                _ => {
+                    bytes = size;
+                    groups.push(vec![item]);
+                }
+            }
+        }
+        groups
+    }
+
     /// What of a name and a payload is larger than allowed: what, its size, the limit.
     pub fn oversized(
         max: usize,

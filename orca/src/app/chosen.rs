@@ -12,16 +12,6 @@ use super::{Error, Shell, start::boxed};
 
 /// How long the CI server may take: whoever asks for the start waits ten seconds, and must hear when it failed.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
-/// Triggers of builds.
-const TYPES: [&str; 7] = [
-    "jenkins",
-    "travis",
-    "concourse",
-    "wercker",
-    "gitlab-ci",
-    "githubActions",
-    "ci",
-];
 
 /// The build that a trigger names.
 #[derive(Debug, PartialEq)]
@@ -91,7 +81,9 @@ impl Shell {
 
 fn chosen<'a>(pipeline: &'a Context, trigger: &'a Context) -> Option<Chosen<'a>> {
     let (kind, master, job) = place(trigger)?;
-    if !TYPES.contains(&kind) || trigger.get("buildInfo").is_some_and(|info| !info.is_null()) {
+    if !orca_triggers::is_of_builds(kind)
+        || trigger.get("buildInfo").is_some_and(|info| !info.is_null())
+    {
         return None;
     }
     let number = match trigger.get("buildNumber")? {

@@ -154,11 +154,11 @@ impl Shell {
         let events = events
             .iter()
             .map(|event| written(event))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let stops = || Error::Problem(busy("orca stops"));
         // All of them are sent before the first answer is awaited: they are written together.
         let mut answers = Vec::new();
-        for events in records(events, |event| bytes_of(event)) {
+        for events in limit::grouped(events, RECORD_BYTES, |event| bytes_of(event)) {
             let (answer, stored) = oneshot::channel();
             let item = Item::Asked(Asked { events, answer });
             self.inbox.sender.send(item).await.map_err(|_| stops())?;
@@ -245,7 +245,7 @@ impl Writer {
                 }
             }
             let bytes_of = |asked: &Asked| asked.events.iter().map(|e| bytes_of(e)).sum();
-            for together in records(asked, bytes_of) {
+            for together in limit::grouped(asked, RECORD_BYTES, bytes_of) {
                 self.write(together).await;
             }
             self.shell.measures.inbound(self.shell.inbox.open());
@@ -347,26 +347,6 @@ impl Writer {
             Err(error) => tracing::warn!(%error, "the log of events is cut later"),
         }
     }
-}
-
-/// What is written together, by the record that it goes into.
-fn records<T>(items: Vec<T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut records: Vec<Vec<T>> = Vec::new();
-    let mut bytes = 0;
-    for item in items {
-        let size = bytes_of(&item);
-        match records.last_mut() {
-            Some(record) if bytes + size <= RECORD_BYTES => {
-                bytes += size;
-                record.push(item);
-            }
-            _ => {
-                bytes = size;
-                records.push(vec![item]);
-            }
-        }
-    }
-    records
 }
 
 /// Bytes of an event in a record, with the comma behind it.

@@ -212,7 +212,6 @@ async fn start_task(shell: Arc<Shell>, request: StartTask) -> Result<Ref, Error>
 }
 
 /// What gates of the version before ask, which know no igor: plain webhooks.
-/// What gates of the version before ask, which know no igor: plain webhooks.
 async fn receive_webhook(
     shell: Arc<Shell>,
     request: ReceiveWebhook,

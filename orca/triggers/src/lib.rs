@@ -32,3 +32,4 @@ pub use explain::Verdict;
 pub use finished::Finished;
 pub use fired::Fired;
 pub use index::TriggerIndex;
+pub use trigger::is_of_builds;

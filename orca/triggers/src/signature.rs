@@ -9,6 +9,10 @@ use sha2::Sha256;
 /// What is wrong with the signature of a delivery; the same words whatever part of it is wrong.
 pub(crate) const WANTED: &str = "a delivery signed with the trigger's secret";
 
+/// What is found of a body that did not come along.
+pub(crate) const TOO_LARGE: &str =
+    "of a body too large for the secret of a trigger; give its source one";
+
 /// Compares in constant time. A SHA-256 signature decides alone where there is one, so nobody can fall
 /// back to SHA-1.
 pub(crate) fn is_valid(signed: &SignedBody, secret: &str) -> bool {

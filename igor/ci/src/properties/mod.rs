@@ -13,8 +13,6 @@ use crate::build::BuildArtifact;
 const NAMED_MAX: usize = 50;
 /// Characters of one name, or of what a reader of files says, in an error.
 const SAID_CHARS_MAX: usize = 200;
-/// Brackets of a YAML file that may be open at once, those in texts counted as well.
-const OPEN_BRACKETS_MAX: u32 = 256;
 
 /// Why a build has no properties. Each names the archived artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +150,7 @@ fn json(bytes: &[u8]) -> Result<Context, String> {
 }
 
 fn yaml(bytes: &[u8]) -> Result<Context, String> {
-    if is_deep(bytes) {
+    if kork_model::yaml::opens_too_many(bytes) {
         return Err("it is nested too deep".to_owned());
     }
     match serde_yaml_ng::from_slice(bytes) {
@@ -164,19 +162,6 @@ fn yaml(bytes: &[u8]) -> Result<Context, String> {
         Ok(_) => Err("the file is not a YAML mapping".to_owned()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The scanner of YAML takes quadratic time for open brackets, long before its own limit of depth counts.
-fn is_deep(bytes: &[u8]) -> bool {
-    let mut open = 0u32;
-    bytes.iter().any(|byte| {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open > OPEN_BRACKETS_MAX
-    })
 }
 
 /// YAML as JSON: keys become texts, tags are taken away. The reader of YAML limits the depth.

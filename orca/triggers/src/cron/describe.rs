@@ -1,25 +1,13 @@
 //! A schedule as a sentence: `at 02:30 on Monday to Friday`.
 
+use kork_model::time::MONTHS;
+
 use super::{
     calendar::Calendar,
     days::Day,
     field::{Kind, MINUTE, Range, SECOND},
 };
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 const DAYS: [&str; 7] = [
     "Sunday",
     "Monday",

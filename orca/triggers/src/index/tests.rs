@@ -321,6 +321,9 @@ fn commits_with_a_secret() {
     );
     assert!(one(&trigger, &with(&unsigned, &json!({"verified": "signed"}))).is_err());
     assert!(one(&trigger, &with(&unsigned, &json!({"verified": "fetched"}))).is_ok());
+    let large = with(&push(good), &json!({"signed": {"body": ""}}));
+    let large = one(&trigger, &large).unwrap_err();
+    assert!(large.contains("give its source one"), "{large}");
     // a signature is no reason to refuse
     assert!(one(&with(&trigger, &json!({"secret": ""})), &push("sha256=00")).is_ok());
 }

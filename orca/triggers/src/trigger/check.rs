@@ -228,6 +228,11 @@ impl Git {
         };
         match &seen.event.signed {
             _ if seen.event.verified == Verified::Fetched => Ok(()),
+            Some(signed) if signed.body.is_empty() => Err(Mismatch::differs(
+                "signature",
+                signature::WANTED,
+                Some(signature::TOO_LARGE),
+            )),
             Some(signed) if signature::is_valid(signed, secret) => Ok(()),
             Some(_) => Err(Mismatch::differs(
                 "signature",

@@ -173,13 +173,28 @@ impl Trigger {
     }
 }
 
+/// Types of triggers that wait for builds.
+const OF_BUILDS: [&str; 7] = [
+    "jenkins",
+    "travis",
+    "concourse",
+    "wercker",
+    "gitlab-ci",
+    "githubActions",
+    "ci",
+];
+
+/// Triggers of this type wait for builds, which `master`, `job` and `buildNumber` name.
+pub fn is_of_builds(kind: &str) -> bool {
+    OF_BUILDS.contains(&kind)
+}
+
 impl Wants {
     fn read(own: &Context) -> Self {
         let text = |key| member::boxed(own, key);
         let must = |key| member::boxed(own, key).unwrap_or_default();
         match member::text(own, "type").unwrap_or_default() {
-            "jenkins" | "travis" | "concourse" | "wercker" | "gitlab-ci" | "githubActions"
-            | "ci" => Self::Build(Build {
+            kind if is_of_builds(kind) => Self::Build(Build {
                 master: must("master"),
                 job: build_job(own),
                 file: text("propertyFile"),

@@ -17,8 +17,6 @@ use super::{failed, one_text, wrong_arguments};
 
 /// Documents that `#readAllYaml` reads from one text.
 const MAX_YAML_DOCUMENTS: usize = 1_000;
-/// Brackets of YAML that may be open at once, those in texts counted as well.
-const MAX_YAML_BRACKETS: u32 = 256;
 
 /// Calls the function; none when there is none of that name.
 pub(super) fn call<'a>(
@@ -131,18 +129,9 @@ fn read_json<'a>(evaluator: &Evaluator<'a>, text: &str) -> Result<Val<'a>> {
     }
 }
 
-/// The scanner of YAML takes quadratic time for brackets that are open, long before its own limit of depth.
 fn check_brackets(text: &str) -> Result<()> {
-    let mut open = 0_u32;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MAX_YAML_BRACKETS {
-            return Err(ExpressionError::limit("the YAML is nested too deeply"));
-        }
+    if kork_model::yaml::opens_too_many(text.as_bytes()) {
+        return Err(ExpressionError::limit("the YAML is nested too deeply"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `java.text.SimpleDateFormat` in UTC and English: the letters that pipelines use.
 
 use jiff::civil::DateTime;
+use kork_model::time::MONTHS;
 
 use super::super::error::Result;
 use super::illegal;
@@ -9,20 +10,6 @@ use super::time::{civil, millis};
 /// Characters of a pattern.
 const MAX_PATTERN_LENGTH: usize = 200;
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 const DAYS: [&str; 7] = [
     "Monday",
     "Tuesday",
