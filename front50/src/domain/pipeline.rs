@@ -267,8 +267,8 @@ pub fn needed_template(document: &Context) -> Option<&str> {
     source.as_str()?.strip_prefix("spinnaker://")
 }
 
-/// Members that triggers need to know, and a refresh waits for.
-const TRIGGER_MEMBERS: [&str; 8] = [
+/// Members that triggers need to know, those of templates too, and a refresh waits for.
+const TRIGGER_MEMBERS: [&str; 12] = [
     "id",
     "application",
     "name",
@@ -277,6 +277,10 @@ const TRIGGER_MEMBERS: [&str; 8] = [
     "expectedArtifacts",
     "respectQuietPeriod",
     "updateTs",
+    "type",
+    "template",
+    "variables",
+    "exclude",
 ];
 
 /// A pipeline without what no trigger looks at.

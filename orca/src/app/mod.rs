@@ -28,6 +28,7 @@ pub(crate) mod results;
 mod spans;
 pub mod start;
 mod states;
+mod templates;
 pub mod timers;
 pub mod triggers;
 
@@ -158,6 +159,7 @@ pub struct Shell {
     pub(crate) timers: timers::Timers,
     pub(crate) triggers: triggers::Triggers,
     pub(crate) definitions: definitions::Definitions,
+    pub(crate) templates: templates::Templates,
     pub(crate) cron: cron::Cron,
     states: states::States,
     locks: Vec<tokio::sync::Mutex<()>>,
@@ -196,6 +198,7 @@ impl Shell {
             timers: timers::Timers::default(),
             triggers: triggers::Triggers::default(),
             definitions: definitions::Definitions::default(),
+            templates: templates::Templates::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             marks: Mutex::default(),
             told: Mutex::default(),

@@ -23,7 +23,7 @@ use orca_engine::Rejection;
 use orca_triggers::{Fired, TriggerIndex};
 use serde_json::Value;
 
-use super::{Error, Shell, start::Start};
+use super::{Error, Shell, start::Start, templates};
 
 /// Pipelines that one event starts at the same time.
 const STARTS_AT_ONCE: usize = 16;
@@ -53,13 +53,18 @@ impl Triggers {
     }
 }
 
-/// Follows the changes of pipelines.
+/// Follows the changes of pipelines and of their templates.
 pub(crate) fn spawn(shell: &Arc<Shell>) {
     let shell = Arc::clone(shell);
     shell.shutdown.clone().spawn_until_requested(async move {
-        let prefix = format!("{}pipeline", subject::FRONT50);
+        let [pipelines, templates] =
+            ["pipeline", templates::TYPE].map(|of| format!("{}{of}", subject::FRONT50));
         loop {
-            let Ok(mut changes) = shell.ports.topic.subscribe(&prefix, From::Now).await else {
+            let topic = &shell.ports.topic;
+            let (Ok(mut pipelines), Ok(mut templates)) = (
+                topic.subscribe(&pipelines, From::Now).await,
+                topic.subscribe(&templates, From::Now).await,
+            ) else {
                 tokio::time::sleep(RETRY).await;
                 continue;
             };
@@ -70,7 +75,12 @@ pub(crate) fn spawn(shell: &Arc<Shell>) {
                 tracing::warn!(error = %error.problem(), "triggers are read later");
                 tokio::time::sleep(RETRY).await;
             }
-            while let Ok(message) = changes.next().await {
+            loop {
+                let told = tokio::select! {
+                    told = pipelines.next() => told,
+                    told = templates.next() => told,
+                };
+                let Ok(message) = told else { break };
                 shell.take_in_changes(&message).await;
             }
         }
@@ -242,6 +252,7 @@ impl Shell {
             return Ok(());
         }
         let mut all: Vec<Context> = Vec::new();
+        let mut templates = templates::Read::new();
         let mut after = String::new();
         loop {
             let page = ListTriggers {
@@ -253,7 +264,10 @@ impl Shell {
                 break;
             };
             last.clone_into(&mut after);
-            all.extend(page);
+            for pipeline in page {
+                let whole = self.with_template_triggers(&pipeline, &mut templates).await;
+                all.push(whole.map_err(super::start::boxed)?.into_owned());
+            }
         }
         self.triggers.index_mut().replace_all(all.iter());
         *read = true;
@@ -276,30 +290,88 @@ impl Shell {
         self.cron.changed();
     }
 
-    /// Another front50 may answer than the one that wrote, and hear of it a moment later.
     async fn take_in_change(&self, change: &SuiteEvent) -> Result<(), Error> {
         let Some(id) = &change.subject else {
             return Ok(());
         };
+        match change.kind.split(':').nth(1) {
+            Some("pipeline") => self.take_in_pipeline(id, change).await,
+            Some(templates::TYPE) => self.take_in_template(id, change).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Files those anew that are made from a template.
+    async fn take_in_template(&self, id: &str, change: &SuiteEvent) -> Result<(), Error> {
+        let users = self.templates.users(id);
+        if users.is_empty() {
+            return Ok(());
+        }
+        let since = update_of(change.data.get("updateTs"));
+        let is_gone = change.kind.ends_with(":deleted");
+        let mut read = templates::Read::new();
+        for _ in 0..READS_MAX {
+            let template = self.template(id).await.map_err(super::start::boxed)?;
+            let updated = template.as_ref().map(|it| update_of(it.get("updateTs")));
+            read.insert(id.to_owned(), template);
+            if updated.map_or(is_gone, |updated| !is_gone && updated >= since) {
+                break;
+            }
+            tokio::time::sleep(READ_PAUSE).await;
+        }
+        for user in users {
+            let get = GetPipeline {
+                id: user,
+                strategies: false,
+            };
+            match rpc::call(&*self.ports.rpc, &get).await {
+                Ok(pipeline) => self.file(&pipeline, &mut read).await?,
+                Err(problem) if problem.kind.is_passing() => {
+                    return Err(super::start::boxed(problem));
+                }
+                // Its own change says what became of it.
+                Err(problem) => {
+                    tracing::warn!(pipeline = get.id, error = %problem, "its triggers stay as they are");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files the triggers of a pipeline, with those of its template.
+    async fn file(&self, pipeline: &Context, read: &mut templates::Read) -> Result<(), Error> {
+        let whole = self.with_template_triggers(pipeline, read).await;
+        let whole = whole.map_err(super::start::boxed)?;
+        self.triggers.index_mut().put(&whole);
+        Ok(())
+    }
+
+    fn is_filed_no_more(&self, id: &str) {
+        self.templates.note(id, None);
+        self.triggers.index_mut().remove(id);
+    }
+
+    /// Another front50 may answer than the one that wrote, and hear of it a moment later.
+    async fn take_in_pipeline(&self, id: &str, change: &SuiteEvent) -> Result<(), Error> {
         self.definitions.changed(id);
         let turn = self.definitions.turn();
         let is_gone = change.kind.ends_with(":deleted");
         let since = update_of(change.data.get("updateTs"));
         for _ in 0..READS_MAX {
             let get = GetPipeline {
-                id: id.clone(),
+                id: id.to_owned(),
                 strategies: false,
             };
             match rpc::call(&*self.ports.rpc, &get).await {
                 Ok(pipeline) if !is_gone && update_of(pipeline.get("updateTs")) >= since => {
-                    self.triggers.index_mut().put(&pipeline);
+                    self.file(&pipeline, &mut templates::Read::new()).await?;
                     if self.triggers.index().named(id).is_some() {
                         self.definitions.put(id, &pipeline, turn);
                     }
                     return Ok(());
                 }
                 Err(problem) if problem.kind == Kind::NotFound && is_gone => {
-                    self.triggers.index_mut().remove(id);
+                    self.is_filed_no_more(id);
                     return Ok(());
                 }
                 Ok(_) => {}
@@ -310,7 +382,7 @@ impl Shell {
                 // Its next change says whether it can be read again; those of others must not wait for that.
                 Err(problem) => {
                     tracing::error!(pipeline = id, error = %problem, "its triggers are left out");
-                    self.triggers.index_mut().remove(id);
+                    self.is_filed_no_more(id);
                     return Ok(());
                 }
             }

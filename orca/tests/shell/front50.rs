@@ -1,8 +1,11 @@
 //! A small front50: what the tests store, change, break and take away.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -25,6 +28,7 @@ pub(crate) const BROKEN: &str = "broken";
 #[derive(Default)]
 pub(crate) struct Front50 {
     stored: Mutex<Vec<Context>>,
+    templates: Mutex<BTreeMap<String, Context>>,
     is_away: AtomicBool,
 }
 
@@ -48,17 +52,19 @@ impl Front50 {
             stored.retain(|p| p["id"] != id);
             stored.push(pipeline);
         }
-        let change = SuiteEvent {
-            id: format!("change {version}"),
-            kind: "front50:pipeline:updated".to_owned(),
-            time: ports.clock.now(),
-            application: Some("app".to_owned()),
-            subject: id.as_str().map(str::to_owned),
-            data: json!({"updateTs": version.to_string()}),
-        };
-        let payload = Bytes::from(serde_json::to_vec(&change).unwrap());
-        let to = format!("{}pipeline", subject::FRONT50);
-        ports.topic.publish(&to, &change.id, payload).await.unwrap();
+        tell(ports, "pipeline", &id, version).await;
+    }
+
+    /// Stores a template under its id, and tells of it.
+    pub(crate) async fn change_template(&self, ports: &Ports, template: Value, version: u32) {
+        let id = template["id"].clone();
+        let mut template = template.as_object().unwrap().clone();
+        template.insert("updateTs".to_owned(), json!(version.to_string()));
+        {
+            let mut templates = self.templates.lock().unwrap();
+            templates.insert(id.as_str().unwrap().to_owned(), template);
+        }
+        tell(ports, "pipelineTemplate", &id, version).await;
     }
 
     fn answers(&self) -> Result<(), Problem> {
@@ -88,6 +94,7 @@ impl Front50 {
         let stored = pipelines.iter().map(|p| p.as_object().unwrap().clone());
         let this = Arc::new(Self {
             stored: Mutex::new(stored.collect()),
+            templates: Mutex::new([("waits".to_owned(), template())].into()),
             is_away: AtomicBool::new(false),
         });
         let all = Arc::clone(&this);
@@ -110,12 +117,11 @@ impl Front50 {
             let listed = all.answers().map(|()| all.stored().clone());
             async move { listed }
         });
-        let object = rpc::serve(&*ports.rpc, |request: GetObject| async move {
-            if request.id == "waits" {
-                return Ok(template());
-            }
-            let text = "no such object";
-            Err(Problem::new("FRONT50-0001", Kind::NotFound, text))
+        let all = Arc::clone(&this);
+        let object = rpc::serve(&*ports.rpc, move |request: GetObject| {
+            let found = all.templates.lock().unwrap().get(&request.id).cloned();
+            let missing = || Problem::new("FRONT50-0001", Kind::NotFound, "no such object");
+            async move { found.ok_or_else(missing) }
         });
         let served = vec![
             get.await.unwrap(),
@@ -125,4 +131,19 @@ impl Front50 {
         ];
         (this, served)
     }
+}
+
+/// Tells of a change.
+async fn tell(ports: &Ports, of: &str, id: &Value, version: u32) {
+    let change = SuiteEvent {
+        id: format!("change {of} {version}"),
+        kind: format!("front50:{of}:updated"),
+        time: ports.clock.now(),
+        application: Some("app".to_owned()),
+        subject: id.as_str().map(str::to_owned),
+        data: json!({"updateTs": version.to_string()}),
+    };
+    let payload = Bytes::from(serde_json::to_vec(&change).unwrap());
+    let to = format!("{}{of}", subject::FRONT50);
+    ports.topic.publish(&to, &change.id, payload).await.unwrap();
 }

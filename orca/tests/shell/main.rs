@@ -11,6 +11,7 @@ mod front50;
 mod journal;
 mod lists;
 mod objects;
+mod templates;
 mod trouble;
 mod world;
 

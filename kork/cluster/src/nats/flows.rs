@@ -98,7 +98,7 @@ pub static FLOWS: [Flow; 25] = [
     ),
     flow(
         Kind::Topic,
-        &["events.front50.pipeline"],
+        &["events.front50.pipeline", "events.front50.pipelineTemplate"],
         &[FRONT50],
         &[FRONT50, GATE, ORCA],
     ),
@@ -231,10 +231,11 @@ pub static FLOWS: [Flow; 25] = [
 ];
 
 /// Prefixes under which the topic is followed.
-pub static FOLLOWED: [(&str, &str); 3] = [
+pub static FOLLOWED: [(&str, &str); 4] = [
     (FRONT50, "events.front50."),
     (GATE, "events."),
     (ORCA, "events.front50.pipeline"),
+    (ORCA, "events.front50.pipelineTemplate"),
 ];
 
 impl Flow {

@@ -25,7 +25,8 @@ call!(repeat "front50", "pipelines.list",
 ListPipelines { application: Option<String>, name_filter: Option<String>, limit: Option<u32>, strategies: bool } -> Vec<Context>);
 call!(repeat "front50", "pipelines.triggers",
 /// What triggers need to know of the pipelines whose ids follow `after`, by id: `{id, application, name, disabled,
-/// triggers, expectedArtifacts, updateTs}`. Empty behind the last one.
+/// triggers, expectedArtifacts, updateTs}`, and of one that is made from a template `{type, template, variables, exclude}`.
+/// Empty behind the last one.
 ListTriggers { after: String } -> Vec<Context>);
 call!(repeat "front50", "pipelines.get",
 /// One pipeline by id, any case.
