@@ -1,7 +1,11 @@
-//! The part of `JsonPath` that constraints and status fields are named with: `$.a.b`, `$['a']`,
-//! `$.list[0].x`, `[-1]`, `[*]`, `.*` and `..name`. Filters and scripts are not understood.
+//! `JsonPath` as constraints and status fields are named with it: `$.a.b`, `$['a']`, `$.list[0].x`, `[-1]`, `[*]`,
+//! `.*` and `..name`, walked here, because a path that somebody writes must not cost more than a bounded number of
+//! visits, and because names may have what RFC 9535 wants in quotes (`$.a.b-c`). What else stands in brackets is
+//! that RFC's: slices, unions and filters (`$.list[?(@.name == 'x')].y`); a filter looks at what is below `@` by name
+//! and index alone. Scripts are not understood.
 
 use serde_json::{Map, Value};
+use serde_json_path::JsonPath;
 
 /// Longest path that is looked at, in bytes.
 pub const PATH_BYTES_MAX: usize = 1024;
@@ -10,7 +14,7 @@ pub const VALUES_MAX: usize = 1024;
 /// Most values that are visited at one step of a path.
 const VISITS_MAX: usize = 100_000;
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Step {
     Name(String),
     /// From the start, or from the end when negative.
@@ -18,6 +22,8 @@ enum Step {
     Any,
     /// The value itself and everything below it.
     Deep,
+    /// Some of what is directly in it.
+    Some(Box<JsonPath>),
 }
 
 /// The first value at a path; `None` when the path is not understood or leads nowhere.
@@ -34,14 +40,15 @@ pub fn select<'a>(document: &'a Map<String, Value>, path: &str) -> Option<Vec<&'
     };
     let (start, rest) = match (first, rest.split_first()) {
         (Step::Name(name), _) => (document.get(name).into_iter().collect(), rest),
-        (Step::At(_), _) => (Vec::new(), rest),
+        // Of the document itself nothing is chosen: it is no `Value`.
+        (Step::At(_) | Step::Some(_), _) => (Vec::new(), rest),
         (Step::Any, _) => (document.values().collect(), rest),
         // the document is no `Value`: what is directly in it is taken before what is deeper
         (Step::Deep, Some((next, behind))) => {
             let mut start: Vec<&Value> = match next {
                 Step::Name(name) => document.get(name).into_iter().collect(),
                 Step::Any => document.values().collect(),
-                Step::At(_) | Step::Deep => Vec::new(),
+                Step::At(_) | Step::Deep | Step::Some(_) => Vec::new(),
             };
             let deeper = document.values().flat_map(below).take(VISITS_MAX);
             start.extend(deeper.flat_map(|value| one(value, next)));
@@ -84,7 +91,8 @@ fn one<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
         (Step::Any, Value::Object(map)) => map.values().collect(),
         (Step::Any, Value::Array(list)) => list.iter().collect(),
         (Step::Deep, _) => below(value),
-        (Step::Name(_) | Step::At(_) | Step::Any, _) => Vec::new(),
+        (Step::Some(which), Value::Array(_) | Value::Object(_)) => which.query(value).all(),
+        (Step::Name(_) | Step::At(_) | Step::Any | Step::Some(_), _) => Vec::new(),
     }
 }
 
@@ -144,19 +152,66 @@ fn bracket(inside: &str) -> Option<(Step, &str)> {
     for quote in ['\'', '"'] {
         if let Some(quoted) = inside.strip_prefix(quote) {
             let (name, behind) = quoted.split_once(quote)?;
-            return Some((Step::Name(name.to_owned()), behind.strip_prefix(']')?));
+            if let Some(behind) = behind.strip_prefix(']') {
+                return Some((Step::Name(name.to_owned()), behind));
+            }
         }
     }
-    let (inside, behind) = inside.split_once(']')?;
+    let (inside, behind) = inside.split_at(closing(inside)?);
+    let behind = &behind[1..];
     let step = match inside.trim() {
         "*" => Step::Any,
         "" => return None,
-        text if text.starts_with(['?', '(']) || text.contains([':', ',']) => return None,
+        text if text.starts_with(['?', '\'', '"']) || text.contains([':', ',']) => some_of(text)?,
+        text if text.starts_with('(') => return None,
         text => text
             .parse()
             .map_or_else(|_| Step::Name(text.to_owned()), Step::At),
     };
     Some((step, behind))
+}
+
+/// Where the bracket ends that is open before `inside`.
+fn closing(inside: &str) -> Option<usize> {
+    let (mut open, mut quote, mut escaped) = (1, None, false);
+    for (at, byte) in inside.bytes().enumerate() {
+        match (byte, quote) {
+            _ if escaped => escaped = false,
+            (b'\\', Some(_)) => escaped = true,
+            (b'\'' | b'"', None) => quote = Some(byte),
+            (_, Some(end)) if byte == end => quote = None,
+            (b'[', None) => open += 1,
+            (b']', None) => {
+                open -= 1;
+                if open == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A slice, a union or a filter. One that would look at all of the document for each value is not understood.
+fn some_of(text: &str) -> Option<Step> {
+    let mut bare = String::new();
+    let mut quote = None;
+    for char in text.chars() {
+        match quote {
+            None if matches!(char, '\'' | '"') => quote = Some(char),
+            None => bare.push(char),
+            Some(end) if char == end => quote = None,
+            Some(_) => {}
+        }
+    }
+    let looks_everywhere = bare.contains(['$', '*', ':']) || bare.contains("..");
+    let nested = bare.matches('?').count() > 1;
+    if text.starts_with('?') && (looks_everywhere || nested) {
+        return None;
+    }
+    let which = JsonPath::parse(&format!("$[{text}]")).ok()?;
+    Some(Step::Some(Box::new(which)))
 }
 
 #[cfg(test)]
@@ -178,7 +233,60 @@ mod tests {
         assert_eq!(find(&document, "$.a.nope"), None);
         assert_eq!(find(&document, "$.a..b"), None);
         assert_eq!(find(&document, "$.a[0"), None);
-        assert_eq!(find(&document, "$.a[?(@.b)]"), None);
+        assert_eq!(find(&document, "$.a[(@.length-1)]"), None);
+    }
+
+    #[test]
+    fn filters_slices_and_unions_choose_among_what_is_in_a_value() {
+        let document = json!({"commits": [
+            {"id": "1", "by": {"name": "ana"}, "files": 3, "a]": "x"},
+            {"id": "2", "by": {"name": "bob"}, "files": 30},
+            {"id": "3", "by": {"name": "ana"}, "files": 300},
+        ], "deep": {"commits": [{"id": "4", "by": {"name": "ana"}, "files": 1}]}});
+        let map = document.as_object().unwrap();
+        let ids = |path: &str| -> Option<Vec<String>> {
+            let found = select(map, path)?;
+            Some(
+                found
+                    .iter()
+                    .map(|id| id.as_str().unwrap().to_owned())
+                    .collect(),
+            )
+        };
+        for (path, wanted) in [
+            ("$.commits[?(@.by.name == 'ana')].id", "13"),
+            ("$.commits[?(@.by.name=='ana' && @.files > 100)].id", "3"),
+            (
+                "$.commits[?@.by['name'] == \"bob\" || @.files < 10].id",
+                "12",
+            ),
+            ("$.commits[?(@['a]'] == 'x')]['id']", "1"),
+            ("$.commits[?(@.none)].id", ""),
+            ("$.commits[?(!@.none)].id", "123"),
+            ("$..commits[?(@.files < 10)].id", "14"),
+            ("$.commits[0:2].id", "12"),
+            ("$.commits[0,2].id", "13"),
+            ("$.commits[-1:].id", "3"),
+            ("$.commits[0]['id','none']", "1"),
+        ] {
+            assert_eq!(
+                ids(path).map(|ids| ids.concat()).as_deref(),
+                Some(wanted),
+                "{path}"
+            );
+        }
+        for path in [
+            "$.commits[?(@.by.name =~ /a.*/)].id",
+            "$.commits[?($.commits[0])].id",
+            "$.commits[?(@..name)].id",
+            "$.commits[?(@.*)].id",
+            "$.commits[?(@.list[?(@.x)])].id",
+            "$.commits[?(@.id == '1'].id",
+        ] {
+            assert_eq!(ids(path), None, "{path}");
+        }
+        let first = find(&document, "$.commits[?(@.files == 30)].id");
+        assert_eq!(first, Some(&json!("2")));
     }
 
     #[test]
@@ -197,7 +305,6 @@ mod tests {
         );
         assert_eq!(names("$.push..name"), Some(vec![json!("a"), json!("b")]));
         assert_eq!(names("$..changes[0].new.*"), Some(vec![json!("a")]));
-        assert_eq!(names("$[?(@.x)]"), None);
         assert_eq!(names("$.nope"), Some(vec![]));
     }
 
