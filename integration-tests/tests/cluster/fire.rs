@@ -94,8 +94,9 @@ fn definition(n: u64, starts: &Utf8Path) -> Value {
     };
     let stages = [first.stage("1", &[]), between, second.stage("3", &["2"])];
     let mut definition = pipeline(APPLICATION, &name, &stages);
-    // Sent twice, it starts once.
-    definition["trigger"] = json!({"type": "manual", "correlationId": format!("fire-{n}")});
+    // Sent twice, it starts once: while it runs for the sake of the one name, and ever after for that of the other.
+    definition["trigger"] = json!({"type": "manual", "correlationId": format!("fire-{n}"),
+                                   "executionId": format!("fire-{n}")});
     definition
 }
 
@@ -150,9 +151,18 @@ async fn two_of_each_deliver_under_fire() {
         if (ended, listed.len()) == (started.len(), started.len()) {
             Ok(())
         } else {
+            let shown = |e: &Value| {
+                let (name, id, status) = (&e["name"], &e["id"], &e["status"]);
+                format!(
+                    "{name} {id} {status} {} to {}",
+                    e["buildTime"], e["endTime"]
+                )
+            };
+            let all: Vec<String> = listed.iter().map(shown).collect();
             Err(format!(
-                "{} are listed, {ended} of them as ended",
-                listed.len()
+                "{} are listed, {ended} of them as ended: {}",
+                listed.len(),
+                all.join(", ")
             ))
         }
     })
