@@ -40,6 +40,11 @@ impl Templates {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All pipelines are read again.
+    pub(crate) fn forget_all(&self) {
+        *self.uses() = Uses::default();
+    }
+
     /// The pipelines that are made from this template.
     pub(crate) fn users(&self, template: &str) -> Vec<String> {
         let uses = self.uses();
@@ -112,7 +117,8 @@ impl Shell {
         Ok(Cow::Owned(pipeline))
     }
 
-    /// A template without its stages; none when it is not there.
+    /// A template without its stages; none when it is not there or cannot be read: that keeps no other pipeline from
+    /// starting.
     pub(crate) async fn template(&self, id: &str) -> Result<Option<Context>, Problem> {
         let get = GetObject {
             object_type: TYPE.to_owned(),
@@ -120,8 +126,13 @@ impl Shell {
         };
         let mut template = match rpc::call(&*self.ports.rpc, &get).await {
             Ok(template) => template,
-            Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
-            Err(problem) => return Err(problem),
+            Err(problem) if problem.kind.is_passing() => return Err(problem),
+            Err(problem) => {
+                if problem.kind != Kind::NotFound {
+                    tracing::error!(template = id, error = %problem, "its triggers are left out");
+                }
+                return Ok(None);
+            }
         };
         if let Some(Value::Object(pipeline)) = template.get_mut("pipeline") {
             pipeline.remove("stages");

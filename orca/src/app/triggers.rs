@@ -251,6 +251,7 @@ impl Shell {
         if *read {
             return Ok(());
         }
+        self.templates.forget_all();
         let mut all: Vec<Context> = Vec::new();
         let mut templates = templates::Read::new();
         let mut after = String::new();

@@ -80,10 +80,7 @@ impl Front50 {
         let stored = self.stored();
         let found = stored.iter().find(|p| p["id"] == json!(id));
         let found = found.ok_or_else(missing)?;
-        if found.contains_key(BROKEN) {
-            return Err(Problem::new("FRONT50-0003", Kind::Conflict, "unreadable"));
-        }
-        Ok(found.clone())
+        readable(found.clone())
     }
 
     /// Answers on the bus as long as the registrations live.
@@ -121,7 +118,8 @@ impl Front50 {
         let object = rpc::serve(&*ports.rpc, move |request: GetObject| {
             let found = all.templates.lock().unwrap().get(&request.id).cloned();
             let missing = || Problem::new("FRONT50-0001", Kind::NotFound, "no such object");
-            async move { found.ok_or_else(missing) }
+            let found = found.ok_or_else(missing).and_then(readable);
+            async move { found }
         });
         let served = vec![
             get.await.unwrap(),
@@ -131,6 +129,13 @@ impl Front50 {
         ];
         (this, served)
     }
+}
+
+fn readable(found: Context) -> Result<Context, Problem> {
+    if found.contains_key(BROKEN) {
+        return Err(Problem::new("FRONT50-0003", Kind::Conflict, "unreadable"));
+    }
+    Ok(found)
 }
 
 /// Tells of a change.

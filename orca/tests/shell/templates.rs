@@ -5,7 +5,7 @@ use std::time::Duration;
 use kork::model::Execution;
 use serde_json::{Value, json};
 
-use crate::{events::push, world::World};
+use crate::{events::push, front50::BROKEN, world::World};
 
 /// A template whose pipelines start for the branch that is their variable.
 fn template(source: &str) -> Value {
@@ -53,7 +53,12 @@ async fn triggers_of_a_template_start_its_pipelines_and_follow_its_changes() {
     let main = made("on-main", &json!({"branch": "main"}));
     let next = made("on-next", &json!({"branch": "next"}));
     let incomplete = made("incomplete", &json!({}));
-    let world = World::new(vec![main, incomplete]).await;
+    let mut broken = made("broken", &json!({}));
+    broken["template"]["reference"] = json!("spinnaker://broken");
+    let world = World::new(vec![broken, main, incomplete]).await;
+    let unreadable = json!({"id": "broken", BROKEN: true});
+    let stored = world.front50.change_template(&world.ports, unreadable, 0);
+    stored.await;
     let stored = world
         .front50
         .change_template(&world.ports, template("ci"), 1);
