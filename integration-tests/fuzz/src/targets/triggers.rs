@@ -24,7 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target::of_body(
         "json-path",
         paths,
-        "$\n..\n['\n']\n[*]\n[-1]\n.*\n.a\n[0]",
+        "$\n..\n['\n']\n[*]\n[-1]\n.*\n.a\n[0]\n[?(\n)]\n@.a\n@['\n == \n >= \n&&\n||\n!\n:\n,",
         path,
     ),
 ];
@@ -273,6 +273,10 @@ fn paths() -> Vec<Input> {
         "$..*",
         "$",
         "$.a.b[-9]",
+        "$.a.b[?(@.c == 'd' && !@.x)].c",
+        "$..[?@['x'] >= 3 || @[0] == 1]",
+        "$.list[0:2][::-1]",
+        "$.a['b','x']",
     ];
     let inputs = paths
         .iter()
