@@ -173,40 +173,39 @@ fn bracket(inside: &str) -> Option<(Step, &str)> {
 
 /// Where the bracket ends that is open before `inside`.
 fn closing(inside: &str) -> Option<usize> {
-    let (mut open, mut quote, mut escaped) = (1, None, false);
-    for (at, byte) in inside.bytes().enumerate() {
-        match (byte, quote) {
-            _ if escaped => escaped = false,
-            (b'\\', Some(_)) => escaped = true,
-            (b'\'' | b'"', None) => quote = Some(byte),
-            (_, Some(end)) if byte == end => quote = None,
-            (b'[', None) => open += 1,
-            (b']', None) => {
-                open -= 1;
-                if open == 0 {
-                    return Some(at);
-                }
-            }
+    let mut open = 1;
+    unquoted(inside).find_map(|(at, byte)| {
+        match byte {
+            b'[' => open += 1,
+            b']' => open -= 1,
             _ => {}
         }
-    }
-    None
+        (open == 0).then_some(at)
+    })
+}
+
+/// The bytes that stand in no quoted text, with their places.
+fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let (mut quote, mut escaped) = (None, false);
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        match (*byte, quote) {
+            _ if escaped => escaped = false,
+            (b'\\', Some(_)) => escaped = true,
+            (b'\'' | b'"', None) => quote = Some(*byte),
+            (byte, Some(end)) if byte == end => quote = None,
+            (_, None) => return true,
+            (_, Some(_)) => {}
+        }
+        false
+    })
 }
 
 /// A slice, a union or a filter. One that would look at all of the document for each value is not understood.
 fn some_of(text: &str) -> Option<Step> {
-    let mut bare = String::new();
-    let mut quote = None;
-    for char in text.chars() {
-        match quote {
-            None if matches!(char, '\'' | '"') => quote = Some(char),
-            None => bare.push(char),
-            Some(end) if char == end => quote = None,
-            Some(_) => {}
-        }
-    }
-    let looks_everywhere = bare.contains(['$', '*', ':']) || bare.contains("..");
-    let nested = bare.matches('?').count() > 1;
+    let bare: Vec<u8> = unquoted(text).map(|(_, byte)| byte).collect();
+    let looks_everywhere =
+        bare.iter().any(|byte| b"$*:".contains(byte)) || bare.windows(2).any(|two| two == b"..");
+    let nested = bare.iter().skip(1).any(|byte| *byte == b'?');
     if text.starts_with('?') && (looks_everywhere || nested) {
         return None;
     }
@@ -282,6 +281,9 @@ mod tests {
             "$.commits[?(@.*)].id",
             "$.commits[?(@.list[?(@.x)])].id",
             "$.commits[?(@.id == '1'].id",
+            // An escaped quote ends no text: what follows is looked at.
+            r"$.commits[?(@.id == '\'' || $..name)].id",
+            r#"$.commits[?(@.id == "\"" || @..name)].id"#,
         ] {
             assert_eq!(ids(path), None, "{path}");
         }
