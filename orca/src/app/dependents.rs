@@ -47,8 +47,11 @@ impl Shell {
         let end = execution.end_time.unwrap_or_default();
         let ended = finished(execution, &parent, &artifacts);
         let mut fired = self.triggers.index().finished(&ended);
-        for one in &mut fired {
-            parent::add_stages(&mut one.trigger, execution);
+        if !fired.is_empty() {
+            let stages = parent::stages(execution);
+            for one in &mut fired {
+                parent::put_stages(&mut one.trigger, stages.clone());
+            }
         }
         self.start_fired(&fired, "pipeline").await?;
         self.dependents().insert(execution.id.clone(), end);

@@ -6,6 +6,7 @@
 //! contexts, without their tasks. Of those further up there are no stages.
 
 use kork_model::{Context, Execution, Stage};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Pipelines that may start each other in a row.
@@ -40,16 +41,16 @@ pub(crate) fn shown(execution: &Execution) -> Option<Context> {
     (depth <= DEPTH_MAX).then_some(parent)
 }
 
-/// The stages of an execution, for the `parentExecution` in the trigger of one that it starts.
-pub(crate) fn add_stages(trigger: &mut Context, execution: &Execution) {
+/// Puts the stages of the parent into the `parentExecution` of a trigger.
+pub(crate) fn put_stages(trigger: &mut Context, stages: Vec<Value>) {
     if let Some(Value::Object(parent)) = trigger.get_mut("parentExecution") {
-        parent.insert("stages".to_owned(), Value::Array(stages(execution)));
+        parent.insert("stages".to_owned(), Value::Array(stages));
     }
 }
 
-/// All outputs come before a context, and what is small before what is large. A part that does not fit is empty,
+/// The stages of an execution as those see them that it starts. All outputs come before a context, and what is small before what is large. A part that does not fit is empty,
 /// and `leftOut` of the stage names it.
-fn stages(execution: &Execution) -> Vec<Value> {
+pub(crate) fn stages(execution: &Execution) -> Vec<Value> {
     let bare = |stage: &Stage| Stage {
         context: Context::new(),
         outputs: Context::new(),
@@ -85,7 +86,7 @@ fn stages(execution: &Execution) -> Vec<Value> {
     shown
 }
 
-fn bytes_of(value: &Value) -> usize {
+fn bytes_of(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX / 2, |text| text.len())
 }
 
@@ -108,7 +109,7 @@ fn bounded(trigger: &Context) -> Option<Context> {
 }
 
 fn is_small(trigger: &Context) -> bool {
-    serde_json::to_vec(trigger).is_ok_and(|text| text.len() <= TRIGGER_BYTES_MAX)
+    bytes_of(trigger) <= TRIGGER_BYTES_MAX
 }
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
             ..Execution::default()
         };
         let mut trigger = below(shown(&execution).unwrap(), "").trigger;
-        add_stages(&mut trigger, &execution);
+        put_stages(&mut trigger, stages(&execution));
         let shown_stages = &trigger["parentExecution"]["stages"];
         assert!(bytes_of(shown_stages) <= STAGES_BYTES_MAX + 256);
         let text = |at: usize, part: &str| shown_stages[at][part]["text"].as_str().map(str::len);

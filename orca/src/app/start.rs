@@ -9,7 +9,7 @@ use kork::{
 };
 use kork_model::{
     Context, ExecutionId, Kind, Problem,
-    api::front50::{GetObject, GetPipeline, ListPipelines},
+    api::front50::{GetPipeline, ListPipelines},
     templated,
 };
 use orca_engine::{
@@ -20,7 +20,7 @@ use orca_engine::{
 use orca_triggers::Fired;
 use serde_json::{Value, json};
 
-use super::{Error, Id, Shell, spans, token};
+use super::{Error, Id, Shell, spans, templates, token};
 
 /// What is to be started.
 pub(crate) struct Start<'a> {
@@ -206,7 +206,7 @@ impl Shell {
 
     /// A pipeline that is made from a template, as the pipeline that it is; any other one as it is.
     async fn expanded<'a>(&self, pipeline: &'a Context) -> Result<Cow<'a, Context>, Error> {
-        if pipeline.get("type").and_then(Value::as_str) != Some("templatedPipeline") {
+        if !templates::is_templated(pipeline) {
             return Ok(Cow::Borrowed(pipeline));
         }
         let wrong = |pointer: &str, detail: String| {
@@ -217,18 +217,16 @@ impl Shell {
             let detail = "must name a stored template: spinnaker://<id>".to_owned();
             return Err(wrong("/template/reference", detail));
         };
-        let get = GetObject {
-            object_type: "pipelineTemplate".to_owned(),
-            id: id.to_owned(),
-        };
-        let template = rpc::call(&*self.ports.rpc, &get).await;
-        let template = template.map_err(|problem| match problem.kind {
-            Kind::NotFound => {
-                let detail = format!("there is no pipeline template {id}");
-                wrong("/template/reference", detail)
-            }
-            _ => boxed(problem),
-        })?;
+        let template = self
+            .whole_template(id)
+            .await
+            .map_err(|problem| match problem.kind {
+                Kind::NotFound => {
+                    let detail = format!("there is no pipeline template {id}");
+                    wrong("/template/reference", detail)
+                }
+                _ => boxed(problem),
+            })?;
         let filled = templated::pipeline(&template, pipeline).map_err(|missing| {
             let detail = format!("Missing variable values for: {}", missing.join(", "));
             wrong("/variables", detail)

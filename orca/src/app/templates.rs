@@ -80,9 +80,7 @@ impl Shell {
         pipeline: &'a Context,
         read: &mut Read,
     ) -> Result<Cow<'a, Context>, Problem> {
-        let is_templated =
-            pipeline.get("type").and_then(Value::as_str) == Some("templatedPipeline");
-        let template = templated::stored_id(pipeline).filter(|_| is_templated);
+        let template = templated::stored_id(pipeline).filter(|_| is_templated(pipeline));
         if let Some(id) = pipeline.get("id").and_then(Value::as_str) {
             self.templates.note(id, template);
         }
@@ -120,11 +118,7 @@ impl Shell {
     /// A template without its stages; none when it is not there or cannot be read: that keeps no other pipeline from
     /// starting.
     pub(crate) async fn template(&self, id: &str) -> Result<Option<Context>, Problem> {
-        let get = GetObject {
-            object_type: TYPE.to_owned(),
-            id: id.to_owned(),
-        };
-        let mut template = match rpc::call(&*self.ports.rpc, &get).await {
+        let mut template = match self.whole_template(id).await {
             Ok(template) => template,
             Err(problem) if problem.kind.is_passing() => return Err(problem),
             Err(problem) => {
@@ -139,6 +133,20 @@ impl Shell {
         }
         Ok(Some(template))
     }
+
+    /// A template as front50 has it.
+    pub(crate) async fn whole_template(&self, id: &str) -> Result<Context, Problem> {
+        let get = GetObject {
+            object_type: TYPE.to_owned(),
+            id: id.to_owned(),
+        };
+        rpc::call(&*self.ports.rpc, &get).await
+    }
+}
+
+/// The pipeline is made from a template.
+pub(crate) fn is_templated(pipeline: &Context) -> bool {
+    pipeline.get("type").and_then(Value::as_str) == Some("templatedPipeline")
 }
 
 #[cfg(test)]

@@ -352,7 +352,7 @@ fn child_trigger(order: &WorkOrder, above: &Execution, pipeline: &str) -> Result
     ];
     let entries = entries.map(|(key, value)| (key.to_owned(), value));
     let mut trigger = Context::from_iter(entries);
-    parent::add_stages(&mut trigger, above);
+    parent::put_stages(&mut trigger, parent::stages(above));
     Ok(trigger)
 }
 
