@@ -163,8 +163,8 @@ pub(crate) fn split_name(name: &str) -> (String, String) {
 }
 
 /// Every path that a push changed, each once, in order. None when some are left out, because there are more than
-/// [`FILES_MAX`] or [`FILES_BYTES_MAX`] or the sender lists fewer commits than the `total` of them: who asks for a path must not take what
-/// is not listed for unchanged, and a push without files may have changed any.
+/// [`FILES_MAX`] or [`FILES_BYTES_MAX`] or the sender lists fewer commits than the `total` of them: who asks for a
+/// path must not take what is not listed for unchanged, and a push without files may have changed any.
 pub(crate) fn changed(commits: &[Value], total: Option<u64>) -> Vec<String> {
     let files = files(commits, &["/added", "/modified", "/removed"], FILES_MAX + 1);
     let is_cut = total.is_some_and(|total| total > commits.len() as u64);

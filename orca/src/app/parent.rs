@@ -48,8 +48,8 @@ pub(crate) fn put_stages(trigger: &mut Context, stages: Vec<Value>) {
     }
 }
 
-/// The stages of an execution as those see them that it starts. All outputs come before a context, and what is small before what is large. A part that does not fit is empty,
-/// and `leftOut` of the stage names it.
+/// The stages of an execution as those see them that it starts. All outputs come before a context, and what is small
+/// before what is large. A part that does not fit is empty, and `leftOut` of the stage names it.
 pub(crate) fn stages(execution: &Execution) -> Vec<Value> {
     let bare = |stage: &Stage| Stage {
         context: Context::new(),

@@ -6,8 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use kork::ports::{Journal, JournalError, ObjectStore, Revision};
+use kork::ports::{Journal, ObjectStore};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,15 +45,6 @@ struct Remote(Arc<dyn Journal>);
 impl Appends for Remote {
     fn inner(&self) -> &Arc<dyn Journal> {
         &self.0
-    }
-
-    async fn append(
-        &self,
-        subject: &str,
-        expected: Revision,
-        payload: Bytes,
-    ) -> Result<Revision, JournalError> {
-        self.0.append(subject, expected, payload).await
     }
 
     async fn before_read(&self) {

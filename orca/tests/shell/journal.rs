@@ -16,7 +16,9 @@ pub(crate) trait Appends: Send + Sync {
         subject: &str,
         expected: Revision,
         payload: Bytes,
-    ) -> Result<Revision, JournalError>;
+    ) -> Result<Revision, JournalError> {
+        self.inner().append(subject, expected, payload).await
+    }
 
     /// Before a log is read.
     async fn before_read(&self) {}
