@@ -20,7 +20,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use kork::{
-    embedded::{Embedded, SeededIds, SystemClock},
+    embedded::{Embedded, OpenError, SeededIds, SystemClock},
     ports::{Clock, Ports},
     service::Chassis,
 };
@@ -129,7 +129,16 @@ impl Suite {
 
     /// With everything below `dir`, also what an earlier suite left there.
     pub(crate) async fn open(dir: &Utf8Path, config: Config) -> Self {
-        let embedded = Embedded::open(&dir.join("ports")).unwrap();
+        let deadline = tokio::time::Instant::now() + TEST_TIMEOUT;
+        // The last task of an earlier suite may let go of the store a moment after it was told to stop.
+        let embedded = loop {
+            match Embedded::open(&dir.join("ports")) {
+                Err(OpenError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         Self::with(embedded.ports(), dir, config).await
     }
 
